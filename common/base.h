@@ -1,0 +1,33 @@
+/* What every file may lean on: attributes, CHECK(), sizes. */
+#ifndef COMMON_BASE_H
+#define COMMON_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PERFD_VERSION "0.1.0"
+
+#define MUST_USE __attribute__((warn_unused_result))
+#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NORETURN __attribute__((noreturn))
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Ends the process with the failed condition in the log. For our own bugs only; stays on in production. */
+#define CHECK(cond)                                                                                                    \
+    do {                                                                                                               \
+        if (__builtin_expect(!(cond), 0))                                                                              \
+            check_failed(__FILE__, __LINE__, #cond);                                                                   \
+    } while (0)
+
+NORETURN void check_failed(const char *file, int line, const char *what);
+
+/* malloc family that ends the process when memory is out: a worker without memory is respawned by its master. */
+void *xmalloc(size_t bytes) MUST_USE;
+void *xcalloc(size_t count, size_t bytes) MUST_USE;
+void *xrealloc(void *old, size_t bytes) MUST_USE;
+char *xstrdup(const char *s) MUST_USE;
+
+#endif

@@ -1,0 +1,14 @@
+/* The two clocks. Everything that measures or expires uses the monotonic one; only what leaves the machine (logs,
+ * Redis envelopes, statistics for humans) uses the wall clock. Microseconds. */
+#ifndef COMMON_CLOCK_H
+#define COMMON_CLOCK_H
+
+#include "common/base.h"
+
+#define US_PER_MS INT64_C(1000)
+#define US_PER_S INT64_C(1000000)
+
+int64_t clock_mono_us(void); /* CLOCK_MONOTONIC */
+int64_t clock_wall_us(void); /* CLOCK_REALTIME, since 1970 */
+
+#endif

@@ -1,0 +1,125 @@
+/* The configuration as the rest of perfd reads it: parsed, checked, with every default filled in. Immutable after
+ * conf_load(); freed whole by conf_destroy(). Durations are microseconds, sizes bytes.
+ * The grammar is conf_lex.h's, the directives are the rows of conf.def. */
+#ifndef COMMON_CONF_H
+#define COMMON_CONF_H
+
+#include "common/arena.h"
+#include "common/err.h"
+
+#include <stdio.h>
+
+enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT };
+enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
+
+extern const char *const method_names[METHOD_COUNT]; /* "GET" ... */
+
+struct conf_pos {
+    const char *file; /* as it was opened */
+    int line;         /* from 1 */
+    int column;       /* from 1 */
+};
+
+struct conf_strings {
+    const char **at;
+    int count;
+};
+
+struct conf_listen {
+    const char *host; /* numeric, without brackets */
+    const char *port;
+    bool v6;
+    struct conf_pos pos;
+};
+
+struct conf_listens {
+    struct conf_listen *at;
+    int count;
+};
+
+/* `param NAME default=50 min=1 max=200 enum=a,b pattern=^x max_length=320 required;` */
+struct conf_param {
+    const char *name;
+    const char *default_text; /* NULL: none */
+    bool has_min, has_max;
+    double min, max;
+    struct conf_strings enum_values;
+    const char *pattern; /* POSIX extended regular expression, checked to compile; NULL: none */
+    int64_t max_length;  /* characters; 0: none */
+    bool required;       /* absent and null are refused */
+    struct conf_pos pos;
+};
+
+struct conf_route {
+    enum method method;
+    const char *path;       /* "/api/users/{id}" */
+    const char *name;       /* "GET /api/users/{id}" */
+    const char *sql_file;   /* resolved path, or NULL when the query stands in perfd.conf */
+    const char *sql_text;   /* the file's bytes or the query, always set */
+    struct conf_pos sql_pos; /* where the text begins: {sql_file,1,1} or the query's string */
+    enum result_kind result;
+    int status;             /* of success; 200, or 204 for `none` */
+    bool cached;            /* GET with a `cache` directive */
+    int64_t cache_ttl_us, cache_tti_us;
+    struct conf_strings cache_tags;  /* templates such as "user:{id}" */
+    struct conf_strings invalidates; /* the same */
+    int64_t timeout_us;     /* statement time-out; the database's default when the route has none */
+    bool bigint_string;
+    bool errors_verbose;
+    struct conf_param *params;
+    int param_count;
+    uint64_t version;       /* hash of all that shapes the answer: cache entries of a changed route do not match */
+    struct conf_pos pos;
+};
+
+struct conf {
+    struct arena *arena;
+    const char *file; /* the main file */
+
+    struct conf_listens listen;
+    struct conf_listens admin;
+    int workers;            /* auto resolved: CPUs this process may run on */
+    const char *run_dir;    /* statistics file, control socket, lock file; created if missing */
+    const char *access_log; /* path, "stderr" or "off" */
+    const char *error_log;  /* path or "stderr" */
+    int log_level;          /* enum log_level */
+    int64_t max_body_bytes, max_uri_bytes, max_head_bytes;
+    int64_t keepalive_timeout_us, keepalive_min_us, request_timeout_us, shutdown_timeout_us;
+
+    struct {
+        bool set;
+        const char *url;
+        int pool_max; /* a worker's connections; auto resolved: 2 x cores */
+        int pool_min;
+        int pool_queue; /* requests a worker lets wait */
+        int64_t acquire_timeout_us, idle_timeout_us, max_lifetime_us;
+        int64_t connect_timeout_us, statement_timeout_us;
+    } database;
+    struct {
+        bool set;
+        const char *url;
+        int64_t timeout_us;
+        const char *prefix; /* of every key, default "perfd" */
+    } redis;
+    struct {
+        int64_t size_bytes;
+        int64_t entries;
+        int64_t ttl_us, tti_us; /* default of the routes */
+    } cache;
+
+    struct conf_route *routes;
+    int route_count;
+};
+
+/* Reads path and all it includes. NULL with err = "file:line:column: what is wrong" (or the file that cannot be read). */
+struct conf *conf_load(const char *path, struct err *err) MUST_USE;
+void conf_destroy(struct conf **conf);
+
+/* The effective configuration in perfd.conf's own grammar, passwords in URLs replaced by *** (perfd -T). */
+void conf_print(const struct conf *conf, FILE *out);
+/* Every directive with its context, arguments, default, bounds and what applies it, from conf.def; as text for
+ * `perfd --help-config`, as mdoc for perfd.conf(5). */
+void conf_print_help(FILE *out);
+void conf_print_help_mdoc(FILE *out);
+
+#endif

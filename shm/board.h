@@ -1,0 +1,24 @@
+/* The scoreboard: one row a live process. The worker writes its own row; the master gives and takes rows. */
+#ifndef SHM_BOARD_H
+#define SHM_BOARD_H
+
+#include "common/base.h"
+
+enum proc_state { PROC_FREE, PROC_STARTING, PROC_READY, PROC_DRAINING, PROC_STATE_COUNT };
+extern const char *const proc_state_names[PROC_STATE_COUNT];
+
+struct board;
+
+int board_take(struct board *board, int slot, int generation); /* the master before a fork; -1: no free row */
+void board_set_pid(struct board *board, int proc, int pid);
+void board_set_state(struct board *board, int proc, enum proc_state state);
+enum proc_state board_state(const struct board *board, int proc);
+void board_beat(struct board *board, int proc, int64_t now_us);
+int64_t board_last_beat_us(const struct board *board, int proc);
+
+/* A write that may commit is under way between these two: a process that dies inside raises the epoch (shared_reap). */
+void board_write_begin(struct board *board, int proc);
+void board_write_end(struct board *board, int proc);
+int board_writes(const struct board *board, int proc);
+
+#endif

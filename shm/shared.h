@@ -1,0 +1,35 @@
+/* All memory that outlives a worker, made by the master before the first fork and inherited: the cache's data, the
+ * control segment (tags, flights, board) and the statistics file. */
+#ifndef SHM_SHARED_H
+#define SHM_SHARED_H
+
+#include "common/conf.h"
+#include "common/err.h"
+
+enum { PROCS_MAX = 64 }; /* live workers of all generations together */
+
+struct cache;
+struct tags;
+struct flights;
+struct board;
+struct stats;
+
+struct shared {
+    struct cache *cache;
+    struct tags *tags;
+    struct flights *flights;
+    struct board *board;
+    struct stats *stats;
+    int wake_fd[PROCS_MAX]; /* eventfd of each process row, non-blocking: "look again at what you parked" */
+    int master_fd;          /* eventfd: a board row changed its state */
+};
+
+/* Creates everything for conf; the statistics file is conf->run_dir/perfd.stats. Refuses a cache that MemAvailable or
+ * a cgroup limit cannot hold, with both figures. */
+bool shared_create(struct shared *shared, const struct conf *conf, struct err *err) MUST_USE;
+
+/* The master, only after waitpid() of the process that had row proc: its flights become orphans, its unfinished
+ * writes raise the epoch, its row is free again, and every worker is woken. */
+void shared_reap(struct shared *shared, int proc, int64_t now_us);
+
+#endif

@@ -1,0 +1,79 @@
+/* The statistics file, run_dir/perfd.stats: written by workers with relaxed atomic adds, mapped read-only by perfctl,
+ * never locked, readable while everything else is stopped. It describes itself: name, kind, unit, aggregation and help
+ * of every metric come from stats.def and stand in the file. Slabs belong to worker slots, so totals do not fall when a
+ * worker restarts. */
+#ifndef SHM_STATS_H
+#define SHM_STATS_H
+
+#include "common/err.h"
+#include "shm/histogram.h"
+
+enum { STATS_ROUTE_NAME_MAX = 120 };
+
+/* METRIC(name, kind, aggregation, unit, help) for a worker slot; ROUTE_METRIC the same for a route in a slot. */
+enum stat {
+#define METRIC(name, kind, aggregation, unit, help) STAT_##name,
+#define ROUTE_METRIC(name, kind, aggregation, unit, help)
+#define HISTOGRAM(name, unit, help)
+#define ROUTE_HISTOGRAM(name, unit, help)
+#include "shm/stats.def"
+#undef METRIC
+    STAT_COUNT
+};
+enum route_stat {
+#define METRIC(name, kind, aggregation, unit, help)
+#undef ROUTE_METRIC
+#define ROUTE_METRIC(name, kind, aggregation, unit, help) ROUTE_STAT_##name,
+#include "shm/stats.def"
+#undef ROUTE_METRIC
+    ROUTE_STAT_COUNT
+};
+enum stat_hist {
+#define ROUTE_METRIC(name, kind, aggregation, unit, help)
+#undef HISTOGRAM
+#define HISTOGRAM(name, unit, help) HIST_##name,
+#include "shm/stats.def"
+#undef HISTOGRAM
+    HIST_COUNT
+};
+enum route_hist {
+#define HISTOGRAM(name, unit, help)
+#undef ROUTE_HISTOGRAM
+#define ROUTE_HISTOGRAM(name, unit, help) ROUTE_HIST_##name,
+#include "shm/stats.def"
+#undef ROUTE_HISTOGRAM
+    ROUTE_HIST_COUNT
+};
+#undef METRIC
+#undef ROUTE_METRIC
+#undef HISTOGRAM
+
+struct stats;
+
+/* Creates the file anew, its blocks allocated (a full disk is an error here, never a SIGBUS later). */
+struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
+struct stats *stats_open(const char *path, struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */
+void stats_close(struct stats **stats);
+
+/* The row of a route by its name, new if unknown; the last row is "(other)" and takes what finds no row. */
+int stats_route_row(struct stats *stats, const char *name);
+
+void stats_add(struct stats *stats, int slot, enum stat stat, int64_t n);
+void stats_set(struct stats *stats, int slot, enum stat stat, int64_t value);
+void stats_route_add(struct stats *stats, int slot, int row, enum route_stat stat, int64_t n);
+void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t us);
+void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us);
+
+/* Reading, for perfctl and the admin page. */
+int stats_slots(const struct stats *stats);
+int stats_routes(const struct stats *stats); /* rows in use */
+const char *stats_route_name(const struct stats *stats, int row);
+int64_t stats_get(const struct stats *stats, int slot, enum stat stat);
+int64_t stats_sum(const struct stats *stats, enum stat stat); /* over slots, by the metric's aggregation (sum or max) */
+int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat);
+void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
+void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);
+int64_t stats_started_us(const struct stats *stats); /* wall clock */
+int stats_master_pid(const struct stats *stats);
+
+#endif

@@ -1,0 +1,20 @@
+/* What an invalidation reaches. tag_seq[1M]: a tag hashes to a slot, a collision only drops too much. */
+#ifndef SHM_TAGS_H
+#define SHM_TAGS_H
+
+#include "common/slice.h"
+
+struct tags;
+
+uint32_t tags_slot(struct slice tag);                       /* 0 .. 2^20-1 */
+uint64_t tags_now(struct tags *tags);                       /* born_seq: read it before the fetch begins */
+void tags_raise(struct tags *tags, const uint32_t *slots, int count); /* invalidate; atomic maximum, no lock */
+void tags_raise_epoch(struct tags *tags);                   /* everything */
+bool tags_valid(struct tags *tags, uint64_t born_seq, const uint32_t *slots, int count); /* nothing raised since */
+
+/* Redis could not be told of an invalidation: until its epoch there has been raised, nothing is read from it. */
+void tags_owe_redis(struct tags *tags);
+uint64_t tags_redis_debt(struct tags *tags);                /* 0: none */
+void tags_redis_paid(struct tags *tags, uint64_t debt);     /* clears it unless more was owed meanwhile */
+
+#endif

@@ -1,0 +1,78 @@
+/* A worker's connections to PostgreSQL and the line of those who wait for one. Everything is asynchronous on the given
+ * event loop; nothing here blocks. Callbacks never run inside the call that registers them, and come exactly once. */
+#ifndef SQL_POOL_H
+#define SQL_POOL_H
+
+#include "common/conf.h"
+#include "sql/query.h"
+
+#include <libpq-fe.h>
+
+struct event_base;
+struct pool;
+
+enum pool_fail {
+    POOL_OK,
+    POOL_REJECTED, /* queue full: 503 */
+    POOL_DOWN,     /* database unreachable, or the connection broke under the query: 503 */
+    POOL_TIMEOUT,  /* waited longer than acquire_timeout, or the deadline passed without an answer: 504 */
+    POOL_SQL,      /* PostgreSQL refused: sqlstate and message */
+};
+
+struct pool_statement {
+    const char *text;
+    uint32_t id; /* the same id is the same text for the pool's life; prepared on a connection when first used there */
+    int param_count;
+};
+
+/* One unit of work: its statements run in one transaction and one round trip. */
+struct pool_work {
+    const struct pool_statement *statements;
+    int statement_count;
+    const char *const *const *values; /* values[statement][i]: text format or NULL; must live until done */
+    bool read_only;                   /* runs with default_transaction_read_only; else read write */
+    int64_t timeout_us;               /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
+    bool describe;                    /* do not run: prepare and describe; results[i] has columns and parameter types */
+};
+
+struct pool_outcome {
+    enum pool_fail fail;
+    const PGresult *const *results; /* one a statement when POOL_OK; cleared after the callback */
+    int failed_statement;           /* POOL_SQL: index, or 0 */
+    char sqlstate[6];               /* POOL_SQL */
+    const char *message;            /* never NULL; PostgreSQL's primary text */
+    const char *detail;             /* may be NULL */
+    const char *constraint;         /* may be NULL */
+    int position;                   /* character in the statement's text, from 1; 0 unknown */
+    int bind_param;                 /* N when the value of $N was refused at Bind, else 0 */
+    int64_t wait_us;                /* for a connection */
+    int64_t run_us;                 /* from sending to the last row */
+};
+
+typedef void pool_done(void *arg, const struct pool_outcome *outcome);
+
+struct pool_metrics {
+    int active, idle, connecting, waiting;
+    int64_t max_wait_us;
+    uint64_t queries, errors, timeouts, rejected, opened, closed;
+};
+
+/* conf must outlive the pool. `observe` (may be NULL) is told of every wait and run time. */
+struct pool *pool_create(struct event_base *base, const struct conf *conf,
+                         void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg) MUST_USE;
+void pool_destroy(struct pool **pool); /* what is under way gets POOL_DOWN first */
+
+/* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a statement
+ * that the server has lost or whose plan changed (26000, 0A000) is prepared again once. */
+struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_done *done, void *arg);
+/* The consumer is gone: done will not be called. A running query keeps its connection until it ends. */
+void pool_forget(struct pool *pool, struct pool_job *job);
+
+enum pool_health { POOL_STARTING, POOL_UP, POOL_UNREACHABLE };
+enum pool_health pool_health(const struct pool *pool);
+const char *pool_last_error(const struct pool *pool); /* "" if none */
+void pool_metrics(const struct pool *pool, struct pool_metrics *metrics_out);
+/* Gives up idle connections at once and makes no spare ones (a worker that drains). */
+void pool_drain(struct pool *pool);
+
+#endif

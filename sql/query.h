@@ -1,0 +1,30 @@
+/* A .sql text, split and rewritten: `:name` and `:'name'` (as psql binds them) become $1, $2...; strings, E'', comments
+ * (nested too), dollar quotes, quoted identifiers and ::casts are respected; `;` splits statements. */
+#ifndef SQL_QUERY_H
+#define SQL_QUERY_H
+
+#include "common/arena.h"
+#include "common/err.h"
+
+struct query_statement {
+    const char *text;    /* rewritten */
+    int line;            /* of its first byte in the source, from 1 */
+    int param_count;     /* $1..$n of this statement */
+    const int *params;   /* $i+1 is query.names[params[i]] */
+    const int *source;   /* source[i]: offset in the original text of byte i of `text`, for error positions */
+};
+
+struct query {
+    struct query_statement *statements;
+    int statement_count; /* at least 1 */
+    const char **names;  /* each parameter once, in order of first use */
+    int name_count;
+};
+
+/* err: "LINE:COLUMN: what is wrong" (an unclosed quote or comment, no statement, over 64 parameters). */
+struct query *query_parse(struct slice text, struct arena *arena, struct err *err) MUST_USE;
+/* Line and column in the source of a 1-based character position (PG_DIAG_STATEMENT_POSITION) in a statement's text. */
+void query_locate(struct slice source, const struct query_statement *statement, int position, int *line_out,
+                  int *column_out);
+
+#endif

@@ -1,0 +1,27 @@
+/* A worker process: one event loop that serves HTTP on inherited sockets. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "common/conf.h"
+#include "shm/shared.h"
+
+struct worker_start {
+    const struct conf *conf;
+    struct shared *shared;
+    int slot;        /* 0..workers-1 */
+    int proc;        /* board row */
+    int generation;  /* of the configuration, from 1 */
+    int *listen_fds; /* sockets of this slot for consumers, bound and listening, non-blocking */
+    int listen_count;
+    int *admin_fds;
+    int admin_count;
+    int life_fd;     /* pipe from the master: end of file means that it died */
+    const int *route_rows; /* conf->routes[i]'s row in the statistics */
+};
+
+/* Runs until told to stop; the process's exit status. SIGTERM and SIGINT: at once; SIGQUIT, and the master's death:
+ * gracefully (stop accepting, finish what is under way, close connections idle for keepalive_min, exit when no
+ * consumer is left or after shutdown_timeout). SIGUSR1 reopens logs. Signals arrive unblocked with default actions. */
+int worker_run(const struct worker_start *start);
+
+#endif
