@@ -1,0 +1,283 @@
+#include "worker/http.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* evhttp answers what passes its own limits with a bare page of its own, so they stand far above ours. */
+enum { EVHTTP_HEAD_BYTES = 4 << 20, EVHTTP_BODY_SLACK = 8 << 20, LISTENERS_MAX = 256 };
+
+const char *const http_method_names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"};
+
+struct http_conn {
+    struct http *http;
+    struct evhttp_connection *evcon;
+    int fd;
+    bool busy;
+    int64_t last_us;
+};
+
+struct http {
+    struct evhttp *ev;
+    struct event_base *base;
+    const struct conf *conf;
+    http_handler *handler;
+    void *arg;
+    struct http_conn **by_fd;
+    int fd_count;
+    int connections;
+    struct evhttp_bound_socket *listeners[LISTENERS_MAX];
+    int listener_count;
+    bool draining;
+    int64_t drain_started_us;
+};
+
+static enum http_method method_of(struct evhttp_request *ev)
+{
+    switch (evhttp_request_get_command(ev)) {
+    case EVHTTP_REQ_GET:
+        return HTTP_GET;
+    case EVHTTP_REQ_HEAD:
+        return HTTP_HEAD;
+    case EVHTTP_REQ_POST:
+        return HTTP_POST;
+    case EVHTTP_REQ_PUT:
+        return HTTP_PUT;
+    case EVHTTP_REQ_PATCH:
+        return HTTP_PATCH;
+    case EVHTTP_REQ_DELETE:
+        return HTTP_DELETE;
+    case EVHTTP_REQ_OPTIONS:
+        return HTTP_OPTIONS;
+    case EVHTTP_REQ_TRACE:
+    case EVHTTP_REQ_CONNECT:
+        break;
+    }
+    return HTTP_OTHER;
+}
+
+static void conn_closed(struct evhttp_connection *evcon, void *arg)
+{
+    (void)evcon;
+    struct http_conn *c = arg;
+    c->http->by_fd[c->fd] = NULL;
+    c->http->connections--;
+    free(c);
+}
+
+/* evhttp keeps no pointer of ours with a connection, so it is found by its descriptor. */
+static struct http_conn *conn_of(struct http *http, struct evhttp_connection *evcon)
+{
+    int fd = (int)bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
+    CHECK(fd >= 0);
+    if (fd >= http->fd_count) {
+        int count = MAX(fd + 1, http->fd_count * 2);
+        http->by_fd = xrealloc(http->by_fd, (size_t)count * sizeof *http->by_fd);
+        memset(http->by_fd + http->fd_count, 0, (size_t)(count - http->fd_count) * sizeof *http->by_fd);
+        http->fd_count = count;
+    }
+    struct http_conn *c = http->by_fd[fd];
+    if (c == NULL) {
+        c = xcalloc(1, sizeof *c);
+        *c = (struct http_conn){http, evcon, fd, false, 0};
+        http->by_fd[fd] = c;
+        http->connections++;
+        evhttp_connection_set_closecb(evcon, conn_closed, c);
+    }
+    return c;
+}
+
+/* The request has waited since the loop woke up, behind those that were ready with it. */
+static int64_t loop_woke_us(struct event_base *base)
+{
+    struct timeval woke, now;
+    event_base_gettimeofday_cached(base, &woke);
+    evutil_gettimeofday(&now, NULL);
+    int64_t waited = (now.tv_sec - woke.tv_sec) * US_PER_S + now.tv_usec - woke.tv_usec;
+    return clock_mono_us() - MAX(waited, INT64_C(0));
+}
+
+static void on_request(struct evhttp_request *ev, void *arg)
+{
+    struct http *http = arg;
+    struct evhttp_connection *evcon = evhttp_request_get_connection(ev);
+    struct evbuffer *in = evhttp_request_get_input_buffer(ev);
+    const char *uri = evhttp_request_get_uri(ev);
+    char *address = NULL;
+    ev_uint16_t port = 0;
+    struct http_request *r = xcalloc(1, sizeof *r);
+    size_t body_len = evbuffer_get_length(in);
+
+    evhttp_connection_get_peer(evcon, &address, &port);
+    snprintf(r->remote, sizeof r->remote, "%s", address ? address : "");
+    r->method = method_of(ev);
+    r->target = slice_str(uri ? uri : "");
+    r->body = slice_of(body_len ? (const char *)evbuffer_pullup(in, -1) : "", body_len);
+    r->started_us = loop_woke_us(http->base);
+    r->conn = conn_of(http, evcon);
+    r->conn->busy = true;
+    r->hold = ev;
+    r->user = http->arg;
+    /* The connection may go before the answer is there; its record goes with it. */
+    http->handler(http->arg, r);
+}
+
+struct http *http_create(struct event_base *base, const struct conf *conf, http_handler *handler, void *arg)
+{
+    struct http *http = xcalloc(1, sizeof *http);
+    http->base = base;
+    http->conf = conf;
+    http->handler = handler;
+    http->arg = arg;
+    http->ev = evhttp_new(base);
+    CHECK(http->ev != NULL);
+    evhttp_set_default_content_type(http->ev, NULL);
+    evhttp_set_allowed_methods(http->ev, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+                                             EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
+                                             EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT);
+    evhttp_set_max_headers_size(http->ev, EVHTTP_HEAD_BYTES);
+    evhttp_set_max_body_size(http->ev, conf->max_body_bytes + EVHTTP_BODY_SLACK);
+    struct timeval idle = {conf->keepalive_timeout_us / US_PER_S, conf->keepalive_timeout_us % US_PER_S};
+    evhttp_set_timeout_tv(http->ev, &idle);
+    evhttp_set_flags(http->ev, EVHTTP_SERVER_LINGERING_CLOSE);
+    evhttp_set_gencb(http->ev, on_request, http);
+    return http;
+}
+
+void http_destroy(struct http **http)
+{
+    if (*http == NULL)
+        return;
+    evhttp_free((*http)->ev);
+    free((*http)->by_fd);
+    free(*http);
+    *http = NULL;
+}
+
+bool http_listen(struct http *http, int fd)
+{
+    /* evhttp closes what it listens on; the master's descriptor must outlive that. */
+    int own = dup(fd);
+    if (own < 0 || http->listener_count == LISTENERS_MAX)
+        return false;
+    struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(http->ev, own);
+    if (bound == NULL)
+        close(own);
+    else
+        http->listeners[http->listener_count++] = bound;
+    return bound != NULL;
+}
+
+struct slice http_header_in(const struct http_request *request, const char *name)
+{
+    return slice_str(evhttp_find_header(evhttp_request_get_input_headers(request->hold), name));
+}
+
+void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,
+                struct slice body)
+{
+    struct evhttp_request *ev = request->hold;
+    struct evkeyvalq *out = evhttp_request_get_output_headers(ev);
+    struct evhttp_connection *evcon = evhttp_request_get_connection(ev);
+    for (int i = 0; i < count; i++)
+        if (evhttp_add_header(out, headers[i].name, headers[i].value) != 0)
+            log_warn("header %s has a value that HTTP does not allow; left out", headers[i].name);
+    if (evcon != NULL) {
+        request->conn->busy = false;
+        request->conn->last_us = clock_mono_us();
+        if (request->conn->http->draining)
+            evhttp_add_header(out, "Connection", "close");
+    }
+    struct evbuffer *buffer = NULL;
+    if (request->method == HTTP_HEAD) {
+        char length[24];
+        snprintf(length, sizeof length, "%zu", body.len);
+        if (status != 204 && status != 304)
+            evhttp_add_header(out, "Content-Length", length);
+    } else if (body.len > 0) {
+        buffer = evbuffer_new();
+        CHECK(buffer != NULL && evbuffer_add(buffer, body.at, body.len) == 0);
+    }
+    evhttp_send_reply(ev, status, NULL, buffer);
+    if (buffer != NULL)
+        evbuffer_free(buffer);
+    free(request);
+}
+
+void http_drain(struct http *http)
+{
+    http->draining = true;
+    http->drain_started_us = clock_mono_us();
+    for (int i = 0; i < http->listener_count; i++)
+        evhttp_del_accept_socket(http->ev, http->listeners[i]);
+    http->listener_count = 0;
+}
+
+/* A consumer's connection, as against the database's, Redis's and the listeners. */
+static bool is_client(int fd, const struct conf *conf)
+{
+    struct sockaddr_storage own, peer;
+    socklen_t own_len = sizeof own, peer_len = sizeof peer;
+    if (getsockname(fd, (struct sockaddr *)&own, &own_len) != 0 ||
+        getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
+        return false;
+    int port = -1;
+    if (own.ss_family == AF_INET)
+        port = ntohs(((struct sockaddr_in *)&own)->sin_port);
+    else if (own.ss_family == AF_INET6)
+        port = ntohs(((struct sockaddr_in6 *)&own)->sin6_port);
+    for (int i = 0; i < conf->listen.count; i++)
+        if (atoi(conf->listen.at[i].port) == port)
+            return true;
+    for (int i = 0; i < conf->admin.count; i++)
+        if (atoi(conf->admin.at[i].port) == port)
+            return true;
+    return false;
+}
+
+/* A connection that has not sent a request yet is known to evhttp alone; the end of its stream makes evhttp drop it. */
+static int close_silent(struct http *http, bool due)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    int left = 0;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        int fd = atoi(entry->d_name);
+        bool known = fd < http->fd_count && http->by_fd[fd] != NULL;
+        if (known || !is_client(fd, http->conf))
+            continue;
+        left++;
+        if (due)
+            shutdown(fd, SHUT_RDWR);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return left;
+}
+
+int http_drain_step(struct http *http, int64_t now_us)
+{
+    int64_t before_us = now_us - http->conf->keepalive_min_us;
+    for (int fd = 0; fd < http->fd_count; fd++) {
+        struct http_conn *c = http->by_fd[fd];
+        if (c != NULL && !c->busy && MAX(c->last_us, http->drain_started_us) < before_us)
+            evhttp_connection_free(c->evcon);
+    }
+    return http->connections + close_silent(http, http->drain_started_us < before_us);
+}
+
+int http_connections(const struct http *http)
+{
+    return http->connections;
+}

@@ -1,0 +1,51 @@
+/* The door to evhttp: nothing else in perfd knows it. A request comes in as slices, exactly one http_reply() ends it. */
+#ifndef WORKER_HTTP_H
+#define WORKER_HTTP_H
+
+#include "common/conf.h"
+#include "common/slice.h"
+
+struct event_base;
+struct http;
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+extern const char *const http_method_names[];
+
+struct http_header {
+    const char *name;
+    const char *value;
+};
+
+struct http_request {
+    enum http_method method;
+    struct slice target; /* as sent */
+    struct slice body;
+    char remote[46];
+    int64_t started_us; /* CLOCK_MONOTONIC: when the loop saw the request's last bytes */
+    void *user;         /* the listener's argument of http_listen() */
+    struct http_conn *conn;
+    void *hold;
+};
+
+typedef void http_handler(void *arg, struct http_request *request);
+
+struct http *http_create(struct event_base *base, const struct conf *conf, http_handler *handler, void *arg) MUST_USE;
+void http_destroy(struct http **http);
+
+/* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */
+bool http_listen(struct http *http, int fd) MUST_USE;
+
+/* First value of a request header, empty when absent. */
+struct slice http_header_in(const struct http_request *request, const char *name);
+
+/* Ends the request: it must not be touched afterwards. For HEAD the body's length is announced, nothing is sent. */
+void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,
+                struct slice body);
+
+/* Stop accepting; answers carry Connection: close from now on. */
+void http_drain(struct http *http);
+/* Close what has been idle for keepalive_min; returns the connections that are left. Call it now and then. */
+int http_drain_step(struct http *http, int64_t now_us);
+int http_connections(const struct http *http);
+
+#endif
