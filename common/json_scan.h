@@ -1,5 +1,5 @@
-/* Strict RFC 8259 scanner for request bodies: UTF-8 checked, duplicate keys refused, depth at most 64, numbers kept as
- * they were written. Top-level fields are handed on as raw bytes. */
+/* Strict RFC 8259 scanner for request bodies: UTF-8 checked, duplicate keys refused, depth at most 64, at most 1,024
+ * names an object, numbers kept as they were written. Top-level fields are handed on as raw bytes. */
 #ifndef COMMON_JSON_SCAN_H
 #define COMMON_JSON_SCAN_H
 
