@@ -2,9 +2,12 @@
 #ifndef SHM_TAGS_H
 #define SHM_TAGS_H
 
+#include "common/err.h"
 #include "common/slice.h"
 
 struct tags;
+
+struct tags *tags_create(struct err *err) MUST_USE; /* 8 MB of shared memory, before the first fork */
 
 uint32_t tags_slot(struct slice tag);                       /* 0 .. 2^20-1 */
 uint64_t tags_now(struct tags *tags);                       /* born_seq: read it before the fetch begins */

@@ -1,0 +1,109 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shm/tags.h"
+
+static struct tags *make(void)
+{
+    struct err err;
+    struct tags *tags = tags_create(&err);
+    assert_non_null(tags);
+    return tags;
+}
+
+static void a_raise_drops_what_was_born_before_it_and_nothing_else(void **state)
+{
+    (void)state;
+    struct tags *tags = make();
+    uint32_t user = tags_slot(slice_str("user:1")), posts = tags_slot(slice_str("posts"));
+    assert_int_not_equal(user, posts);
+    uint64_t before = tags_now(tags);
+    tags_raise(tags, &user, 1);
+    uint64_t after = tags_now(tags);
+    uint32_t both[] = {posts, user};
+    assert_false(tags_valid(tags, before, &user, 1));
+    assert_false(tags_valid(tags, before, both, 2));
+    assert_true(tags_valid(tags, before, &posts, 1));
+    assert_true(tags_valid(tags, after, both, 2));
+}
+
+static void the_epoch_drops_everything_even_without_tags(void **state)
+{
+    (void)state;
+    struct tags *tags = make();
+    uint64_t before = tags_now(tags);
+    tags_raise_epoch(tags);
+    assert_false(tags_valid(tags, before, NULL, 0));
+    assert_true(tags_valid(tags, tags_now(tags), NULL, 0));
+}
+
+static void raises_of_other_processes_are_all_seen(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 4, RAISES = 50000 };
+    struct tags *tags = make();
+    uint32_t slot = 7;
+    for (int i = 0; i < PROCESSES; i++) {
+        if (fork() == 0) {
+            for (int k = 0; k < RAISES; k++) {
+                uint64_t born = tags_now(tags);
+                tags_raise(tags, &slot, 1);
+                if (tags_valid(tags, born, &slot, 1))
+                    _exit(1);
+            }
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < PROCESSES; i++) {
+        int status;
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(tags_now(tags), PROCESSES * RAISES);
+    assert_true(tags_valid(tags, PROCESSES * RAISES, &slot, 1));
+    assert_false(tags_valid(tags, PROCESSES * RAISES - 1, &slot, 1));
+}
+
+static void a_debt_that_grew_meanwhile_is_not_paid(void **state)
+{
+    (void)state;
+    struct tags *tags = make();
+    assert_int_equal(tags_redis_debt(tags), 0);
+    tags_owe_redis(tags);
+    uint64_t seen = tags_redis_debt(tags);
+    tags_owe_redis(tags);
+    tags_redis_paid(tags, seen);
+    assert_int_not_equal(tags_redis_debt(tags), 0);
+    tags_redis_paid(tags, tags_redis_debt(tags));
+    assert_int_equal(tags_redis_debt(tags), 0);
+}
+
+static void a_payment_of_long_ago_clears_nothing_newer(void **state)
+{
+    (void)state;
+    struct tags *tags = make();
+    tags_owe_redis(tags);
+    uint64_t slow = tags_redis_debt(tags);
+    tags_redis_paid(tags, tags_redis_debt(tags));
+    tags_owe_redis(tags);
+    tags_redis_paid(tags, slow);
+    assert_int_not_equal(tags_redis_debt(tags), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_raise_drops_what_was_born_before_it_and_nothing_else),
+        cmocka_unit_test(the_epoch_drops_everything_even_without_tags),
+        cmocka_unit_test(raises_of_other_processes_are_all_seen),
+        cmocka_unit_test(a_debt_that_grew_meanwhile_is_not_paid),
+        cmocka_unit_test(a_payment_of_long_ago_clears_nothing_newer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
