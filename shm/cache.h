@@ -3,6 +3,7 @@
 #ifndef SHM_CACHE_H
 #define SHM_CACHE_H
 
+#include "common/err.h"
 #include "common/slice.h"
 #include "shm/tags.h"
 
@@ -21,6 +22,11 @@ struct cache_entry {
     char content_type[48]; /* NUL-terminated */
     void *hold;            /* the cache's own */
 };
+
+/* Before the first fork. Sizes count all: size_bytes of memory, at most `entries` entries (to the stripe). */
+struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err) MUST_USE;
+void cache_destroy(struct cache **cache); /* this process's mapping */
+size_t cache_largest_bytes(const struct cache *cache); /* of a key and body together */
 
 /* Borrow the live entry for key until cache_release(). False is a miss, and so is an entry whose ttl or tti has passed
  * at now_us or one of whose tags was raised after its born_seq. The whole key is compared. */
