@@ -2,12 +2,16 @@
 #ifndef SHM_BOARD_H
 #define SHM_BOARD_H
 
-#include "common/base.h"
+#include "common/err.h"
+
+enum { BOARD_ROWS = 64 }; /* live workers of all generations together */
 
 enum proc_state { PROC_FREE, PROC_STARTING, PROC_READY, PROC_DRAINING, PROC_STATE_COUNT };
 extern const char *const proc_state_names[PROC_STATE_COUNT];
 
 struct board;
+
+struct board *board_create(struct err *err) MUST_USE; /* before the first fork; every row free */
 
 int board_take(struct board *board, int slot, int generation); /* the master before a fork; -1: no free row */
 void board_set_pid(struct board *board, int proc, int pid);

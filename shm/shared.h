@@ -5,13 +5,11 @@
 
 #include "common/conf.h"
 #include "common/err.h"
-
-enum { PROCS_MAX = 64 }; /* live workers of all generations together */
+#include "shm/board.h"
 
 struct cache;
 struct tags;
 struct flights;
-struct board;
 struct stats;
 
 struct shared {
@@ -20,7 +18,7 @@ struct shared {
     struct flights *flights;
     struct board *board;
     struct stats *stats;
-    int wake_fd[PROCS_MAX]; /* eventfd of each process row, non-blocking: "look again at what you parked" */
+    int wake_fd[BOARD_ROWS]; /* eventfd of each process row, non-blocking: "look again at what you parked" */
     int master_fd;          /* eventfd: a board row changed its state */
 };
 

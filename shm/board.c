@@ -1,0 +1,77 @@
+#include "shm/board.h"
+#include "shm/segment.h"
+
+#include <stdatomic.h>
+
+const char *const proc_state_names[PROC_STATE_COUNT] = {"free", "starting", "ready", "draining"};
+
+struct row {
+    _Atomic int state, pid, slot, generation, writes;
+    _Atomic int64_t beat_us;
+};
+
+struct board {
+    struct row rows[BOARD_ROWS];
+};
+
+struct board *board_create(struct err *err)
+{
+    return segment_create("perfd-board", sizeof(struct board), err);
+}
+
+int board_take(struct board *board, int slot, int generation)
+{
+    for (int proc = 0; proc < BOARD_ROWS; proc++) {
+        struct row *row = &board->rows[proc];
+        if (row->state != PROC_FREE)
+            continue;
+        row->pid = 0;
+        row->slot = slot;
+        row->generation = generation;
+        row->writes = 0;
+        row->beat_us = 0;
+        row->state = PROC_STARTING;
+        return proc;
+    }
+    return -1;
+}
+
+void board_set_pid(struct board *board, int proc, int pid)
+{
+    board->rows[proc].pid = pid;
+}
+
+void board_set_state(struct board *board, int proc, enum proc_state state)
+{
+    board->rows[proc].state = (int)state;
+}
+
+enum proc_state board_state(const struct board *board, int proc)
+{
+    return (enum proc_state)board->rows[proc].state;
+}
+
+void board_beat(struct board *board, int proc, int64_t now_us)
+{
+    board->rows[proc].beat_us = now_us;
+}
+
+int64_t board_last_beat_us(const struct board *board, int proc)
+{
+    return board->rows[proc].beat_us;
+}
+
+void board_write_begin(struct board *board, int proc)
+{
+    board->rows[proc].writes++;
+}
+
+void board_write_end(struct board *board, int proc)
+{
+    CHECK(board->rows[proc].writes-- > 0);
+}
+
+int board_writes(const struct board *board, int proc)
+{
+    return board->rows[proc].writes;
+}
