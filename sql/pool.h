@@ -27,7 +27,7 @@ struct pool_statement {
 
 /* One unit of work: its statements run in one transaction and one round trip. */
 struct pool_work {
-    const struct pool_statement *statements;
+    const struct pool_statement *statements; /* must outlive the pool */
     int statement_count;
     const char *const *const *values; /* values[statement][i]: text format or NULL; must live until done */
     bool read_only;                   /* runs with default_transaction_read_only; else read write */

@@ -1,0 +1,31 @@
+/* A request for a connection, on its way through the pool: in a line, then with a connection. The pool's own. */
+#ifndef SQL_POOL_JOB_H
+#define SQL_POOL_JOB_H
+
+#include "sql/pool.h"
+
+struct job {
+    struct pool_work work;
+    pool_done *done; /* NULL: forgotten */
+    void *arg;
+    int64_t queued_us, sent_us, wait_us;
+    bool retried, prepared_again;
+    enum pool_fail fail; /* of one that ended before it was sent */
+    struct job_line *line; /* in which it stands, or NULL */
+    struct job *next, *prev;
+};
+
+struct job_line {
+    struct job *first, *last;
+    int count;
+};
+
+void job_line_push(struct job_line *line, struct job *job);
+void job_line_push_front(struct job_line *line, struct job *job);
+struct job *job_line_pop(struct job_line *line); /* NULL: empty */
+void job_line_remove(struct job_line *line, struct job *job);
+
+/* Fills sqlstate, texts, position and bind_param from PostgreSQL's error; the texts live as long as the result. */
+void job_read_error(const PGresult *error, struct pool_outcome *out);
+
+#endif
