@@ -11,7 +11,7 @@
 enum { STATS_ROUTE_NAME_MAX = 120 };
 
 /* METRIC(name, kind, aggregation, unit, help) for a worker slot; ROUTE_METRIC the same for a route in a slot. */
-enum stat {
+enum metric {
 #define METRIC(name, kind, aggregation, unit, help) STAT_##name,
 #define ROUTE_METRIC(name, kind, aggregation, unit, help)
 #define HISTOGRAM(name, unit, help)
@@ -58,8 +58,8 @@ void stats_close(struct stats **stats);
 /* The row of a route by its name, new if unknown; the last row is "(other)" and takes what finds no row. */
 int stats_route_row(struct stats *stats, const char *name);
 
-void stats_add(struct stats *stats, int slot, enum stat stat, int64_t n);
-void stats_set(struct stats *stats, int slot, enum stat stat, int64_t value);
+void stats_add(struct stats *stats, int slot, enum metric stat, int64_t n);
+void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value);
 void stats_route_add(struct stats *stats, int slot, int row, enum route_stat stat, int64_t n);
 void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t us);
 void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us);
@@ -68,8 +68,8 @@ void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist
 int stats_slots(const struct stats *stats);
 int stats_routes(const struct stats *stats); /* rows in use */
 const char *stats_route_name(const struct stats *stats, int row);
-int64_t stats_get(const struct stats *stats, int slot, enum stat stat);
-int64_t stats_sum(const struct stats *stats, enum stat stat); /* over slots, by the metric's aggregation (sum or max) */
+int64_t stats_get(const struct stats *stats, int slot, enum metric stat);
+int64_t stats_sum(const struct stats *stats, enum metric stat); /* over slots, by the metric's aggregation (sum or max) */
 int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat);
 void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
 void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);

@@ -37,7 +37,7 @@ struct conn {
     PGconn *pg;
     struct event io;     /* while connecting what libpq waits for, then its input */
     struct event output; /* while libpq could not write all */
-    struct event timer;  /* the connect time-out, then the deadline; also tells `changed` from outside a conn_*() call */
+    struct event timer; /* the connect time-out, then the deadline; also tells `changed` from outside a conn_*() call */
     char error[512];
     bool doomed; /* the server said so while no work was under way */
 
@@ -246,8 +246,7 @@ static void add_options(struct buf *out, const struct conn_settings *settings)
         if (o->val && strcmp(o->keyword, "options") == 0)
             buf_printf(out, "%s ", o->val);
     PQconninfoFree(options);
-    buf_printf(out,
-               "-c TimeZone=UTC -c DateStyle=ISO -c default_transaction_read_only=on -c statement_timeout=%d",
+    buf_printf(out, "-c TimeZone=UTC -c DateStyle=ISO -c default_transaction_read_only=on -c statement_timeout=%d",
                timeout_ms(settings->statement_timeout_us));
 }
 

@@ -2,8 +2,9 @@
  * other, each one round trip in libpq's pipeline mode. Nothing blocks except the look-up of a host name.
  *
  * The owner is told by `changed` when the connection became idle (it is open, or its work has been answered) or broken
- * (it could not be opened, or was lost). `changed` comes from the event loop only, never inside a conn_*() call, and may
- * destroy the connection. A broken connection is of no more use; it is never given back out of step with the server. */
+ * (it could not be opened, or was lost). `changed` comes from the event loop only, never inside a conn_*() call, and
+ * may destroy the connection. A broken connection is of no more use; it is never given back out of step with the
+ * server. */
 #ifndef SQL_CONN_H
 #define SQL_CONN_H
 
@@ -57,7 +58,7 @@ struct conn *conn_create(struct event_base *base, const struct conn_settings *se
 void conn_destroy(struct conn **c);
 
 enum conn_state conn_state(const struct conn *c);
-bool conn_read_only(const struct conn *c); /* default_transaction_read_only of its session */
+bool conn_read_only(const struct conn *c);    /* default_transaction_read_only of its session */
 const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */
 bool conn_check(struct conn *c) MUST_USE;

@@ -91,7 +91,8 @@ static void on_deliver(evutil_socket_t fd, short what, void *arg)
     struct pool *pool = arg;
     struct job *job;
     while ((job = job_line_pop(&pool->ended)) != NULL)
-        fail(pool, job, job->fail, job->fail == POOL_DOWN ? pool->last_error : "too many requests wait for a connection");
+        fail(pool, job, job->fail,
+             job->fail == POOL_DOWN ? pool->last_error : "too many requests wait for a connection");
 }
 
 static void fail_all_waiting(struct pool *pool)
@@ -150,7 +151,8 @@ static void close_member(struct pool *pool, struct member *m)
         pool->metrics.closed++;
 }
 
-/* As many connects as there are requests waiting, and what is missing to min; one at a time while the server refuses. */
+/* As many connects as there are requests waiting, and what is missing to min; one at a time while the server refuses.
+ */
 static void open_wanted(struct pool *pool, int64_t now_us)
 {
     int open = count_open(pool), connecting = count_connecting(pool);

@@ -31,8 +31,8 @@ struct pool_work {
     int statement_count;
     const char *const *const *values; /* values[statement][i]: text format or NULL; must live until done */
     bool read_only;                   /* runs with default_transaction_read_only; else read write */
-    int64_t timeout_us;               /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
-    bool describe;                    /* do not run: prepare and describe; results[i] has columns and parameter types */
+    int64_t timeout_us; /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
+    bool describe;      /* do not run: prepare and describe; results[i] has columns and parameter types */
 };
 
 struct pool_outcome {

@@ -7,11 +7,11 @@
 #include "common/err.h"
 
 struct query_statement {
-    const char *text;    /* rewritten */
-    int line;            /* of its first byte in the source, from 1 */
-    int param_count;     /* $1..$n of this statement */
-    const int *params;   /* $i+1 is query.names[params[i]] */
-    const int *source;   /* source[i]: offset in the original text of byte i of `text`, for error positions */
+    const char *text;  /* rewritten */
+    int line;          /* of its first byte in the source, from 1 */
+    int param_count;   /* $1..$n of this statement */
+    const int *params; /* $i+1 is query.names[params[i]] */
+    const int *source; /* source[i]: offset in the original text of byte i of `text`, for error positions */
 };
 
 struct query {

@@ -12,6 +12,7 @@
 #include <event2/keyvalq_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -108,6 +109,16 @@ static int64_t loop_woke_us(struct event_base *base)
     return clock_mono_us() - MAX(waited, INT64_C(0));
 }
 
+/* `name: value` and the line's end. */
+static size_t head_bytes_of(struct evhttp_request *ev, size_t uri_len)
+{
+    size_t bytes = uri_len + sizeof "OPTIONS  HTTP/1.1\r\n\r\n";
+    struct evkeyval *field;
+    TAILQ_FOREACH(field, evhttp_request_get_input_headers(ev), next)
+    bytes += strlen(field->key) + strlen(field->value) + sizeof ": \r";
+    return bytes;
+}
+
 static void on_request(struct evhttp_request *ev, void *arg)
 {
     struct http *http = arg;
@@ -124,6 +135,7 @@ static void on_request(struct evhttp_request *ev, void *arg)
     r->method = method_of(ev);
     r->target = slice_str(uri ? uri : "");
     r->body = slice_of(body_len ? (const char *)evbuffer_pullup(in, -1) : "", body_len);
+    r->head_bytes = head_bytes_of(ev, r->target.len);
     r->started_us = loop_woke_us(http->base);
     r->conn = conn_of(http, evcon);
     r->conn->busy = true;

@@ -1,4 +1,5 @@
-/* The door to evhttp: nothing else in perfd knows it. A request comes in as slices, exactly one http_reply() ends it. */
+/* The door to evhttp: nothing else in perfd knows it. A request comes in as slices, exactly one http_reply() ends it.
+ */
 #ifndef WORKER_HTTP_H
 #define WORKER_HTTP_H
 
@@ -20,6 +21,7 @@ struct http_request {
     enum http_method method;
     struct slice target; /* as sent */
     struct slice body;
+    size_t head_bytes; /* of the request line and the header fields */
     char remote[46];
     int64_t started_us; /* CLOCK_MONOTONIC: when the loop saw the request's last bytes */
     void *user;         /* the listener's argument of http_listen() */

@@ -15,7 +15,7 @@ struct worker_start {
     int listen_count;
     int *admin_fds;
     int admin_count;
-    int life_fd;     /* pipe from the master: end of file means that it died */
+    int life_fd;           /* pipe from the master: end of file means that it died */
     const int *route_rows; /* conf->routes[i]'s row in the statistics */
 };
 

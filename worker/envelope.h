@@ -1,0 +1,15 @@
+/* An answer as bytes in Redis: a head with times, versions and lengths, then key, etag, content type and body, then a
+ * checksum over all. Whatever else comes from there is not an envelope. */
+#ifndef WORKER_ENVELOPE_H
+#define WORKER_ENVELOPE_H
+
+#include "common/buf.h"
+#include "worker/redis.h"
+
+void envelope_write(struct buf *out, const struct redis_key *key, const struct redis_versions *versions,
+                    const struct cache_entry *entry, int64_t now_us, int64_t wall_us);
+/* False: damaged, of another key, of other versions, or its time is over. entry_out borrows from bytes. */
+bool envelope_read(struct slice bytes, const struct redis_key *key, const struct redis_versions *versions,
+                   struct cache_entry *entry_out, int64_t now_us, int64_t wall_us) MUST_USE;
+
+#endif

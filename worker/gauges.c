@@ -1,0 +1,95 @@
+#include "worker/gauges.h"
+#include "common/clock.h"
+#include "shm/cache.h"
+#include "sql/pool.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void set(struct service *s, enum metric stat, int64_t value)
+{
+    stats_set(s->stats, s->slot, stat, value);
+}
+
+void gauges_started(struct service *s)
+{
+    set(s, STAT_pid, getpid());
+    set(s, STAT_generation, s->start->generation);
+    set(s, STAT_started_us, clock_wall_us());
+    set(s, STAT_state, PROC_STARTING);
+}
+
+static void write_process(struct service *s)
+{
+    struct rusage usage;
+    long pages = 0;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        set(s, STAT_cpu_us,
+            (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * US_PER_S + usage.ru_utime.tv_usec +
+                usage.ru_stime.tv_usec);
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (statm == NULL)
+        return;
+    if (fscanf(statm, "%*d %ld", &pages) == 1)
+        set(s, STAT_resident_bytes, pages * sysconf(_SC_PAGESIZE));
+    fclose(statm);
+}
+
+static void write_pool(struct service *s)
+{
+    struct pool_metrics m = {0};
+    if (s->pool != NULL)
+        pool_metrics(s->pool, &m);
+    set(s, STAT_pool_max, s->pool ? s->conf->database.pool_max : 0);
+    set(s, STAT_pool_active, m.active);
+    set(s, STAT_pool_idle, m.idle);
+    set(s, STAT_pool_connecting, m.connecting);
+    set(s, STAT_pool_waiting, m.waiting);
+    set(s, STAT_pool_max_wait_us, m.max_wait_us);
+}
+
+/* The pool counts for itself; what came since the last time is added, since the slot outlives the worker. */
+static void add_pool_counts(struct service *s)
+{
+    static struct pool_metrics before;
+    struct pool_metrics now;
+    if (s->pool == NULL)
+        return;
+    pool_metrics(s->pool, &now);
+    stats_add(s->stats, s->slot, STAT_pool_queries, (int64_t)(now.queries - before.queries));
+    stats_add(s->stats, s->slot, STAT_pool_errors, (int64_t)(now.errors - before.errors));
+    stats_add(s->stats, s->slot, STAT_pool_timeouts, (int64_t)(now.timeouts - before.timeouts));
+    stats_add(s->stats, s->slot, STAT_pool_rejected, (int64_t)(now.rejected - before.rejected));
+    stats_add(s->stats, s->slot, STAT_pool_opened, (int64_t)(now.opened - before.opened));
+    stats_add(s->stats, s->slot, STAT_pool_closed, (int64_t)(now.closed - before.closed));
+    before = now;
+}
+
+static void write_cache(struct service *s)
+{
+    struct cache_usage usage;
+    cache_usage(s->shared->cache, &usage);
+    set(s, STAT_cache_entries, (int64_t)usage.entries);
+    set(s, STAT_cache_entries_max, (int64_t)usage.entries_max);
+    set(s, STAT_cache_used_bytes, (int64_t)usage.used_bytes);
+    set(s, STAT_cache_size_bytes, (int64_t)usage.size_bytes);
+    set(s, STAT_cache_evicted, (int64_t)usage.evicted);
+    set(s, STAT_cache_expired, (int64_t)usage.expired);
+    set(s, STAT_cache_recovered, (int64_t)usage.recovered);
+}
+
+void gauges_write(struct service *s, int connections, enum proc_state state)
+{
+    board_beat(s->shared->board, s->proc, clock_mono_us());
+    add_pool_counts(s);
+    if (s->draining)
+        return; /* the slot's gauges are the successor's by now */
+    set(s, STAT_beat_us, clock_wall_us());
+    set(s, STAT_state, state);
+    set(s, STAT_in_flight, s->in_flight);
+    set(s, STAT_connections, connections);
+    write_process(s);
+    write_pool(s);
+    write_cache(s);
+}

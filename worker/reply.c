@@ -1,0 +1,183 @@
+#include "worker/reply.h"
+#include "common/clock.h"
+#include "worker/access_log.h"
+
+#include <stdio.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { HEADERS_MAX = 10 };
+
+struct headers {
+    struct http_header at[HEADERS_MAX];
+    int count;
+};
+
+static void add(struct headers *h, const char *name, const char *value)
+{
+    CHECK(h->count < HEADERS_MAX);
+    h->at[h->count++] = (struct http_header){name, value};
+}
+
+void reply_etag(struct slice body, char etag_out[ETAG_BYTES])
+{
+    XXH128_hash_t hash = XXH3_128bits(body.at, body.len);
+    snprintf(etag_out, ETAG_BYTES, "\"%016llx%016llx\"", (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
+}
+
+/* ---- the one end of all requests ---- */
+
+static enum route_hist histogram_of(const struct request *r, int status)
+{
+    if (status >= 400)
+        return ROUTE_HIST_error;
+    return r->source == SOURCE_HIT ? ROUTE_HIST_hit : ROUTE_HIST_miss;
+}
+
+static void count_route(const struct request *r, int status, size_t sent, int64_t took_us)
+{
+    struct stats *stats = r->service->stats;
+    int slot = r->service->slot, row = r->route->row;
+    stats_route_add(stats, slot, row, ROUTE_STAT_requests, 1);
+    stats_route_add(stats, slot, row, ROUTE_STAT_sent_bytes, (int64_t)sent);
+    if (r->source == SOURCE_HIT)
+        stats_route_add(stats, slot, row, ROUTE_STAT_hits, 1);
+    else if (r->source == SOURCE_COALESCED)
+        stats_route_add(stats, slot, row, ROUTE_STAT_coalesced, 1);
+    else if (r->source == SOURCE_REDIS)
+        stats_route_add(stats, slot, row, ROUTE_STAT_redis_hits, 1);
+    if (status == 304)
+        stats_route_add(stats, slot, row, ROUTE_STAT_not_modified, 1);
+    else if (status >= 500)
+        stats_route_add(stats, slot, row, ROUTE_STAT_errors_5xx, 1);
+    else if (status >= 400)
+        stats_route_add(stats, slot, row, ROUTE_STAT_errors_4xx, 1);
+    stats_route_observe(stats, slot, row, histogram_of(r, status), took_us);
+}
+
+static const char *source_name(enum source source)
+{
+    switch (source) {
+    case SOURCE_HIT:
+        return "HIT";
+    case SOURCE_COALESCED:
+        return "COALESCED";
+    case SOURCE_REDIS:
+        return "REDIS";
+    case SOURCE_MISS:
+        return "MISS";
+    case SOURCE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+static void request_finish(struct request *r, int status, struct headers *h, struct slice body)
+{
+    struct service *s = r->service;
+    int64_t now_us = clock_mono_us(), took_us = now_us - r->http->started_us;
+    size_t sent = r->http->method == HTTP_HEAD ? 0 : body.len;
+    add(h, "X-Request-Id", r->id);
+    service_count(s, STAT_requests);
+    stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
+    if (status >= 500)
+        service_count(s, STAT_responses_5xx);
+    else if (status >= 400)
+        service_count(s, STAT_responses_4xx);
+    if (r->route != NULL)
+        count_route(r, status, sent, took_us);
+    access_log_write(s->access_log, &(struct access_line){.request_id = r->id,
+                                                          .remote = r->http->remote,
+                                                          .method = http_method_names[r->http->method],
+                                                          .target = r->http->target,
+                                                          .route = r->route ? r->route->conf->name : NULL,
+                                                          .cache = source_name(r->source),
+                                                          .status = status,
+                                                          .sent_bytes = sent,
+                                                          .took_us = took_us,
+                                                          .wait_us = r->wait_us,
+                                                          .database_us = r->run_us});
+    s->in_flight--;
+    http_reply(r->http, status, h->at, h->count, body);
+    arena_destroy(&r->arena);
+}
+
+/* ---- answers ---- */
+
+/* RFC 9110 13.1.2: a list of entity tags or `*`, compared weakly. */
+static bool none_match(struct slice list, const char *etag)
+{
+    size_t len = strlen(etag);
+    if (slice_is(list, "*"))
+        return true;
+    for (const char *at = list.at, *end = list.at + list.len; at != NULL && at < end; at++) {
+        if (*at != '"')
+            continue;
+        const char *close = memchr(at + 1, '"', (size_t)(end - at - 1));
+        if (close == NULL)
+            return false;
+        if ((size_t)(close + 1 - at) == len && memcmp(at, etag, len) == 0)
+            return true;
+        at = close;
+    }
+    return false;
+}
+
+void reply_answer(struct request *r, const struct answer *answer)
+{
+    struct headers h = {0};
+    char age[24];
+    bool reads = r->method == METHOD_GET;
+    int status = answer->status;
+    struct slice body = answer->body;
+    if (reads && answer->etag != NULL) {
+        struct slice wanted = http_header_in(r->http, "If-None-Match");
+        add(&h, "ETag", answer->etag);
+        if (wanted.len > 0 && none_match(wanted, answer->etag)) {
+            status = 304;
+            body = slice_of("", 0);
+        }
+    }
+    if (answer->content_type != NULL && status != 304)
+        add(&h, "Content-Type", answer->content_type);
+    /* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
+    add(&h, "Cache-Control", reads ? "no-cache" : "no-store");
+    if (r->source != SOURCE_NONE)
+        add(&h, "X-Cache", source_name(r->source));
+    if (answer->age_us >= 0) {
+        snprintf(age, sizeof age, "%lld", (long long)(answer->age_us / US_PER_S));
+        add(&h, "Age", age);
+    }
+    request_finish(r, status, &h, body);
+}
+
+void reply_options(struct request *r)
+{
+    struct headers h = {0};
+    add(&h, "Allow", r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS");
+    request_finish(r, 204, &h, slice_of("", 0));
+}
+
+void reply_problem(struct request *r)
+{
+    struct headers h = {0};
+    struct buf body = {0};
+    problem_write(&r->problem, r->id, &body);
+    add(&h, "Content-Type", "application/problem+json");
+    add(&h, "Cache-Control", "no-store");
+    if (r->problem.status == 405)
+        add(&h, "Allow", r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS");
+    if (r->problem.status == 503)
+        add(&h, "Retry-After", "1");
+    request_finish(r, r->problem.status, &h, buf_slice(&body));
+    buf_deinit(&body);
+}
+
+void reply_refuse(struct request *r, int status, const char *code, const char *detail)
+{
+    r->problem.status = status;
+    r->problem.code = code;
+    r->problem.detail = detail;
+    reply_problem(r);
+}

@@ -1,0 +1,202 @@
+#include "worker/request.h"
+#include "common/clock.h"
+#include "common/json_scan.h"
+#include "worker/fetch.h"
+#include "worker/health.h"
+#include "worker/reply.h"
+#include "worker/write.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { REQUEST_ID_MAX = 128 };
+
+/* ---- beginning ---- */
+
+static bool id_is_fit(struct slice id)
+{
+    if (id.len == 0 || id.len > REQUEST_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.at[i];
+        bool fit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+                   c == '-';
+        if (!fit)
+            return false;
+    }
+    return true;
+}
+
+/* The consumer's own, so that it finds the request in our logs, or one that no other request has. */
+static const char *make_id(struct arena *arena, const struct http_request *http)
+{
+    static uint64_t base, count;
+    struct slice given = http_header_in(http, "X-Request-Id");
+    if (id_is_fit(given))
+        return arena_str(arena, given);
+    if (base == 0)
+        CHECK(getrandom(&base, sizeof base, 0) == sizeof base);
+    uint64_t z = base + ++count * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64: no two alike within 2^64 */
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return arena_printf(arena, "%016llx", (unsigned long long)(z ^ (z >> 31)));
+}
+
+static struct request *request_create(struct service *service, struct http_request *http)
+{
+    struct arena *arena = arena_create();
+    struct request *r = arena_alloc(arena, sizeof *r);
+    r->arena = arena;
+    r->service = service;
+    r->http = http;
+    r->id = make_id(arena, http);
+    r->method = METHOD_COUNT;
+    r->wait_us = r->run_us = -1;
+    service->in_flight++;
+    return r;
+}
+
+static bool within_limits(struct request *r)
+{
+    const struct conf *conf = r->service->conf;
+    if ((int64_t)r->http->target.len > conf->max_uri_bytes)
+        reply_refuse(r, 414, "uri_too_long",
+                     arena_printf(r->arena, "a target has at most %lld bytes", (long long)conf->max_uri_bytes));
+    else if ((int64_t)r->http->head_bytes > conf->max_head_bytes)
+        reply_refuse(r, 431, "head_too_large",
+                     arena_printf(r->arena, "a head has at most %lld bytes", (long long)conf->max_head_bytes));
+    else if ((int64_t)r->http->body.len > conf->max_body_bytes)
+        reply_refuse(r, 413, "body_too_large",
+                     arena_printf(r->arena, "a body has at most %lld bytes", (long long)conf->max_body_bytes));
+    else
+        return true;
+    return false;
+}
+
+static bool parse_target(struct request *r)
+{
+    const char *wrong = target_parse(r->http->target, r->arena, &r->target);
+    if (wrong != NULL)
+        reply_refuse(r, 400, "bad_target", wrong);
+    return wrong == NULL;
+}
+
+/* ---- matching ---- */
+
+static enum method method_of(enum http_method method)
+{
+    switch (method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        return METHOD_GET;
+    case HTTP_POST:
+        return METHOD_POST;
+    case HTTP_PUT:
+        return METHOD_PUT;
+    case HTTP_PATCH:
+        return METHOD_PATCH;
+    case HTTP_DELETE:
+        return METHOD_DELETE;
+    case HTTP_OPTIONS:
+    case HTTP_OTHER:
+        break;
+    }
+    return METHOD_COUNT;
+}
+
+static void on_described(void *arg);
+
+static void match(struct request *r)
+{
+    r->place = router_find(r->service->router, &r->target, r->path_values);
+    if (r->place == NULL) {
+        if (!health_answer(r))
+            reply_refuse(r, 404, "no_route", "no route has this path");
+        return;
+    }
+    if (r->http->method == HTTP_OPTIONS) {
+        reply_options(r);
+        return;
+    }
+    r->route = r->method == METHOD_COUNT ? NULL : router_route(r->place, r->method);
+    if (r->route == NULL)
+        reply_refuse(r, 405, "method_not_allowed", "this path has no route for the method");
+    else if (route_await(r->route, clock_mono_us(), on_described, r))
+        on_described(r);
+}
+
+/* ---- parameters ---- */
+
+/* False: answered. */
+static bool read_body(struct request *r, struct json_field **fields, int *count)
+{
+    struct json_error error;
+    *count = 0;
+    if (r->method == METHOD_GET || r->http->body.len == 0)
+        return true;
+    if (json_scan_object(r->http->body, r->arena, fields, count, &error))
+        return true;
+    problem_add(&r->problem, r->arena, NULL, (long)error.offset, error.what);
+    reply_refuse(r, 400, "bad_body", "the body is not a JSON object");
+    return false;
+}
+
+static bool read_params(struct request *r)
+{
+    struct json_field *fields = NULL;
+    int count;
+    if (!read_body(r, &fields, &count))
+        return false;
+    const struct params_source source = {r->place, r->method, r->path_values, &r->target, fields, count};
+    if (params_read(r->route, &source, r->arena, &r->values, &r->problem))
+        return true;
+    reply_refuse(r, 400, "bad_parameter", NULL);
+    return false;
+}
+
+static void on_described(void *arg)
+{
+    struct request *r = arg;
+    switch (r->route->state) {
+    case ROUTE_READY:
+        break;
+    case ROUTE_BAD:
+        reply_refuse(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
+        return;
+    case ROUTE_UNKNOWN:
+    case ROUTE_DESCRIBING:
+        if (r->route->problem.text[0] != '\0')
+            reply_refuse(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
+        else
+            reply_refuse(r, 503, "database_unavailable", "the database cannot be reached");
+        return;
+    }
+    if (!read_params(r))
+        return;
+    if (r->method == METHOD_GET)
+        fetch_start(r);
+    else
+        write_start(r);
+}
+
+void request_begin(void *service, struct http_request *http)
+{
+    struct request *r = request_create(service, http);
+    r->method = method_of(http->method);
+    if (!within_limits(r))
+        return;
+    if (http->method == HTTP_OTHER)
+        reply_refuse(r, 501, "not_implemented", "this method is not known here");
+    else if (http->method == HTTP_OPTIONS && slice_is(http->target, "*"))
+        reply_options(r);
+    else if (parse_target(r))
+        match(r);
+}
+
+void request_begin_admin(void *service, struct http_request *http)
+{
+    struct request *r = request_create(service, http);
+    r->method = method_of(http->method);
+    if (within_limits(r) && parse_target(r) && !health_answer(r))
+        reply_refuse(r, 404, "no_route", "here are /healthz and /readyz");
+}

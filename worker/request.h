@@ -1,0 +1,33 @@
+/* One request from its bytes to its answer. It is matched to a route, its parameters are read, then fetch.c answers
+ * what may be cached and write.c what changes something. reply.h has the exits: exactly one of them ends a request. */
+#ifndef WORKER_REQUEST_H
+#define WORKER_REQUEST_H
+
+#include "shm/cache.h"
+#include "worker/http.h"
+#include "worker/params.h"
+#include "worker/service.h"
+
+enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_COALESCED, SOURCE_REDIS, SOURCE_MISS };
+
+struct request {
+    struct service *service;
+    struct http_request *http;
+    struct arena *arena;
+    const char *id;
+    struct target target;
+    const struct router_place *place;
+    struct slice path_values[TARGET_SEGMENTS_MAX];
+    enum method method;  /* HEAD is GET here */
+    struct route *route; /* NULL: none was found */
+    struct param_value *values;
+    enum source source;
+    int64_t wait_us, run_us; /* of the database, for the log; -1: it was not asked */
+    struct problem problem;
+};
+
+/* The handler of consumers' and of admins' listeners. */
+void request_begin(void *service, struct http_request *http);
+void request_begin_admin(void *service, struct http_request *http);
+
+#endif

@@ -1,0 +1,51 @@
+/* A route at work: its statements, the types that PostgreSQL gave its parameters, and the shape of its rows. A route is
+ * described by the database before its first request can run; what could not be described yet is tried again when a
+ * request needs it, at most once a second. */
+#ifndef WORKER_ROUTE_H
+#define WORKER_ROUTE_H
+
+#include "sql/encode.h"
+#include "sql/pool.h"
+#include "worker/service.h"
+
+enum route_state { ROUTE_UNKNOWN, ROUTE_DESCRIBING, ROUTE_READY, ROUTE_BAD };
+
+struct route_waiter {
+    void (*described)(void *arg);
+    void *arg;
+    struct route_waiter *next;
+};
+
+struct route {
+    struct service *service;
+    const struct conf_route *conf;
+    int row; /* in the statistics */
+    struct arena *arena;
+    struct query *query;
+    struct pool_statement *statements;
+    const struct conf_param **rules; /* rules[i] belongs to query->names[i]; NULL: none */
+    bool *in_path;                   /* query->names[i] stands in the path */
+    enum route_state state;
+    uint32_t *types; /* of query->names[i], by OID */
+    int answer;      /* the statement whose rows are the answer; -1: none has any */
+    struct arena *plan_arena;
+    struct encode_plan *plan;
+    int64_t retry_us;   /* ROUTE_UNKNOWN after a failed attempt: not before */
+    struct err problem; /* why it is not ready */
+    struct route_waiter *waiters;
+};
+
+/* Parses the queries of all routes; a text that does not parse is a bad route (perfd -t would have told). */
+struct route *routes_create(struct service *service) MUST_USE;
+void routes_destroy(struct route **routes, int count);
+/* One after the other; done comes from the loop when each has been tried or the database cannot be reached. */
+void routes_describe_all(struct service *service, void (*done)(struct service *service));
+
+/* True: ready, or it will not be (look at state). False: described() will be called from the loop. */
+bool route_await(struct route *route, int64_t now_us, void (*described)(void *arg), void *arg) MUST_USE;
+/* The plan for this result, made anew when a changed table changed its columns. NULL: err says why it has no shape. */
+const struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err) MUST_USE;
+/* Logs PostgreSQL's refusal of the route's statement with the query's file, line and column. */
+void route_log_refusal(const struct route *route, const struct pool_outcome *outcome);
+
+#endif

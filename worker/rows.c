@@ -1,0 +1,50 @@
+#include "worker/rows.h"
+#include "common/log.h"
+#include "worker/refusal.h"
+
+struct pool_work rows_work(const struct request *r)
+{
+    return (struct pool_work){.statements = r->route->statements,
+                              .statement_count = r->route->query->statement_count,
+                              .values = params_bind(r->route, r->values, r->arena),
+                              .read_only = r->method == METHOD_GET,
+                              .timeout_us = r->route->conf->timeout_us};
+}
+
+static bool fail(struct request *r, int status, const char *code, const char *detail)
+{
+    r->problem.status = status;
+    r->problem.code = code;
+    r->problem.detail = detail;
+    return false;
+}
+
+static bool operator_fault(struct request *r, const char *what)
+{
+    const struct conf_pos *pos = &r->route->conf->sql_pos;
+    log_error("%s:%d:%d: %s: %s", pos->file, pos->line, pos->column, r->route->conf->name, what);
+    return fail(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
+}
+
+bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf *body_out)
+{
+    struct err err;
+    r->wait_us = outcome->wait_us;
+    r->run_us = outcome->run_us;
+    if (outcome->fail != POOL_OK) {
+        refusal_of(r, outcome);
+        return false;
+    }
+    if (r->route->conf->result == RESULT_NONE)
+        return true;
+    const PGresult *result = outcome->results[r->route->answer];
+    const struct encode_plan *plan = route_plan(r->route, result, &err);
+    if (plan == NULL)
+        return operator_fault(r, err.text);
+    int rows = encode_result(plan, result, body_out);
+    if (r->route->conf->result == RESULT_ROWS || rows == 1)
+        return true;
+    if (rows == 0)
+        return fail(r, 404, "not_found", "there is no such row");
+    return operator_fault(r, "the query gave more than one row where the route's result is one");
+}

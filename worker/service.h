@@ -1,0 +1,39 @@
+/* What the parts of one worker process share: the configuration, shared memory, the loop and its clients. */
+#ifndef WORKER_SERVICE_H
+#define WORKER_SERVICE_H
+
+#include "shm/stats.h"
+#include "worker/worker.h"
+
+struct event_base;
+struct pool;
+struct redis;
+struct router;
+struct route;
+struct access_log;
+struct park;
+
+struct service {
+    const struct worker_start *start;
+    const struct conf *conf;
+    struct shared *shared;
+    struct stats *stats;
+    int slot, proc;
+    struct event_base *base;
+    struct pool *pool;   /* NULL: no database is configured */
+    struct redis *redis; /* NULL: no Redis is configured */
+    struct router *router;
+    struct route *routes; /* conf->routes[i] at work */
+    struct access_log *access_log;
+    struct park *park;
+    int in_flight;  /* requests between their first byte and their answer */
+    bool described; /* every route was tried once: the worker may say that it is ready */
+    bool draining;
+};
+
+static inline void service_count(struct service *s, enum metric stat)
+{
+    stats_add(s->stats, s->slot, stat, 1);
+}
+
+#endif
