@@ -7,6 +7,7 @@ const char *const proc_state_names[PROC_STATE_COUNT] = {"free", "starting", "rea
 
 struct row {
     _Atomic int state, pid, slot, generation, writes;
+    _Atomic uint32_t incarnation;
     _Atomic int64_t beat_us;
 };
 
@@ -30,10 +31,17 @@ int board_take(struct board *board, int slot, int generation)
         row->generation = generation;
         row->writes = 0;
         row->beat_us = 0;
+        row->incarnation++;
         row->state = PROC_STARTING;
         return proc;
     }
     return -1;
+}
+
+uint32_t board_incarnation(const struct board *board, int proc)
+{
+    const struct row *row = &board->rows[proc];
+    return row->state == PROC_FREE ? 0 : row->incarnation;
 }
 
 void board_set_pid(struct board *board, int proc, int pid)

@@ -14,6 +14,8 @@ struct board;
 struct board *board_create(struct err *err) MUST_USE; /* before the first fork; every row free */
 
 int board_take(struct board *board, int slot, int generation); /* the master before a fork; -1: no free row */
+/* Who has the row now: a number that no process had there before; 0 when it is free. */
+uint32_t board_incarnation(const struct board *board, int proc);
 void board_set_pid(struct board *board, int proc, int pid);
 void board_set_state(struct board *board, int proc, enum proc_state state);
 enum proc_state board_state(const struct board *board, int proc);

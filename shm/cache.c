@@ -1,11 +1,9 @@
 #include "shm/cache.h"
 #include "common/clock.h"
+#include "shm/lock.h"
 #include "shm/segment.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -13,12 +11,11 @@
  * order of their writing. A stripe whose holder died is emptied, since what it was doing is unknown. Offsets count up
  * for ever; an item's place is its offset modulo the ring's size, and 0 means none. */
 enum { STRIPES_MAX = 64, STRIPE_LEAST_BYTES = 1 << 20, ALIGN = 16, LARGEST_SHARE = 4 };
-enum { LOCK_WAIT_US = 2000 };
 
 struct item {
-    uint64_t next;   /* offset of the next one in the bucket */
+    uint64_t next; /* offset of the next one in the bucket */
     uint64_t hash;
-    uint32_t bytes;  /* of the whole item, padding included */
+    uint32_t bytes; /* of the whole item, padding included */
     uint32_t key_len, body_len;
     uint16_t status;
     uint8_t tag_count;
@@ -67,16 +64,6 @@ static void empty_stripe(const struct cache *c, struct stripe *s)
     s->entries = s->used_bytes = 0;
 }
 
-static bool lock_init(struct stripe *s)
-{
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    bool ok = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
-              pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 && pthread_mutex_init(&s->lock, &attr) == 0;
-    pthread_mutexattr_destroy(&attr);
-    return ok;
-}
-
 struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err)
 {
     struct cache *c = xcalloc(1, sizeof *c);
@@ -94,7 +81,7 @@ struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tag
     c->ring_bytes = (c->stripe_bytes - used) / ALIGN * ALIGN;
     c->base = segment_create("perfd-cache", c->total_bytes, err);
     for (int i = 0; c->base != NULL && i < c->stripes; i++) {
-        CHECK(lock_init(stripe_at(c, i)));
+        lock_init(&stripe_at(c, i)->lock);
         empty_stripe(c, stripe_at(c, i));
     }
     if (c->base == NULL)
@@ -117,21 +104,17 @@ size_t cache_largest_bytes(const struct cache *c)
 static struct stripe *lock_stripe(struct cache *c, uint64_t hash)
 {
     struct stripe *s = stripe_at(c, (int)((hash >> 32) % (uint64_t)c->stripes));
-    int failed = pthread_mutex_trylock(&s->lock);
-    if (failed == EBUSY) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOCK_WAIT_US * 1000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        failed = pthread_mutex_clocklock(&s->lock, CLOCK_MONOTONIC, &until);
-    }
-    if (failed == EOWNERDEAD) {
+    switch (lock_take(&s->lock)) {
+    case LOCK_TAKEN:
+        return s;
+    case LOCK_INHERITED:
         empty_stripe(c, s);
         s->recovered++;
-        failed = pthread_mutex_consistent(&s->lock);
+        return s;
+    case LOCK_LATE:
+        break;
     }
-    return failed == 0 ? s : NULL;
+    return NULL;
 }
 
 /* The word that names key's item, or NULL. */
@@ -165,10 +148,14 @@ static void copy_out(const struct item *it, struct cache_entry *out)
 {
     char *body = xmalloc(it->body_len);
     memcpy(body, it->bytes_of + it->key_len, it->body_len);
-    *out = (struct cache_entry){.body = slice_of(body, it->body_len), .created_us = it->created_us,
-                                .fresh_until_us = it->fresh_until_us, .tti_us = it->tti_us,
-                                .born_seq = it->born_seq, .tag_count = it->tag_count,
-                                .status = it->status, .hold = body};
+    *out = (struct cache_entry){.body = slice_of(body, it->body_len),
+                                .created_us = it->created_us,
+                                .fresh_until_us = it->fresh_until_us,
+                                .tti_us = it->tti_us,
+                                .born_seq = it->born_seq,
+                                .tag_count = it->tag_count,
+                                .status = it->status,
+                                .hold = body};
     memcpy(out->tag_slots, it->tag_slots, sizeof out->tag_slots);
     memcpy(out->etag, it->etag, sizeof out->etag);
     memcpy(out->content_type, it->content_type, sizeof out->content_type);
@@ -190,7 +177,7 @@ bool cache_get(struct cache *c, struct slice key, int64_t now_us, struct cache_e
         unlink_item(c, s, word);
         s->expired++;
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return fresh;
 }
 
@@ -247,10 +234,18 @@ static uint64_t claim(const struct cache *c, struct stripe *s, uint64_t bytes)
 static void fill(struct item *it, uint64_t hash, struct slice key, const struct cache_entry *e, uint32_t bytes,
                  int64_t now_us)
 {
-    *it = (struct item){.hash = hash, .bytes = bytes, .key_len = (uint32_t)key.len, .body_len = (uint32_t)e->body.len,
-                        .status = (uint16_t)e->status, .tag_count = (uint8_t)e->tag_count, .live = true,
-                        .created_us = e->created_us, .fresh_until_us = e->fresh_until_us, .tti_us = e->tti_us,
-                        .last_access_us = now_us, .born_seq = e->born_seq};
+    *it = (struct item){.hash = hash,
+                        .bytes = bytes,
+                        .key_len = (uint32_t)key.len,
+                        .body_len = (uint32_t)e->body.len,
+                        .status = (uint16_t)e->status,
+                        .tag_count = (uint8_t)e->tag_count,
+                        .live = true,
+                        .created_us = e->created_us,
+                        .fresh_until_us = e->fresh_until_us,
+                        .tti_us = e->tti_us,
+                        .last_access_us = now_us,
+                        .born_seq = e->born_seq};
     memcpy(it->tag_slots, e->tag_slots, sizeof it->tag_slots);
     memcpy(it->etag, e->etag, sizeof it->etag);
     memcpy(it->content_type, e->content_type, sizeof it->content_type);
@@ -288,7 +283,7 @@ bool cache_put(struct cache *c, struct slice key, const struct cache_entry *entr
         fill(item_at(c, s, offset), hash, key, entry, (uint32_t)bytes, now_us);
         publish(c, s, offset);
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return !older;
 }
 

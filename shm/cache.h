@@ -12,7 +12,7 @@ enum { CACHE_TAGS_MAX = 8 };
 struct cache;
 
 struct cache_entry {
-    struct slice body; /* valid until cache_release() */
+    struct slice body;                          /* valid until cache_release() */
     int64_t created_us, fresh_until_us, tti_us; /* CLOCK_MONOTONIC; tti_us 0: none */
     uint64_t born_seq;
     uint32_t tag_slots[CACHE_TAGS_MAX];
@@ -25,7 +25,7 @@ struct cache_entry {
 
 /* Before the first fork. Sizes count all: size_bytes of memory, at most `entries` entries (to the stripe). */
 struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err) MUST_USE;
-void cache_destroy(struct cache **cache); /* this process's mapping */
+void cache_destroy(struct cache **cache);              /* this process's mapping */
 size_t cache_largest_bytes(const struct cache *cache); /* of a key and body together */
 
 /* Borrow the live entry for key until cache_release(). False is a miss, and so is an entry whose ttl or tti has passed

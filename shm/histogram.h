@@ -11,8 +11,8 @@ struct histogram {
     uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
-int histogram_bucket(int64_t us);        /* clamped at both ends */
-int64_t histogram_upper_us(int bucket);  /* the largest value that falls into it */
+int histogram_bucket(int64_t us);       /* clamped at both ends */
+int64_t histogram_upper_us(int bucket); /* the largest value that falls into it */
 uint64_t histogram_count(const struct histogram *h);
 /* Upper edge of the bucket that holds the q-quantile (0 < q <= 1); -1 when empty. */
 int64_t histogram_quantile_us(const struct histogram *h, double q);

@@ -19,7 +19,7 @@ struct shared {
     struct board *board;
     struct stats *stats;
     int wake_fd[BOARD_ROWS]; /* eventfd of each process row, non-blocking: "look again at what you parked" */
-    int master_fd;          /* eventfd: a board row changed its state */
+    int master_fd;           /* eventfd: a board row changed its state */
 };
 
 /* Creates everything for conf; the statistics file is conf->run_dir/perfd.stats. Refuses a cache that MemAvailable or

@@ -52,7 +52,8 @@ struct stats;
 
 /* Creates the file anew, its blocks allocated (a full disk is an error here, never a SIGBUS later). */
 struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
-struct stats *stats_open(const char *path, struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */
+struct stats *stats_open(const char *path,
+                         struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */
 void stats_close(struct stats **stats);
 
 /* The row of a route by its name, new if unknown; the last row is "(other)" and takes what finds no row. */
@@ -69,7 +70,8 @@ int stats_slots(const struct stats *stats);
 int stats_routes(const struct stats *stats); /* rows in use */
 const char *stats_route_name(const struct stats *stats, int row);
 int64_t stats_get(const struct stats *stats, int slot, enum metric stat);
-int64_t stats_sum(const struct stats *stats, enum metric stat); /* over slots, by the metric's aggregation (sum or max) */
+int64_t stats_sum(const struct stats *stats,
+                  enum metric stat); /* over slots, by the metric's aggregation (sum or max) */
 int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat);
 void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
 void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);

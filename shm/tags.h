@@ -9,15 +9,15 @@ struct tags;
 
 struct tags *tags_create(struct err *err) MUST_USE; /* 8 MB of shared memory, before the first fork */
 
-uint32_t tags_slot(struct slice tag);                       /* 0 .. 2^20-1 */
-uint64_t tags_now(struct tags *tags);                       /* born_seq: read it before the fetch begins */
+uint32_t tags_slot(struct slice tag);                                 /* 0 .. 2^20-1 */
+uint64_t tags_now(struct tags *tags);                                 /* born_seq: read it before the fetch begins */
 void tags_raise(struct tags *tags, const uint32_t *slots, int count); /* invalidate; atomic maximum, no lock */
-void tags_raise_epoch(struct tags *tags);                   /* everything */
+void tags_raise_epoch(struct tags *tags);                             /* everything */
 bool tags_valid(struct tags *tags, uint64_t born_seq, const uint32_t *slots, int count); /* nothing raised since */
 
 /* Redis could not be told of an invalidation: until its epoch there has been raised, nothing is read from it. */
 void tags_owe_redis(struct tags *tags);
-uint64_t tags_redis_debt(struct tags *tags);                /* 0: none */
-void tags_redis_paid(struct tags *tags, uint64_t debt);     /* clears it unless more was owed meanwhile */
+uint64_t tags_redis_debt(struct tags *tags);            /* 0: none */
+void tags_redis_paid(struct tags *tags, uint64_t debt); /* clears it unless more was owed meanwhile */
 
 #endif

@@ -57,9 +57,8 @@ static void answer_entry(struct fetch *f, enum source source, const struct cache
 
 static void finish_flight(struct fetch *f, enum flight_end end, int status)
 {
-    struct service *s = f->r->service;
     if (f->ticket.role == FLIGHT_OWNER)
-        flight_finish(s->shared->flights, &f->ticket, s->proc, end, status, s->shared->wake_fd);
+        park_finish(f->r->service->park, &f->ticket, end, status);
 }
 
 /* ---- the shared cache ---- */
@@ -232,7 +231,7 @@ static bool owner_finds_value(struct fetch *f)
     if (!from_cache(f, SOURCE_COALESCED, 0))
         return false;
     service_count(s, STAT_cache_coalesced);
-    flight_finish(s->shared->flights, &ticket, s->proc, FLIGHT_VALUE, 0, s->shared->wake_fd);
+    park_finish(s->park, &ticket, FLIGHT_VALUE, 0);
     return true;
 }
 

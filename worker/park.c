@@ -8,9 +8,17 @@
 
 #define LOOK_EVERY_US (100 * US_PER_MS)
 
+struct unfinished {
+    struct flight_ticket ticket;
+    enum flight_end end;
+    int status;
+    struct unfinished *next;
+};
+
 struct park {
     struct service *service;
     struct parked *first;
+    struct unfinished *unfinished;
     struct event woken; /* another process, or this one, ended a flight that we wait for */
     struct event timer; /* while anyone waits: deadlines, and wake-ups that died with their sender */
 };
@@ -39,6 +47,25 @@ static bool has_ended(struct park *park, struct parked *p, int64_t now_us, enum 
     return false;
 }
 
+static bool finish(struct park *park, const struct flight_ticket *ticket, enum flight_end end, int status)
+{
+    const struct service *s = park->service;
+    return flight_finish(s->shared->flights, ticket, s->proc, end, status, s->shared->wake_fd);
+}
+
+static void finish_late_ones(struct park *park)
+{
+    for (struct unfinished **at = &park->unfinished; *at != NULL;) {
+        struct unfinished *u = *at;
+        if (!finish(park, &u->ticket, u->end, u->status)) {
+            at = &u->next;
+            continue;
+        }
+        *at = u->next;
+        free(u);
+    }
+}
+
 /* Those that ended are taken out first: an ended() may park again. */
 static void look(struct park *park)
 {
@@ -62,7 +89,8 @@ static void look(struct park *park)
     for (size_t i = 0; i < count; i++)
         ended[i].parked->ended(ended[i].parked, ended[i].end, ended[i].status);
     free(ended);
-    if (park->first == NULL)
+    finish_late_ones(park);
+    if (park->first == NULL && park->unfinished == NULL)
         event_del(&park->timer);
 }
 
@@ -99,6 +127,23 @@ void park_destroy(struct park **park)
     *park = NULL;
 }
 
+static void watch(struct park *park)
+{
+    struct timeval every = {0, LOOK_EVERY_US};
+    if (!event_pending(&park->timer, EV_TIMEOUT, NULL))
+        event_add(&park->timer, &every);
+}
+
+void park_finish(struct park *park, const struct flight_ticket *ticket, enum flight_end end, int status)
+{
+    if (finish(park, ticket, end, status))
+        return;
+    struct unfinished *u = xcalloc(1, sizeof *u);
+    *u = (struct unfinished){*ticket, end, status, park->unfinished};
+    park->unfinished = u;
+    watch(park);
+}
+
 void park_add(struct park *park, struct parked *p)
 {
     p->prev = NULL;
@@ -106,8 +151,5 @@ void park_add(struct park *park, struct parked *p)
     if (p->next != NULL)
         p->next->prev = p;
     park->first = p;
-    if (!event_pending(&park->timer, EV_TIMEOUT, NULL)) {
-        struct timeval every = {0, LOOK_EVERY_US};
-        event_add(&park->timer, &every);
-    }
+    watch(park);
 }

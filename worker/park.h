@@ -21,5 +21,7 @@ struct parked {
 struct park *park_create(struct service *service) MUST_USE;
 void park_destroy(struct park **park); /* whoever still waits is forgotten */
 void park_add(struct park *park, struct parked *parked);
+/* flight_finish(), again and again while another process holds the slot's lock. */
+void park_finish(struct park *park, const struct flight_ticket *ticket, enum flight_end end, int status);
 
 #endif
