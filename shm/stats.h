@@ -50,17 +50,28 @@ enum route_hist {
 
 struct stats;
 
+/* A row of stats.def. */
+struct stat_info {
+    const char *name;
+    bool counter; /* only grows; else a gauge */
+    bool sum;     /* over slots; else the largest */
+    const char *unit, *help;
+};
+extern const struct stat_info stat_infos[STAT_COUNT], route_stat_infos[ROUTE_STAT_COUNT], hist_infos[HIST_COUNT],
+    route_hist_infos[ROUTE_HIST_COUNT];
+
 /* Creates the file anew, its blocks allocated (a full disk is an error here, never a SIGBUS later). */
 struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
 struct stats *stats_open(const char *path,
                          struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */
 void stats_close(struct stats **stats);
 
-/* The row of a route by its name, new if unknown; the last row is "(other)" and takes what finds no row. */
+/* The row of a route by its name, new if unknown; row 0 is "(other)" and takes what finds no room. The master only. */
 int stats_route_row(struct stats *stats, const char *name);
 
 void stats_add(struct stats *stats, int slot, enum metric stat, int64_t n);
 void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value);
+void stats_clear_gauges(struct stats *stats, int slot); /* its worker is gone */
 void stats_route_add(struct stats *stats, int slot, int row, enum route_stat stat, int64_t n);
 void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t us);
 void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us);

@@ -29,8 +29,14 @@ static struct cache *make(int64_t entries)
 static bool put(struct cache *c, const char *key, struct slice body, int64_t ttl_us, int64_t tti_us, uint64_t born,
                 int64_t now_us)
 {
-    struct cache_entry e = {.body = body, .created_us = now_us, .fresh_until_us = now_us + ttl_us, .tti_us = tti_us,
-                            .born_seq = born, .status = 200, .etag = "\"tag\"", .content_type = "application/json"};
+    struct cache_entry e = {.body = body,
+                            .created_us = now_us,
+                            .fresh_until_us = now_us + ttl_us,
+                            .tti_us = tti_us,
+                            .born_seq = born,
+                            .status = 200,
+                            .etag = "\"tag\"",
+                            .content_type = "application/json"};
     e.tag_slots[0] = tags_slot(slice_str("users"));
     e.tag_count = 1;
     return cache_put(c, slice_str(key), &e, now_us);

@@ -1,0 +1,86 @@
+#include "shm/shared.h"
+#include "shm/cache.h"
+#include "shm/flight.h"
+#include "shm/memory.h"
+#include "shm/stats.h"
+#include "shm/tags.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Rows for routes that later configurations add; what finds no room is counted as "(other)". */
+enum { SPARE_ROUTES = 32 };
+
+static bool make_folder(const char *path, struct err *err)
+{
+    char part[4096];
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
+        return err_set(err, "run_dir %.200s...: the path is too long", path);
+    for (char *at = part + 1;; at++) {
+        char c = *at;
+        if (c != '/' && c != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(part, 0755) != 0 && errno != EEXIST)
+            return err_set(err, "run_dir %s: cannot create %s: %s", path, part, strerror(errno));
+        if (c == '\0')
+            return true;
+        *at = c;
+    }
+}
+
+static bool fits_memory(const struct conf *conf, struct err *err)
+{
+    struct memory_limit limit;
+    if (!memory_available("", &limit) || conf->cache.size_bytes <= limit.bytes)
+        return true;
+    return err_set(err, "cache: size is %lld MB, but only %lld MB are left to take (%s)",
+                   (long long)(conf->cache.size_bytes >> 20), (long long)(limit.bytes >> 20), limit.source);
+}
+
+static bool make_eventfds(struct shared *shared, struct err *err)
+{
+    shared->master_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    bool ok = shared->master_fd >= 0;
+    for (int i = 0; i < BOARD_ROWS && ok; i++) {
+        shared->wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        ok = shared->wake_fd[i] >= 0;
+    }
+    return ok || err_set(err, "cannot create an eventfd: %s", strerror(errno));
+}
+
+bool shared_create(struct shared *shared, const struct conf *conf, struct err *err)
+{
+    char path[4200];
+    *shared = (struct shared){0};
+    if (!make_folder(conf->run_dir, err) || !fits_memory(conf, err) || !make_eventfds(shared, err))
+        return false;
+    snprintf(path, sizeof path, "%s/perfd.stats", conf->run_dir);
+    if ((shared->tags = tags_create(err)) == NULL || (shared->board = board_create(err)) == NULL ||
+        (shared->flights = flights_create(shared->board, err)) == NULL)
+        return false;
+    shared->cache = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
+    if (shared->cache == NULL)
+        return false;
+    shared->stats = stats_create(path, conf->workers, conf->route_count + SPARE_ROUTES, err);
+    return shared->stats != NULL;
+}
+
+void shared_reap(struct shared *shared, int proc)
+{
+    const uint64_t one = 1;
+    /* A write of its may have been committed and nobody told: everything before it is doubtful. */
+    if (board_writes(shared->board, proc) > 0) {
+        tags_owe_redis(shared->tags);
+        tags_raise_epoch(shared->tags);
+    }
+    board_set_state(shared->board, proc, PROC_FREE);
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        ssize_t written = write(shared->wake_fd[i], &one, sizeof one);
+        (void)written; /* a full counter wakes as well */
+    }
+}

@@ -1,0 +1,394 @@
+#include "shm/stats.h"
+#include "common/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNTER true
+#define GAUGE false
+#define AGGREGATES_SUM true
+#define AGGREGATES_MAX false
+#define METRIC(name, kind, aggregation, unit, help) {#name, kind, AGGREGATES_##aggregation, unit, help},
+#define ROUTE_METRIC(name, kind, aggregation, unit, help)
+#define HISTOGRAM(name, unit, help)
+#define ROUTE_HISTOGRAM(name, unit, help)
+const struct stat_info stat_infos[STAT_COUNT] = {
+#include "shm/stats.def"
+};
+#undef METRIC
+#undef ROUTE_METRIC
+#define METRIC(name, kind, aggregation, unit, help)
+#define ROUTE_METRIC(name, kind, aggregation, unit, help) {#name, kind, AGGREGATES_##aggregation, unit, help},
+const struct stat_info route_stat_infos[ROUTE_STAT_COUNT] = {
+#include "shm/stats.def"
+};
+#undef ROUTE_METRIC
+#undef HISTOGRAM
+#define ROUTE_METRIC(name, kind, aggregation, unit, help)
+#define HISTOGRAM(name, unit, help) {#name, true, true, unit, help},
+const struct stat_info hist_infos[HIST_COUNT] = {
+#include "shm/stats.def"
+};
+#undef HISTOGRAM
+#undef ROUTE_HISTOGRAM
+#define HISTOGRAM(name, unit, help)
+#define ROUTE_HISTOGRAM(name, unit, help) {#name, true, true, unit, help},
+const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
+#include "shm/stats.def"
+};
+
+#define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
+enum { FORMAT = 1, SLOTS_MAX = 64, ROUTES_MAX = 4096 };
+enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
+
+/* What any reader needs to read the file without this header. */
+struct description {
+    char name[32], unit[16], help[96];
+    uint8_t counter, sum;
+    uint8_t scope; /* 0 slot, 1 route, 2 histogram of a slot, 3 histogram of a route */
+    uint8_t unused[5];
+};
+
+struct header {
+    uint64_t magic;
+    uint32_t format;
+    uint32_t slots, routes_max;
+    uint32_t stats, route_stats, hists, route_hists, buckets; /* of each kind in a slot, a route */
+    uint64_t names_at, slots_at, slot_bytes, total_bytes;
+    char version[16];
+    int64_t started_us;
+    int32_t master_pid;
+    _Atomic int32_t routes; /* rows in use */
+    struct description descriptions[METRICS_TOTAL];
+};
+
+struct stats {
+    struct header *header;
+    size_t bytes;
+};
+
+typedef char route_name[STATS_ROUTE_NAME_MAX];
+
+/* A slot: stats, route stats by row, histograms, route histograms by row. */
+static uint64_t slot_bytes(uint32_t routes_max)
+{
+    return (STAT_COUNT + (uint64_t)routes_max * ROUTE_STAT_COUNT) * sizeof(int64_t) +
+           (HIST_COUNT + (uint64_t)routes_max * ROUTE_HIST_COUNT) * sizeof(struct histogram);
+}
+
+static void describe(struct description *d, const struct stat_info *infos, int count, int scope)
+{
+    for (int i = 0; i < count; i++, d++) {
+        snprintf(d->name, sizeof d->name, "%s", infos[i].name);
+        snprintf(d->unit, sizeof d->unit, "%s", infos[i].unit);
+        snprintf(d->help, sizeof d->help, "%s", infos[i].help);
+        d->counter = infos[i].counter;
+        d->sum = infos[i].sum;
+        d->scope = (uint8_t)scope;
+    }
+}
+
+/* All that follows from the program and the two counts. */
+static struct header layout(uint32_t slots, uint32_t routes_max)
+{
+    struct header h = {.magic = MAGIC,
+                       .format = FORMAT,
+                       .slots = slots,
+                       .routes_max = routes_max,
+                       .stats = STAT_COUNT,
+                       .route_stats = ROUTE_STAT_COUNT,
+                       .hists = HIST_COUNT,
+                       .route_hists = ROUTE_HIST_COUNT,
+                       .buckets = HISTOGRAM_BUCKETS,
+                       .version = PERFD_VERSION};
+    h.names_at = sizeof h;
+    h.slots_at = (h.names_at + (uint64_t)routes_max * sizeof(route_name) + 63) / 64 * 64;
+    h.slot_bytes = slot_bytes(routes_max);
+    h.total_bytes = h.slots_at + slots * h.slot_bytes;
+    struct description *d = h.descriptions;
+    describe(d, stat_infos, STAT_COUNT, 0);
+    describe(d += STAT_COUNT, route_stat_infos, ROUTE_STAT_COUNT, 1);
+    describe(d += ROUTE_STAT_COUNT, hist_infos, HIST_COUNT, 2);
+    describe(d + HIST_COUNT, route_hist_infos, ROUTE_HIST_COUNT, 3);
+    return h;
+}
+
+/* ---- making and opening ---- */
+
+static struct stats *map_file(int fd, size_t bytes, int protection)
+{
+    void *memory = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    struct stats *stats = xcalloc(1, sizeof *stats);
+    *stats = (struct stats){memory, bytes};
+    return stats;
+}
+
+/* posix_fallocate() so that a full disk is an error here; a hole would be a SIGBUS at a counter's first use. */
+static struct stats *make_file(const char *path, const struct header *h, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)h->total_bytes);
+    struct stats *stats = failed == 0 ? map_file(fd, h->total_bytes, PROT_READ | PROT_WRITE) : NULL;
+    if (stats == NULL)
+        err_set(err, "statistics %s, %llu bytes: %s", path, (unsigned long long)h->total_bytes,
+                strerror(failed ? failed : errno));
+    else
+        memcpy(stats->header, h, sizeof *h);
+    if (fd >= 0)
+        close(fd);
+    return stats;
+}
+
+struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err)
+{
+    struct header h = layout((uint32_t)slots, (uint32_t)routes_max + 1);
+    char *temporary = NULL;
+    h.started_us = clock_wall_us();
+    h.master_pid = getpid();
+    CHECK(slots > 0 && slots <= SLOTS_MAX && routes_max >= 0 && routes_max < ROUTES_MAX);
+    CHECK(asprintf(&temporary, "%s.new", path) > 0);
+    struct stats *stats = make_file(temporary, &h, err);
+    /* A reader sees the old file or a whole new one. */
+    if (stats != NULL && rename(temporary, path) != 0) {
+        err_set(err, "statistics %s: %s", path, strerror(errno));
+        stats_close(&stats);
+    }
+    if (stats == NULL)
+        unlink(temporary);
+    free(temporary);
+    if (stats != NULL)
+        CHECK(stats_route_row(stats, "(other)") == 0);
+    return stats;
+}
+
+static const char *wrong_with(const struct header *h, uint64_t file_bytes)
+{
+    if (h->magic != MAGIC)
+        return "not a statistics file of perfd";
+    if (h->format != FORMAT || strncmp(h->version, PERFD_VERSION, sizeof h->version) != 0)
+        return "written by another version of perfd";
+    if (h->slots < 1 || h->slots > SLOTS_MAX || h->routes_max < 1 || h->routes_max > ROUTES_MAX || h->routes < 0 ||
+        (uint32_t)h->routes > h->routes_max)
+        return "damaged: a count is out of bounds";
+    struct header expected = layout(h->slots, h->routes_max);
+    expected.started_us = h->started_us;
+    expected.master_pid = h->master_pid;
+    expected.routes = h->routes;
+    if (memcmp(h, &expected, sizeof expected) != 0)
+        return "damaged, or its metrics are another build's";
+    return h->total_bytes == file_bytes ? NULL : "damaged: its size is not what its head says";
+}
+
+struct stats *stats_open(const char *path, struct err *err)
+{
+    struct stat file;
+    struct header *copy = xmalloc(sizeof *copy);
+    struct stats *stats = NULL;
+    const char *wrong = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &file) != 0)
+        wrong = strerror(errno);
+    else if (pread(fd, copy, sizeof *copy, 0) != sizeof *copy)
+        wrong = "not a statistics file of perfd";
+    else
+        wrong = wrong_with(copy, (uint64_t)file.st_size);
+    if (wrong == NULL && (stats = map_file(fd, copy->total_bytes, PROT_READ)) == NULL)
+        wrong = strerror(errno);
+    if (wrong != NULL)
+        err_set(err, "%s: %s", path, wrong);
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return stats;
+}
+
+void stats_close(struct stats **stats)
+{
+    if (*stats == NULL)
+        return;
+    munmap((*stats)->header, (*stats)->bytes);
+    free(*stats);
+    *stats = NULL;
+}
+
+/* ---- routes ---- */
+
+static route_name *names(const struct stats *stats)
+{
+    return (route_name *)(void *)((char *)stats->header + stats->header->names_at);
+}
+
+int stats_route_row(struct stats *stats, const char *name)
+{
+    struct header *h = stats->header;
+    int count = h->routes;
+    for (int row = 0; row < count; row++)
+        if (strncmp(names(stats)[row], name, sizeof(route_name) - 1) == 0)
+            return row;
+    if (count == (int)h->routes_max)
+        return 0;
+    snprintf(names(stats)[count], sizeof(route_name), "%s", name);
+    atomic_store_explicit(&h->routes, count + 1, memory_order_release);
+    return count;
+}
+
+int stats_routes(const struct stats *stats)
+{
+    int32_t routes = atomic_load_explicit(&stats->header->routes, memory_order_acquire);
+    return MIN(MAX(routes, 0), (int32_t)stats->header->routes_max);
+}
+
+const char *stats_route_name(const struct stats *stats, int row)
+{
+    return names(stats)[row];
+}
+
+/* ---- places ---- */
+
+static char *slot_at(const struct stats *stats, int slot)
+{
+    const struct header *h = stats->header;
+    CHECK(slot >= 0 && slot < (int)h->slots);
+    return (char *)stats->header + h->slots_at + (uint64_t)slot * h->slot_bytes;
+}
+
+static int64_t *stat_at(const struct stats *stats, int slot, enum metric stat)
+{
+    return (int64_t *)(void *)slot_at(stats, slot) + stat;
+}
+
+static int64_t *route_stat_at(const struct stats *stats, int slot, int row, enum route_stat stat)
+{
+    CHECK(row >= 0 && row < (int)stats->header->routes_max);
+    return stat_at(stats, slot, STAT_COUNT) + row * ROUTE_STAT_COUNT + stat;
+}
+
+static struct histogram *hist_at(const struct stats *stats, int slot, int index)
+{
+    int64_t *hists = stat_at(stats, slot, STAT_COUNT) + (int64_t)stats->header->routes_max * ROUTE_STAT_COUNT;
+    return (struct histogram *)(void *)hists + index;
+}
+
+static struct histogram *route_hist_at(const struct stats *stats, int slot, int row, enum route_hist hist)
+{
+    CHECK(row >= 0 && row < (int)stats->header->routes_max);
+    return hist_at(stats, slot, HIST_COUNT + row * ROUTE_HIST_COUNT + (int)hist);
+}
+
+/* ---- writing ---- */
+
+static void add(int64_t *at, int64_t n)
+{
+    __atomic_fetch_add(at, n, __ATOMIC_RELAXED);
+}
+
+static void observe(struct histogram *h, int64_t us)
+{
+    __atomic_fetch_add(&h->buckets[histogram_bucket(us)], 1, __ATOMIC_RELAXED);
+}
+
+void stats_add(struct stats *stats, int slot, enum metric stat, int64_t n)
+{
+    add(stat_at(stats, slot, stat), n);
+}
+
+void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value)
+{
+    __atomic_store_n(stat_at(stats, slot, stat), value, __ATOMIC_RELAXED);
+}
+
+void stats_clear_gauges(struct stats *stats, int slot)
+{
+    for (int i = 0; i < STAT_COUNT; i++)
+        if (!stat_infos[i].counter)
+            stats_set(stats, slot, (enum metric)i, 0);
+}
+
+void stats_route_add(struct stats *stats, int slot, int row, enum route_stat stat, int64_t n)
+{
+    add(route_stat_at(stats, slot, row, stat), n);
+}
+
+void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t us)
+{
+    observe(hist_at(stats, slot, (int)hist), us);
+}
+
+void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us)
+{
+    observe(route_hist_at(stats, slot, row, hist), us);
+}
+
+/* ---- reading ---- */
+
+static int64_t load(const int64_t *at)
+{
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+static void add_up(struct histogram *sum, const struct histogram *h)
+{
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum->buckets[i] += __atomic_load_n(&h->buckets[i], __ATOMIC_RELAXED);
+}
+
+int stats_slots(const struct stats *stats)
+{
+    return (int)stats->header->slots;
+}
+
+int64_t stats_get(const struct stats *stats, int slot, enum metric stat)
+{
+    return load(stat_at(stats, slot, stat));
+}
+
+int64_t stats_sum(const struct stats *stats, enum metric stat)
+{
+    int64_t result = 0;
+    for (int slot = 0; slot < stats_slots(stats); slot++) {
+        int64_t value = stats_get(stats, slot, stat);
+        result = stat_infos[stat].sum ? result + value : MAX(result, value);
+    }
+    return result;
+}
+
+int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat)
+{
+    int64_t result = 0;
+    for (int slot = 0; slot < stats_slots(stats); slot++)
+        result += load(route_stat_at(stats, slot, row, stat));
+    return result;
+}
+
+void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out)
+{
+    *sum_out = (struct histogram){0};
+    for (int slot = 0; slot < stats_slots(stats); slot++)
+        add_up(sum_out, hist_at(stats, slot, (int)hist));
+}
+
+void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out)
+{
+    *sum_out = (struct histogram){0};
+    for (int slot = 0; slot < stats_slots(stats); slot++)
+        add_up(sum_out, route_hist_at(stats, slot, row, hist));
+}
+
+int64_t stats_started_us(const struct stats *stats)
+{
+    return stats->header->started_us;
+}
+
+int stats_master_pid(const struct stats *stats)
+{
+    return stats->header->master_pid;
+}

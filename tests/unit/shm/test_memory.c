@@ -1,0 +1,103 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shm/memory.h"
+
+static char root[64];
+
+static void put(const char *name, const char *text)
+{
+    char path[512], command[600];
+    snprintf(path, sizeof path, "%s%s", root, name);
+    snprintf(command, sizeof command, "mkdir -p \"$(dirname %s)\"", path);
+    assert_int_equal(system(command), 0);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(root, sizeof root, "/tmp/perfd-memory.XXXXXX");
+    if (mkdtemp(root) == NULL)
+        return 1;
+    put("/proc/meminfo", "MemTotal: 8000 kB\nMemAvailable:    4096 kB\n");
+    put("/proc/self/cgroup", "0::/a/b\n");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", root);
+    return system(command);
+}
+
+static int64_t available(void)
+{
+    struct memory_limit limit;
+    assert_true(memory_available(root, &limit));
+    return limit.bytes;
+}
+
+static void without_groups_it_is_what_the_machine_has(void **state)
+{
+    (void)state;
+    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "1000\n");
+    assert_int_equal(available(), 4096 * 1024);
+}
+
+static void the_tightest_group_above_counts(void **state)
+{
+    (void)state;
+    struct memory_limit limit;
+    put("/sys/fs/cgroup/a/b/memory.max", "3000000\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "1000000\n");
+    put("/sys/fs/cgroup/a/memory.max", "2500000\n");
+    put("/sys/fs/cgroup/a/memory.current", "1000000\n");
+    assert_true(memory_available(root, &limit));
+    assert_int_equal(limit.bytes, 1500000);
+    assert_string_equal(limit.source, "/sys/fs/cgroup/a/memory.max");
+}
+
+static void the_old_groups_are_read_too(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "7:cpu:/x\n4:memory:/x\n");
+    put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/x/memory.usage_in_bytes", "5\n");
+    assert_int_equal(available(), 4096 * 1024);
+    put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "2000000\n");
+    assert_int_equal(available(), 1999995);
+}
+
+static void over_the_limit_is_nothing(void **state)
+{
+    (void)state;
+    put("/sys/fs/cgroup/a/b/memory.max", "5\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "9\n");
+    assert_int_equal(available(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(without_groups_it_is_what_the_machine_has, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_tightest_group_above_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_old_groups_are_read_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(over_the_limit_is_nothing, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
