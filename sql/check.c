@@ -1,0 +1,243 @@
+#include "sql/check.h"
+#include "common/clock.h"
+#include "sql/encode.h"
+#include "sql/query.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct check {
+    const struct conf *conf;
+    struct err *err;
+    int64_t deadline_us;
+    PGconn *pg;
+    struct arena *arena;
+};
+
+/* ---- without the database ---- */
+
+static bool fail_at(struct check *c, const struct conf_pos *pos, const char *what)
+{
+    return err_set(c->err, "%s:%d:%d: %s", pos->file, pos->line, pos->column, what);
+}
+
+static bool has_name(const struct query *query, struct slice name)
+{
+    for (int i = 0; i < query->name_count; i++)
+        if (slice_is(name, query->names[i]))
+            return true;
+    return false;
+}
+
+static bool check_template(struct check *c, const struct conf_route *route, const struct query *query, const char *text,
+                           const char *where)
+{
+    for (const char *open = strchr(text, '{'); open != NULL; open = strchr(open + 1, '{')) {
+        size_t len = strcspn(open + 1, "}");
+        if (!has_name(query, slice_of(open + 1, len)))
+            return fail_at(
+                c, &route->pos,
+                arena_printf(c->arena, "%s %s: the query has no parameter :%.*s", where, text, (int)len, open + 1));
+    }
+    return true;
+}
+
+static bool check_names(struct check *c, const struct conf_route *route, const struct query *query)
+{
+    bool ok = check_template(c, route, query, route->path, "path");
+    for (int i = 0; i < route->cache_tags.count && ok; i++)
+        ok = check_template(c, route, query, route->cache_tags.at[i], "tag");
+    for (int i = 0; i < route->invalidates.count && ok; i++)
+        ok = check_template(c, route, query, route->invalidates.at[i], "invalidates");
+    for (int i = 0; i < route->param_count && ok; i++)
+        if (!has_name(query, slice_str(route->params[i].name)))
+            ok = fail_at(c, &route->params[i].pos,
+                         arena_printf(c->arena, "param %s: the query has no parameter :%s", route->params[i].name,
+                                      route->params[i].name));
+    return ok;
+}
+
+/* A place in the query's text as one in its file. */
+static bool fail_in_query(struct check *c, const struct conf_route *route, int line, int column, const char *what)
+{
+    const struct conf_pos *start = &route->sql_pos;
+    struct conf_pos pos = {start->file, start->line + line - 1, column + (line == 1 ? start->column - 1 : 0)};
+    return fail_at(c, &pos, what);
+}
+
+static struct query *parse(struct check *c, const struct conf_route *route)
+{
+    struct err err;
+    int line = 1, column = 1, used = 0;
+    struct query *query = query_parse(slice_str(route->sql_text), c->arena, &err);
+    if (query != NULL)
+        return query;
+    if (sscanf(err.text, "%d:%d: %n", &line, &column, &used) < 2)
+        used = 0;
+    fail_in_query(c, route, line, column, err.text + used);
+    return NULL;
+}
+
+/* ---- with it ---- */
+
+static bool wait_for(struct check *c, short events)
+{
+    struct pollfd p = {PQsocket(c->pg), events, 0};
+    int64_t left_us = c->deadline_us - clock_mono_us();
+    int ready = left_us > 0 ? poll(&p, 1, (int)(left_us / US_PER_MS) + 1) : 0;
+    return ready > 0 || (ready < 0 && errno == EINTR);
+}
+
+static const char *one_line(struct check *c, const char *text)
+{
+    char *copy = arena_str(c->arena, slice_str(text));
+    for (char *at = copy; *at; at++)
+        if (*at == '\n')
+            *at = at[1] ? ' ' : '\0';
+    return copy;
+}
+
+/* False: err says why the database does not answer. */
+static bool connect_in_time(struct check *c)
+{
+    const char *keywords[] = {"dbname", "fallback_application_name", "client_encoding", "gssencmode", NULL};
+    const char *values[] = {c->conf->database.url, "perfd", "UTF8", "disable", NULL};
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+    c->pg = PQconnectStartParams(keywords, values, 1);
+    CHECK(c->pg != NULL);
+    while (PQstatus(c->pg) != CONNECTION_BAD && state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
+        if (!wait_for(c, state == PGRES_POLLING_READING ? POLLIN : POLLOUT))
+            return err_set(c->err, "the database does not answer in time");
+        state = PQconnectPoll(c->pg);
+    }
+    if (PQstatus(c->pg) == CONNECTION_OK)
+        return true;
+    return err_set(c->err, "the database does not answer: %s", one_line(c, PQerrorMessage(c->pg)));
+}
+
+/* The last result of what was sent; NULL when the time is over or the connection broke. */
+static PGresult *result_in_time(struct check *c)
+{
+    PGresult *last = NULL, *result;
+    for (;;) {
+        while (PQisBusy(c->pg))
+            if (!wait_for(c, POLLIN) || !PQconsumeInput(c->pg)) {
+                PQclear(last);
+                return NULL;
+            }
+        if ((result = PQgetResult(c->pg)) == NULL)
+            return last;
+        PQclear(last);
+        last = result;
+    }
+}
+
+/* The hint names what an admin of routes runs into, in routes.md's words. */
+static bool refused(struct check *c, const struct conf_route *route, const struct query_statement *statement,
+                    const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
+    bool untyped = state != NULL && (strcmp(state, "42P08") == 0 || strcmp(state, "42P18") == 0);
+    int line, column;
+    query_locate(slice_str(route->sql_text), statement, position ? atoi(position) : 0, &line, &column);
+    return fail_in_query(
+        c, route, line, column,
+        arena_printf(c->arena, "%s: %s%s", route->name, message ? message : one_line(c, PQresultErrorMessage(result)),
+                     untyped ? "; an optional filter needs a cast, as in (:id::int8 IS NULL OR id = :id)" : ""));
+}
+
+enum outcome { FINE, BAD, GONE };
+
+static enum outcome ask(struct check *c, bool sent, const struct conf_route *route,
+                        const struct query_statement *statement, PGresult **described)
+{
+    PGresult *result = sent ? result_in_time(c) : NULL;
+    enum outcome outcome = FINE;
+    if (result == NULL || PQstatus(c->pg) == CONNECTION_BAD) {
+        err_set(c->err, "the database stopped answering while the queries were checked");
+        outcome = GONE;
+    } else if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        refused(c, route, statement, result);
+        outcome = BAD;
+    }
+    if (described != NULL && outcome == FINE)
+        *described = result;
+    else
+        PQclear(result);
+    return outcome;
+}
+
+static bool check_shape(struct check *c, const struct conf_route *route, const PGresult *columns)
+{
+    struct err err;
+    if (route->result == RESULT_NONE)
+        return true;
+    if (columns == NULL)
+        return fail_in_query(
+            c, route, 1, 1,
+            arena_printf(c->arena, "%s: no statement has columns to answer with; say `result none;`", route->name));
+    if (encode_plan_create(columns, route->result, route->bigint_string, c->arena, &err) != NULL)
+        return true;
+    return fail_in_query(c, route, 1, 1, arena_printf(c->arena, "%s: %s", route->name, err.text));
+}
+
+static enum outcome check_query(struct check *c, const struct conf_route *route, const struct query *query)
+{
+    PGresult *columns = NULL;
+    enum outcome outcome = FINE;
+    for (int i = 0; i < query->statement_count && outcome == FINE; i++) {
+        const struct query_statement *s = &query->statements[i];
+        PGresult *described = NULL;
+        outcome = ask(c, PQsendPrepare(c->pg, "", s->text, 0, NULL), route, s, NULL);
+        if (outcome == FINE)
+            outcome = ask(c, PQsendDescribePrepared(c->pg, ""), route, s, &described);
+        if (described != NULL && PQnfields(described) > 0) {
+            PQclear(columns);
+            columns = described;
+        } else {
+            PQclear(described);
+        }
+    }
+    if (outcome == FINE && !check_shape(c, route, columns))
+        outcome = BAD;
+    PQclear(columns);
+    return outcome;
+}
+
+static enum check_result check_all(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    struct query **queries = arena_alloc(c->arena, (size_t)MAX(conf->route_count, 1) * sizeof(struct query *));
+    for (int i = 0; i < conf->route_count; i++) {
+        queries[i] = parse(c, &conf->routes[i]);
+        if (queries[i] == NULL || !check_names(c, &conf->routes[i], queries[i]))
+            return CHECK_BAD;
+    }
+    if (!conf->database.set)
+        return CHECK_OK;
+    if (!connect_in_time(c))
+        return CHECK_NO_DATABASE;
+    for (int i = 0; i < conf->route_count; i++)
+        switch (check_query(c, &conf->routes[i], queries[i])) {
+        case FINE:
+            break;
+        case BAD:
+            return CHECK_BAD;
+        case GONE:
+            return CHECK_NO_DATABASE;
+        }
+    return CHECK_OK;
+}
+
+enum check_result check_routes(const struct conf *conf, int64_t timeout_us, struct err *err)
+{
+    struct check c = {.conf = conf, .err = err, .deadline_us = clock_mono_us() + timeout_us, .arena = arena_create()};
+    enum check_result result = check_all(&c);
+    PQfinish(c.pg);
+    arena_destroy(&c.arena);
+    return result;
+}
