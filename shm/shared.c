@@ -1,4 +1,5 @@
 #include "shm/shared.h"
+#include "common/folder.h"
 #include "shm/cache.h"
 #include "shm/flight.h"
 #include "shm/memory.h"
@@ -9,29 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Rows for routes that later configurations add; what finds no room is counted as "(other)". */
 enum { SPARE_ROUTES = 32 };
-
-static bool make_folder(const char *path, struct err *err)
-{
-    char part[4096];
-    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
-        return err_set(err, "run_dir %.200s...: the path is too long", path);
-    for (char *at = part + 1;; at++) {
-        char c = *at;
-        if (c != '/' && c != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return err_set(err, "run_dir %s: cannot create %s: %s", path, part, strerror(errno));
-        if (c == '\0')
-            return true;
-        *at = c;
-    }
-}
 
 static bool fits_memory(const struct conf *conf, struct err *err)
 {
@@ -57,7 +39,7 @@ bool shared_create(struct shared *shared, const struct conf *conf, struct err *e
 {
     char path[4200];
     *shared = (struct shared){0};
-    if (!make_folder(conf->run_dir, err) || !fits_memory(conf, err) || !make_eventfds(shared, err))
+    if (!folder_create(conf->run_dir, err) || !fits_memory(conf, err) || !make_eventfds(shared, err))
         return false;
     snprintf(path, sizeof path, "%s/perfd.stats", conf->run_dir);
     if ((shared->tags = tags_create(err)) == NULL || (shared->board = board_create(err)) == NULL ||

@@ -1,0 +1,194 @@
+#include "master/control.h"
+#include "common/log.h"
+#include "common/slice.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 4096 };
+
+struct client {
+    int fd;     /* -1: free */
+    bool waits; /* for the end of a reload */
+    size_t len;
+    char line[LINE_MAX_BYTES];
+};
+
+struct control {
+    char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
+    int fd;
+    control_asked *asked;
+    void *arg;
+    struct client clients[CONTROL_CLIENTS];
+};
+
+static bool open_socket(struct control *c, struct err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", c->path);
+    unlink(c->path); /* of a perfd that was killed; the lock tells that none lives */
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    mode_t before = umask(0177);
+    bool ok = c->fd >= 0 && bind(c->fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(c->fd, 16) == 0;
+    int failed = errno;
+    umask(before);
+    return ok || err_set(err, "control socket %s: %s", c->path, strerror(failed));
+}
+
+struct control *control_create(const char *run_dir, control_asked *asked, void *arg, struct err *err)
+{
+    struct control *c = xcalloc(1, sizeof *c);
+    c->asked = asked;
+    c->arg = arg;
+    c->fd = -1;
+    for (int i = 0; i < CONTROL_CLIENTS; i++)
+        c->clients[i].fd = -1;
+    bool fits = snprintf(c->path, sizeof c->path, "%s/control.sock", run_dir) < (int)sizeof c->path;
+    if (!fits)
+        err_set(err, "run_dir %s: with /control.sock the path has more than the %zu bytes of a socket's name", run_dir,
+                sizeof c->path - 1);
+    if (!fits || !open_socket(c, err)) {
+        if (c->fd >= 0)
+            close(c->fd);
+        free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void control_destroy(struct control **c)
+{
+    unlink((*c)->path);
+    close((*c)->fd);
+    for (int i = 0; i < CONTROL_CLIENTS; i++)
+        if ((*c)->clients[i].fd >= 0)
+            close((*c)->clients[i].fd);
+    free(*c);
+    *c = NULL;
+}
+
+int control_listen_fd(const struct control *c)
+{
+    return c->fd;
+}
+
+int control_poll(const struct control *c, struct pollfd *fds)
+{
+    int count = 0;
+    fds[count++] = (struct pollfd){c->fd, POLLIN, 0};
+    for (int i = 0; i < CONTROL_CLIENTS; i++)
+        if (c->clients[i].fd >= 0)
+            fds[count++] = (struct pollfd){c->clients[i].fd, c->clients[i].waits ? 0 : POLLIN, 0};
+    return count;
+}
+
+/* ---- one client ---- */
+
+static void drop(struct client *client)
+{
+    close(client->fd);
+    client->fd = -1;
+    client->waits = false;
+    client->len = 0;
+}
+
+static void answer(struct client *client, const char *error)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddBoolToObject(json, "ok", error == NULL);
+    if (error != NULL)
+        cJSON_AddStringToObject(json, "error", error);
+    char *text = cJSON_PrintUnformatted(json);
+    struct iovec parts[] = {{text, strlen(text)}, {(char[]){'\n'}, 1}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent = sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent; /* who does not read gets nothing */
+    cJSON_free(text);
+    cJSON_Delete(json);
+    drop(client);
+}
+
+static void obey(struct control *c, struct client *client, const char *command)
+{
+    static const struct {
+        const char *name;
+        enum control_command command;
+    } commands[] = {{"reload", CONTROL_RELOAD}, {"ping", CONTROL_PING}, {"stop", CONTROL_STOP}, {"quit", CONTROL_QUIT}};
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(command, commands[i].name) != 0)
+            continue;
+        client->waits = commands[i].command == CONTROL_RELOAD;
+        if (!client->waits)
+            answer(client, NULL);
+        c->asked(c->arg, commands[i].command);
+        return;
+    }
+    answer(client, "unknown command");
+}
+
+static void take_line(struct control *c, struct client *client)
+{
+    cJSON *json = cJSON_ParseWithLength(client->line, client->len);
+    const cJSON *command = cJSON_GetObjectItemCaseSensitive(json, "command");
+    if (!cJSON_IsString(command))
+        answer(client, "a line {\"command\": \"...\"} was expected");
+    else
+        obey(c, client, command->valuestring);
+    cJSON_Delete(json);
+}
+
+static void read_client(struct control *c, struct client *client)
+{
+    ssize_t n = read(client->fd, client->line + client->len, sizeof client->line - client->len);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        drop(client);
+        return;
+    }
+    client->len += (size_t)n;
+    if (memchr(client->line, '\n', client->len) != NULL)
+        take_line(c, client);
+    else if (client->len == sizeof client->line)
+        answer(client, "the line is longer than 4 KB");
+}
+
+static void accept_client(struct control *c)
+{
+    int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    for (int i = 0; i < CONTROL_CLIENTS && fd >= 0; i++)
+        if (c->clients[i].fd < 0) {
+            c->clients[i].fd = fd;
+            return;
+        }
+    if (fd >= 0)
+        close(fd);
+}
+
+void control_ready(struct control *c, const struct pollfd *fds, int count)
+{
+    for (int f = 0; f < count; f++) {
+        if (fds[f].revents == 0)
+            continue;
+        if (fds[f].fd == c->fd)
+            accept_client(c);
+        for (int i = 0; i < CONTROL_CLIENTS; i++)
+            if (c->clients[i].fd == fds[f].fd && fds[f].fd != c->fd && !c->clients[i].waits)
+                read_client(c, &c->clients[i]);
+            else if (c->clients[i].fd == fds[f].fd && (fds[f].revents & (POLLHUP | POLLERR)))
+                drop(&c->clients[i]);
+    }
+}
+
+void control_reloaded(struct control *c, const char *err)
+{
+    for (int i = 0; i < CONTROL_CLIENTS; i++)
+        if (c->clients[i].fd >= 0 && c->clients[i].waits)
+            answer(&c->clients[i], err);
+}

@@ -1,0 +1,11 @@
+/* A question to the master: one line of JSON over the socket run_dir/control.sock, one line back. */
+#ifndef MASTER_CTL_CONTROL_H
+#define MASTER_CTL_CONTROL_H
+
+#include "master/ctl/ctl.h"
+
+/* Sends ctl->command, waits at most timeout_us for the answer and prints it: its "message" when it is ok, else its
+ * "error" to stderr and CTL_FAILED; CTL_NOT_RUNNING when nobody listens there. */
+enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us);
+
+#endif

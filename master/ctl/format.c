@@ -1,0 +1,99 @@
+#include "master/ctl/format.h"
+#include "common/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SAMPLES_BEYOND = 10 };
+
+struct text format_count(int64_t n)
+{
+    struct text plain, out = {""};
+    int len = snprintf(plain.s, sizeof plain.s, "%" PRId64, n), at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > (n < 0) && (len - i) % 3 == 0)
+            out.s[at++] = ',';
+        out.s[at++] = plain.s[i];
+    }
+    return out;
+}
+
+/* Three significant digits. */
+static struct text scaled(double value, const char *unit)
+{
+    struct text out;
+    int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+    snprintf(out.s, sizeof out.s, "%.*f %s", decimals, value, unit);
+    return out;
+}
+
+struct text format_us(int64_t us)
+{
+    struct text out;
+    if (us >= US_PER_S)
+        return scaled((double)us / (double)US_PER_S, "s");
+    if (us >= US_PER_MS)
+        return scaled((double)us / (double)US_PER_MS, "ms");
+    snprintf(out.s, sizeof out.s, "%" PRId64 " us", us);
+    return out;
+}
+
+struct text format_age(int64_t us)
+{
+    struct text out;
+    int64_t s = us / US_PER_S;
+    if (s < 60)
+        snprintf(out.s, sizeof out.s, "%.1f s", (double)MAX(us, INT64_C(0)) / (double)US_PER_S);
+    else if (s < 3600)
+        snprintf(out.s, sizeof out.s, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+    else if (s < 86400)
+        snprintf(out.s, sizeof out.s, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
+    else
+        snprintf(out.s, sizeof out.s, "%" PRId64 "d%02" PRId64 "h", s / 86400, s / 3600 % 24);
+    return out;
+}
+
+struct text format_bytes(int64_t bytes)
+{
+    struct text out;
+    double n = (double)bytes;
+    if (bytes >= INT64_C(1) << 30)
+        return scaled(n / (1 << 30), "GB");
+    if (bytes >= 1 << 20)
+        return scaled(n / (1 << 20), "MB");
+    if (bytes >= 1 << 10)
+        return scaled(n / (1 << 10), "kB");
+    snprintf(out.s, sizeof out.s, "%" PRId64 " B", bytes);
+    return out;
+}
+
+struct text format_percent(int64_t part, int64_t whole)
+{
+    struct text out = {"-"};
+    if (whole > 0)
+        snprintf(out.s, sizeof out.s, "%.1f %%", 100.0 * (double)part / (double)whole);
+    return out;
+}
+
+struct text format_value(int64_t value, const char *unit)
+{
+    if (strcmp(unit, "us") == 0)
+        return format_us(value);
+    if (strcmp(unit, "bytes") == 0)
+        return format_bytes(value);
+    struct text out;
+    snprintf(out.s, sizeof out.s, "%s%s%.20s", format_count(value).s, *unit ? " " : "", unit);
+    return out;
+}
+
+struct text format_quantile(const struct histogram *h, double q)
+{
+    struct text out = {"-"};
+    int64_t us = histogram_quantile_us(h, q);
+    if (us < 0)
+        return out;
+    bool few = (double)histogram_count(h) * (1 - q) < SAMPLES_BEYOND && q < 1;
+    snprintf(out.s, sizeof out.s, "%s%.40s", few ? "~" : "", format_us(us).s);
+    return out;
+}

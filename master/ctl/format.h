@@ -1,0 +1,20 @@
+/* Figures for human eyes. Returned by value, so that `format_count(n).s` can stand in an argument list. */
+#ifndef MASTER_CTL_FORMAT_H
+#define MASTER_CTL_FORMAT_H
+
+#include "shm/histogram.h"
+
+struct text {
+    char s[48];
+};
+
+struct text format_count(int64_t n);                       /* 1,234,567 */
+struct text format_us(int64_t us);                         /* 850 us, 12.3 ms, 4.56 s */
+struct text format_age(int64_t us);                        /* 12.3 s, 4m05s, 3h04m, 2d03h */
+struct text format_bytes(int64_t bytes);                   /* 12.3 MB, of 2^20 bytes as in perfd.conf */
+struct text format_percent(int64_t part, int64_t whole);   /* 93.4 %; - when whole is 0 */
+struct text format_value(int64_t value, const char *unit); /* by a unit of stats.def, named unless it says itself */
+/* Upper edge of the bucket: "-" when empty, and with ~ in front when fewer than ten samples lie beyond the quantile. */
+struct text format_quantile(const struct histogram *h, double q);
+
+#endif

@@ -1,0 +1,110 @@
+#include "master/ctl/ctl.h"
+#include "master/ctl/format.h"
+#include "master/ctl/table.h"
+
+#include <stdlib.h>
+
+/* A route's figures, or the total's. */
+struct figures {
+    const char *name;
+    int64_t counts[ROUTE_STAT_COUNT];
+    struct histogram by_kind[ROUTE_HIST_COUNT];
+    struct histogram all;
+};
+
+static void add_up(struct histogram *sum, const struct histogram *h)
+{
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum->buckets[i] += h->buckets[i];
+}
+
+static void read_row(const struct stats *stats, int row, struct figures *f)
+{
+    *f = (struct figures){.name = stats_route_name(stats, row)};
+    for (int i = 0; i < ROUTE_STAT_COUNT; i++)
+        f->counts[i] = stats_route_sum(stats, row, (enum route_stat)i);
+    for (int i = 0; i < ROUTE_HIST_COUNT; i++) {
+        stats_route_hist_sum(stats, row, (enum route_hist)i, &f->by_kind[i]);
+        add_up(&f->all, &f->by_kind[i]);
+    }
+}
+
+static void add_figures(struct figures *sum, const struct figures *f)
+{
+    for (int i = 0; i < ROUTE_STAT_COUNT; i++)
+        sum->counts[i] += f->counts[i];
+    for (int i = 0; i < ROUTE_HIST_COUNT; i++)
+        add_up(&sum->by_kind[i], &f->by_kind[i]);
+    add_up(&sum->all, &f->all);
+}
+
+static void put_figures(cJSON *object, const struct figures *f)
+{
+    cJSON_AddStringToObject(object, "route", f->name);
+    for (int i = 0; i < ROUTE_STAT_COUNT; i++)
+        document_int(object, route_stat_infos[i].name, f->counts[i]);
+    document_ratio(object, "hit_ratio", f->counts[ROUTE_STAT_hits], f->counts[ROUTE_STAT_requests]);
+    document_histogram(object, &f->all);
+    for (int i = 0; i < ROUTE_HIST_COUNT; i++)
+        document_histogram(cJSON_AddObjectToObject(object, route_hist_infos[i].name), &f->by_kind[i]);
+}
+
+static void put_row(struct table *table, const struct figures *f)
+{
+    static const enum route_stat rest[] = {ROUTE_STAT_coalesced, ROUTE_STAT_redis_hits, ROUTE_STAT_not_modified,
+                                           ROUTE_STAT_errors_4xx, ROUTE_STAT_errors_5xx};
+    static const double quantiles[] = {0.50, 0.95, 0.99};
+    int64_t requests = f->counts[ROUTE_STAT_requests], hits = f->counts[ROUTE_STAT_hits];
+    table_cell(table, "%s", f->name);
+    table_cell(table, "%s", format_count(requests).s);
+    table_cell(table, "%s", format_count(hits).s);
+    table_cell(table, "%s", format_percent(hits, requests).s);
+    for (size_t i = 0; i < ARRAY_LEN(rest); i++)
+        table_cell(table, "%s", format_count(f->counts[rest[i]]).s);
+    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++)
+        table_cell(table, "%s", format_quantile(&f->all, quantiles[i]).s);
+}
+
+/* Every route in the order of their making, then the total. Row 0 is what found no row of its own: it comes last of the
+ * routes, and only if there was any. */
+static struct figures *read_all(const struct stats *stats, int *count_out)
+{
+    int rows = stats_routes(stats), count = 0;
+    struct figures *all = xcalloc((size_t)rows + 1, sizeof *all), total = {.name = "total"};
+    for (int i = 1; i <= rows; i++) {
+        read_row(stats, i % rows, &all[count]);
+        add_figures(&total, &all[count]);
+        count += i < rows || all[count].counts[ROUTE_STAT_requests] > 0;
+    }
+    all[count++] = total;
+    *count_out = count;
+    return all;
+}
+
+static void print_document(const struct ctl *ctl, const struct figures *all, int count)
+{
+    cJSON *document = document_create(ctl), *routes = cJSON_AddArrayToObject(document, "routes");
+    for (int i = 0; i < count - 1; i++) {
+        cJSON *route = cJSON_CreateObject();
+        put_figures(route, &all[i]);
+        cJSON_AddItemToArray(routes, route);
+    }
+    put_figures(cJSON_AddObjectToObject(document, "total"), &all[count - 1]);
+    document_print(&document);
+}
+
+enum ctl_exit command_routes(const struct ctl *ctl)
+{
+    int count;
+    struct figures *all = read_all(ctl->stats, &count);
+    if (ctl->json) {
+        print_document(ctl, all, count);
+    } else {
+        struct table *table = table_create("<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|P50|P95|P99");
+        for (int i = 0; i < count; i++)
+            put_row(table, &all[i]);
+        table_print(&table);
+    }
+    free(all);
+    return CTL_OK;
+}

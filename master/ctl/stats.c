@@ -1,0 +1,67 @@
+#include "master/ctl/ctl.h"
+#include "master/ctl/format.h"
+#include "master/ctl/table.h"
+
+#include <stdio.h>
+
+/* Figures that say something of one process only; over all they stand in the document, but help no reader. */
+static bool is_of_one_process(int stat)
+{
+    return stat == STAT_pid || stat == STAT_state || stat == STAT_started_us || stat == STAT_beat_us;
+}
+
+static void add_metric(cJSON *to, const struct stat_info *info, int64_t value)
+{
+    cJSON *metric = cJSON_AddObjectToObject(to, info->name);
+    document_int(metric, "value", value);
+    cJSON_AddStringToObject(metric, "kind", info->counter ? "counter" : "gauge");
+    cJSON_AddStringToObject(metric, "unit", info->unit);
+    cJSON_AddStringToObject(metric, "help", info->help);
+}
+
+static enum ctl_exit print_document(const struct ctl *ctl)
+{
+    struct histogram h;
+    cJSON *document = document_create(ctl);
+    cJSON *metrics = cJSON_AddObjectToObject(document, "metrics");
+    for (int i = 0; i < STAT_COUNT; i++)
+        add_metric(metrics, &stat_infos[i], stats_sum(ctl->stats, (enum metric)i));
+    cJSON *histograms = cJSON_AddObjectToObject(document, "histograms");
+    for (int i = 0; i < HIST_COUNT; i++) {
+        cJSON *histogram = cJSON_AddObjectToObject(histograms, hist_infos[i].name);
+        stats_hist_sum(ctl->stats, (enum stat_hist)i, &h);
+        document_histogram(histogram, &h);
+        cJSON_AddStringToObject(histogram, "help", hist_infos[i].help);
+    }
+    return document_print(&document);
+}
+
+enum ctl_exit command_stats(const struct ctl *ctl)
+{
+    struct histogram h;
+    if (ctl->json)
+        return print_document(ctl);
+    struct table *figures = table_create("<FIGURE|VALUE|<MEANING");
+    for (int i = 0; i < STAT_COUNT; i++) {
+        if (is_of_one_process(i))
+            continue;
+        table_cell(figures, "%s", stat_infos[i].name);
+        table_cell(figures, "%s", format_value(stats_sum(ctl->stats, (enum metric)i), stat_infos[i].unit).s);
+        table_cell(figures, "%s", stat_infos[i].help);
+    }
+    table_print(&figures);
+    putchar('\n');
+    struct table *times = table_create("<TIME|COUNT|P50|P95|P99|MAX|<MEANING");
+    for (int i = 0; i < HIST_COUNT; i++) {
+        stats_hist_sum(ctl->stats, (enum stat_hist)i, &h);
+        table_cell(times, "%s", hist_infos[i].name);
+        table_cell(times, "%s", format_count((int64_t)histogram_count(&h)).s);
+        table_cell(times, "%s", format_quantile(&h, 0.50).s);
+        table_cell(times, "%s", format_quantile(&h, 0.95).s);
+        table_cell(times, "%s", format_quantile(&h, 0.99).s);
+        table_cell(times, "%s", format_quantile(&h, 1).s);
+        table_cell(times, "%s", hist_infos[i].help);
+    }
+    table_print(&times);
+    return CTL_OK;
+}

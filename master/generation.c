@@ -1,0 +1,56 @@
+#include "master/generation.h"
+#include "shm/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct generation *generation_create(int number, struct conf *conf, struct stats *stats)
+{
+    struct generation *g = xcalloc(1, sizeof *g);
+    g->number = number;
+    g->conf = conf;
+    g->route_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->route_rows);
+    for (int i = 0; i < conf->route_count; i++)
+        g->route_rows[i] = stats_route_row(stats, conf->routes[i].name);
+    return g;
+}
+
+void generation_destroy(struct generation **g)
+{
+    if (*g == NULL)
+        return;
+    conf_destroy(&(*g)->conf);
+    free((*g)->route_rows);
+    free(*g);
+    *g = NULL;
+}
+
+static bool same_addresses(const struct conf_listens *a, const struct conf_listens *b)
+{
+    bool same = a->count == b->count;
+    for (int i = 0; i < a->count && same; i++)
+        same = strcmp(a->at[i].host, b->at[i].host) == 0 && strcmp(a->at[i].port, b->at[i].port) == 0;
+    return same;
+}
+
+bool generation_can_follow(const struct conf *now, const struct conf *next, struct err *err)
+{
+    const struct {
+        const char *name;
+        bool same;
+    } fixed[] = {
+        {"listen", same_addresses(&now->listen, &next->listen)},
+        {"admin", same_addresses(&now->admin, &next->admin)},
+        {"workers", now->workers == next->workers},
+        {"run_dir", strcmp(now->run_dir, next->run_dir) == 0},
+        {"cache size", now->cache.size_bytes == next->cache.size_bytes},
+        {"cache entries", now->cache.entries == next->cache.entries},
+    };
+    char names[256] = "";
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        if (!fixed[i].same)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", fixed[i].name);
+    return names[0] == '\0' ||
+           err_set(err, "%s: a change of %s needs a restart; nothing was changed", next->file, names);
+}

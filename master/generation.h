@@ -1,0 +1,22 @@
+/* A configuration in force: each successful reload makes one. */
+#ifndef MASTER_GENERATION_H
+#define MASTER_GENERATION_H
+
+#include "common/conf.h"
+
+struct stats;
+
+struct generation {
+    int number; /* from 1 */
+    struct conf *conf;
+    int *route_rows; /* of the statistics, by route */
+};
+
+/* Takes conf over. */
+struct generation *generation_create(int number, struct conf *conf, struct stats *stats) MUST_USE;
+void generation_destroy(struct generation **generation);
+
+/* False: what changed is fixed when perfd starts (sockets, processes, shared memory); err names the directives. */
+bool generation_can_follow(const struct conf *now, const struct conf *next, struct err *err) MUST_USE;
+
+#endif

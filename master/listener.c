@@ -1,0 +1,105 @@
+#include "master/listener.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024 };
+
+static bool resolve(const struct conf_listen *listen_on, struct addrinfo **out, struct err *err)
+{
+    const struct addrinfo hints = {.ai_family = listen_on->v6 ? AF_INET6 : AF_INET,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+    int failed = getaddrinfo(listen_on->host, listen_on->port, &hints, out);
+    return failed == 0 || err_set(err, "listen %s:%s: %s", listen_on->host, listen_on->port, gai_strerror(failed));
+}
+
+/* -1 with errno. */
+static int open_socket(const struct addrinfo *address, bool shared)
+{
+    const int on = 1;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+              (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
+              (address->ai_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
+              bind(fd, address->ai_addr, address->ai_addrlen) == 0 && (!shared || listen(fd, BACKLOG) == 0);
+    if (ok)
+        return fd;
+    int failed = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = failed;
+    return -1;
+}
+
+/* A socket without SO_REUSEPORT finds out whether anyone has the address. */
+static bool is_free(const struct addrinfo *address)
+{
+    int fd = open_socket(address, false);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Fills fds of one address in all slots. False without err: the host has no IPv6. */
+static bool open_address(struct listeners *l, const struct conf_listen *at, int index, bool *skip, struct err *err)
+{
+    struct addrinfo *address;
+    if (!resolve(at, &address, err))
+        return false;
+    bool ok = is_free(address);
+    for (int slot = 0; slot < l->slots && ok; slot++) {
+        int fd = open_socket(address, true);
+        l->fds[slot * l->count + index] = fd;
+        ok = fd >= 0;
+    }
+    *skip = !ok && at->v6 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
+    if (!ok && !*skip)
+        err_set(err, "%s:%d:%d: listen %s%s%s:%s: %s", at->pos.file, at->pos.line, at->pos.column, at->v6 ? "[" : "",
+                at->host, at->v6 ? "]" : "", at->port, strerror(errno));
+    freeaddrinfo(address);
+    return ok;
+}
+
+static void drop_last_address(struct listeners *l)
+{
+    for (int slot = 1; slot < l->slots; slot++)
+        memmove(&l->fds[slot * (l->count - 1)], &l->fds[slot * l->count], (size_t)(l->count - 1) * sizeof *l->fds);
+    l->count--;
+}
+
+bool listeners_open(struct listeners *l, const struct conf_listens *addresses, int slots, struct err *err)
+{
+    int used = 0;
+    *l = (struct listeners){slots, addresses->count, xcalloc((size_t)(slots * addresses->count), sizeof *l->fds)};
+    for (int i = 0; i < slots * l->count; i++)
+        l->fds[i] = -1;
+    for (int i = 0; i < addresses->count; i++) {
+        bool skip = false;
+        if (open_address(l, &addresses->at[i], used, &skip, err)) {
+            used++;
+        } else if (skip) {
+            log_warn("listen [%s]:%s: this host has no IPv6; skipped", addresses->at[i].host, addresses->at[i].port);
+            drop_last_address(l);
+        } else {
+            listeners_close(l);
+            return false;
+        }
+    }
+    return true;
+}
+
+void listeners_close(struct listeners *l)
+{
+    for (int i = 0; i < l->slots * l->count; i++)
+        if (l->fds[i] >= 0)
+            close(l->fds[i]);
+    free(l->fds);
+    *l = (struct listeners){0};
+}

@@ -1,0 +1,275 @@
+#include "master/master.h"
+#include "common/clock.h"
+#include "common/folder.h"
+#include "common/log.h"
+#include "master/control.h"
+#include "master/generation.h"
+#include "master/listener.h"
+#include "master/lock.h"
+#include "master/roll.h"
+#include "master/title.h"
+#include "master/workers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define STOP_LIMIT_US (5 * US_PER_S)
+
+struct master {
+    struct generation *generation;
+    struct shared shared;
+    struct listeners listeners, admin;
+    struct workers *workers;
+    struct roll *roll;
+    struct control *control;
+    int lock_fd, signal_fd, error_log_fd;
+    int life[2];      /* workers read the first end; the second is the master's life */
+    int close_fds[8]; /* what workers must not keep */
+    bool ending;
+    int64_t kill_at_us;
+};
+
+/* ---- what signals and commands do ---- */
+
+static void begin_end(struct master *m, int sig, int64_t limit_us, const char *how)
+{
+    if (m->ending && sig == SIGQUIT)
+        return;
+    log_info("stopping %s", how);
+    m->ending = true;
+    m->kill_at_us = clock_mono_us() + limit_us;
+    workers_stop_keeping(m->workers);
+    workers_signal(m->workers, sig);
+}
+
+static void action_stop(struct master *m)
+{
+    begin_end(m, SIGTERM, STOP_LIMIT_US, "at once");
+}
+
+static void action_quit(struct master *m)
+{
+    begin_end(m, SIGQUIT, m->generation->conf->shutdown_timeout_us + US_PER_S, "gracefully");
+}
+
+static void action_reload(struct master *m)
+{
+    if (!m->ending)
+        roll_request(m->roll);
+}
+
+static int open_error_log(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+static void action_reopen(struct master *m)
+{
+    const char *path = m->generation->conf->error_log;
+    int fd = strcmp(path, "stderr") == 0 ? -1 : open_error_log(path);
+    if (fd >= 0) {
+        log_set_fd(fd);
+        if (m->error_log_fd >= 0)
+            close(m->error_log_fd);
+        m->error_log_fd = fd;
+    } else if (strcmp(path, "stderr") != 0) {
+        log_error("error log %s: %s; going on with the old file", path, strerror(errno));
+    }
+    workers_signal(m->workers, SIGUSR1);
+}
+
+static void other_child(void *arg, pid_t pid)
+{
+    struct master *m = arg;
+    roll_child_ended(m->roll, pid);
+}
+
+static void action_reap(struct master *m)
+{
+    workers_reap(m->workers, clock_mono_us(), other_child, m);
+}
+
+static void take_signals(struct master *m)
+{
+    struct signalfd_siginfo info;
+    while (read(m->signal_fd, &info, sizeof info) == sizeof info)
+        switch (info.ssi_signo) {
+#define SIGNAL(number, action, help)                                                                                   \
+    case number:                                                                                                       \
+        action_##action(m);                                                                                            \
+        break;
+#include "master/signals.def"
+#undef SIGNAL
+        }
+}
+
+static void on_command(void *arg, enum control_command command)
+{
+    struct master *m = arg;
+    switch (command) {
+    case CONTROL_RELOAD:
+        action_reload(m);
+        if (m->ending)
+            control_reloaded(m->control, "perfd is stopping");
+        break;
+    case CONTROL_PING:
+        break;
+    case CONTROL_STOP:
+        action_stop(m);
+        break;
+    case CONTROL_QUIT:
+        action_quit(m);
+        break;
+    }
+}
+
+static void on_rolled(void *arg, const char *err)
+{
+    struct master *m = arg;
+    control_reloaded(m->control, err);
+}
+
+/* ---- starting ---- */
+
+static bool block_signals(struct master *m, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+#define SIGNAL(number, action, help) sigaddset(&set, number);
+#include "master/signals.def"
+#undef SIGNAL
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return err_set(err, "sigprocmask: %s", strerror(errno));
+    m->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return m->signal_fd >= 0 || err_set(err, "signalfd: %s", strerror(errno));
+}
+
+static bool open_log(struct master *m, const struct conf *conf, struct err *err)
+{
+    log_set_level((enum log_level)conf->log_level);
+    m->error_log_fd = -1;
+    if (strcmp(conf->error_log, "stderr") == 0)
+        return true;
+    m->error_log_fd = open_error_log(conf->error_log);
+    if (m->error_log_fd < 0)
+        return err_set(err, "error log %s: %s", conf->error_log, strerror(errno));
+    log_set_fd(m->error_log_fd);
+    return true;
+}
+
+static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
+{
+    if (!folder_create(conf->run_dir, err) || (m->lock_fd = lock_acquire(conf->run_dir, err)) < 0)
+        return false;
+    if (!listeners_open(&m->listeners, &conf->listen, conf->workers, err) ||
+        !listeners_open(&m->admin, &conf->admin, conf->workers, err) || !shared_create(&m->shared, conf, err))
+        return false;
+    if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
+        return err_set(err, "pipe: %s", strerror(errno));
+    m->control = control_create(conf->run_dir, on_command, m, err);
+    return m->control != NULL && block_signals(m, err);
+}
+
+static void make_workers(struct master *m, const char *conf_path, struct conf *conf)
+{
+    const int close_fds[] = {m->lock_fd, m->signal_fd, m->life[1], control_listen_fd(m->control), -1};
+    memcpy(m->close_fds, close_fds, sizeof close_fds);
+    m->generation = generation_create(1, conf, m->shared.stats);
+    const struct workers_start start = {&m->shared, &m->listeners, &m->admin, conf->workers, m->life[0], m->close_fds};
+    m->workers = workers_create(&start);
+    m->roll = roll_create(conf_path, m->workers, &m->shared, conf->workers, on_rolled, m);
+}
+
+/* ---- running ---- */
+
+static int timeout_ms(int64_t until_us, int64_t now_us)
+{
+    if (until_us == INT64_MAX)
+        return -1;
+    return (int)MIN(MAX((until_us - now_us + US_PER_MS - 1) / US_PER_MS, INT64_C(0)), INT64_C(60000));
+}
+
+static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
+{
+    struct pollfd fds[4 + CONTROL_CLIENTS] = {
+        {m->signal_fd, POLLIN, 0}, {m->shared.master_fd, POLLIN, 0}, {roll_fd(m->roll), POLLIN, 0}};
+    int controls = control_poll(m->control, &fds[3]);
+    uint64_t times;
+    poll(fds, (nfds_t)(3 + controls), timeout_ms(until_us, now_us));
+    if (fds[1].revents != 0 && read(m->shared.master_fd, &times, sizeof times) < 0)
+        log_debug("the workers' eventfd was empty");
+    take_signals(m);
+    control_ready(m->control, &fds[3], controls);
+}
+
+static void run(struct master *m)
+{
+    for (;;) {
+        int64_t now_us = clock_mono_us(), until_us;
+        if (m->ending && workers_alive(m->workers) == 0)
+            return;
+        if (workers_failed_at_start(m->workers) && !m->ending)
+            begin_end(m, SIGTERM, STOP_LIMIT_US, "since the first worker could not start");
+        if (m->ending) {
+            if (now_us >= m->kill_at_us)
+                workers_signal(m->workers, SIGKILL);
+            until_us = now_us >= m->kill_at_us ? now_us + 100 * US_PER_MS : m->kill_at_us;
+        } else {
+            until_us = roll_step(m->roll, &m->generation, now_us);
+            until_us = MIN(until_us, workers_keep(m->workers, m->generation, now_us));
+        }
+        wait_for_events(m, until_us, now_us);
+    }
+}
+
+static void clean_up(struct master *m)
+{
+    const char *run_dir = m->generation->conf->run_dir;
+    char path[4200];
+    snprintf(path, sizeof path, "%s/perfd.stats", run_dir);
+    unlink(path);
+    roll_destroy(&m->roll);
+    workers_destroy(&m->workers);
+    control_destroy(&m->control);
+    listeners_close(&m->listeners);
+    listeners_close(&m->admin);
+    lock_release(m->lock_fd, run_dir);
+    generation_destroy(&m->generation);
+}
+
+/* The error log may be a file that nobody watches yet, so standard error gets it too. */
+static enum exit_code refuse(const struct master *m, const struct err *err)
+{
+    log_error("%s", err->text);
+    if (m->error_log_fd >= 0)
+        fprintf(stderr, "perfd: %s\n", err->text);
+    return EXIT_START;
+}
+
+enum exit_code master_run(const char *conf_path, struct conf *conf)
+{
+    struct master m = {0};
+    struct err err;
+    log_set_name("master");
+    if (!open_log(&m, conf, &err) || !make_ground(&m, conf, &err))
+        return refuse(&m, &err);
+    make_workers(&m, conf_path, conf);
+    title_set("perfd: master %s", conf_path);
+    log_info("perfd %s starts: %d workers, %d routes, configuration %s", PERFD_VERSION, conf->workers,
+             conf->route_count, conf_path);
+    run(&m);
+    bool failed = workers_failed_at_start(m.workers);
+    if (failed && m.error_log_fd >= 0)
+        fprintf(stderr, "perfd: the workers could not start; see %s\n", m.generation->conf->error_log);
+    log_info("stopped");
+    clean_up(&m);
+    return failed ? EXIT_START : EXIT_DONE;
+}

@@ -1,0 +1,13 @@
+/* The master process: binds, forks, reaps, reloads. No HTTP, no SQL, no threads: it must be the process that never
+ * fails. */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include "common/conf.h"
+
+enum exit_code { EXIT_DONE = 0, EXIT_CONFIGURATION = 2, EXIT_START = 3 };
+
+/* Takes conf over. Runs until a signal or a control command ends it. */
+enum exit_code master_run(const char *conf_path, struct conf *conf);
+
+#endif

@@ -1,0 +1,128 @@
+/* perfd: the command line. */
+#include "common/clock.h"
+#include "master/master.h"
+#include "master/title.h"
+#include "sql/check.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK_LIMIT_US (10 * US_PER_S)
+
+enum { OPTION_HELP = 256, OPTION_HELP_CONFIG };
+
+static const char help[] =
+    "usage: perfd [-c FILE] [-t | -T]\n"
+    "  -c FILE             configuration (./perfd.conf, else /etc/perfd/perfd.conf)\n"
+    "  -t                  check it, and its queries when the database answers, and exit\n"
+    "  -T                  print it with every default filled in and passwords hidden, and exit\n"
+    "  -V, --version       print the version\n"
+    "      --help          this text\n"
+    "      --help-config   every directive of the configuration; --help-config=mdoc for a manual page\n"
+    "\n"
+    "perfd runs in the foreground. SIGHUP reloads, SIGQUIT stops gracefully, SIGTERM at once, SIGUSR1 reopens logs.\n"
+    "Exit status: 0 ended as asked, 2 wrong usage or configuration, 3 cannot start.\n"
+    "perfd(8), perfd.conf(5) and perfctl(1) tell more.\n";
+
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_PRINT };
+
+static const char *default_conf(void)
+{
+    return access("perfd.conf", F_OK) == 0 ? "perfd.conf" : "/etc/perfd/perfd.conf";
+}
+
+static int check(const char *path, const struct conf *conf)
+{
+    struct err err;
+    switch (check_routes(conf, CHECK_LIMIT_US, &err)) {
+    case CHECK_OK:
+        printf("%s: good, %d routes\n", path, conf->route_count);
+        return EXIT_DONE;
+    case CHECK_NO_DATABASE:
+        fprintf(stderr, "perfd: warning: the queries were not checked: %s\n", err.text);
+        printf("%s: good as far as it can be checked without the database, %d routes\n", path, conf->route_count);
+        return EXIT_DONE;
+    case CHECK_BAD:
+        break;
+    }
+    fprintf(stderr, "perfd: %s\n", err.text);
+    return EXIT_CONFIGURATION;
+}
+
+static int act(enum action action, const char *path)
+{
+    struct err err;
+    struct conf *conf = conf_load(path, &err);
+    int code = EXIT_DONE;
+    if (conf == NULL) {
+        fprintf(stderr, "perfd: %s\n", err.text);
+        return EXIT_CONFIGURATION;
+    }
+    switch (action) {
+    case ACTION_RUN:
+        return (int)master_run(path, conf);
+    case ACTION_CHECK:
+        code = check(path, conf);
+        break;
+    case ACTION_PRINT:
+        conf_print(conf, stdout);
+        break;
+    }
+    conf_destroy(&conf);
+    return code;
+}
+
+static int help_config(const char *format)
+{
+    if (format != NULL && strcmp(format, "mdoc") != 0) {
+        fprintf(stderr, "perfd: --help-config=%s: only mdoc is known\n", format);
+        return EXIT_CONFIGURATION;
+    }
+    if (format != NULL)
+        conf_print_help_mdoc(stdout);
+    else
+        conf_print_help(stdout);
+    return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"version", no_argument, NULL, 'V'},
+                                            {"help", no_argument, NULL, OPTION_HELP},
+                                            {"help-config", optional_argument, NULL, OPTION_HELP_CONFIG},
+                                            {NULL, 0, NULL, 0}};
+    const char *path = NULL;
+    enum action action = ACTION_RUN;
+    title_setup(argc, argv);
+    for (int option; (option = getopt_long(argc, argv, "c:tTV", options, NULL)) != -1;)
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 't':
+            action = ACTION_CHECK;
+            break;
+        case 'T':
+            action = ACTION_PRINT;
+            break;
+        case 'V':
+            puts("perfd " PERFD_VERSION);
+            return EXIT_DONE;
+        case OPTION_HELP:
+            fputs(help, stdout);
+            return EXIT_DONE;
+        case OPTION_HELP_CONFIG:
+            return help_config(optarg);
+        default: /* getopt_long() has said what is wrong */
+            fputs("perfd --help tells the options\n", stderr);
+            return EXIT_CONFIGURATION;
+        }
+    if (optind < argc) {
+        fprintf(stderr, "perfd: %s: unexpected; perfd --help tells the options\n", argv[optind]);
+        return EXIT_CONFIGURATION;
+    }
+    return act(action, path ? path : default_conf());
+}

@@ -1,0 +1,37 @@
+#include "master/title.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *room;
+static size_t room_bytes;
+
+/* The kernel shows the bytes of argv; what follows them in memory is the environment, which is copied elsewhere. */
+void title_setup(int argc, char **argv)
+{
+    char *end = argv[0];
+    for (int i = 0; i < argc; i++)
+        if (argv[i] == end)
+            end += strlen(argv[i]) + 1;
+    for (int i = 0; environ[i] != NULL; i++) {
+        if (environ[i] == end)
+            end += strlen(environ[i]) + 1;
+        environ[i] = xstrdup(environ[i]);
+    }
+    for (int i = 1; i < argc; i++)
+        argv[i] = xstrdup(argv[i]);
+    room = argv[0];
+    room_bytes = (size_t)(end - argv[0]);
+}
+
+void title_set(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(room, room_bytes, fmt, args);
+    va_end(args);
+    if (len >= 0 && (size_t)len < room_bytes)
+        memset(room + len, 0, room_bytes - (size_t)len);
+}

@@ -1,0 +1,280 @@
+#include "master/workers.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "master/title.h"
+#include "shm/stats.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* At once the first time, then 0.1 s, doubled up to 30 s; forgotten after a minute of health. */
+#define HEALTHY_US (60 * US_PER_S)
+#define BACKOFF_US (100 * US_PER_MS)
+#define BACKOFF_MAX_US (30 * US_PER_S)
+
+enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
+
+struct child {
+    pid_t pid; /* 0: free */
+    int slot, proc;
+    enum role role;
+    int64_t started_us;
+    bool was_ready;
+};
+
+struct slot {
+    int failures;
+    int64_t start_at_us;
+};
+
+struct workers {
+    struct workers_start start;
+    struct child children[BOARD_ROWS];
+    struct slot *slots;
+    bool keeping, any_ready, failed_at_start;
+};
+
+struct workers *workers_create(const struct workers_start *start)
+{
+    struct workers *w = xcalloc(1, sizeof *w);
+    w->start = *start;
+    w->slots = xcalloc((size_t)start->slots, sizeof *w->slots);
+    w->keeping = true;
+    return w;
+}
+
+void workers_destroy(struct workers **w)
+{
+    free((*w)->slots);
+    free(*w);
+    *w = NULL;
+}
+
+static struct child *find(struct workers *w, int slot, enum role role)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0 && w->children[i].slot == slot && w->children[i].role == role)
+            return &w->children[i];
+    return NULL;
+}
+
+static const char *exit_text(int status, char text[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, 64, "was killed by SIG%s%s", sigabbrev_np(WTERMSIG(status)),
+                 WCOREDUMP(status) ? " (core dumped)" : "");
+    else
+        snprintf(text, 64, "ended with status %d", WEXITSTATUS(status));
+    return text;
+}
+
+/* ---- starting ---- */
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL); /* fails for KILL and STOP, which is fine */
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+NORETURN static void be_worker(struct workers *w, int slot, int proc, const struct generation *generation, pid_t master)
+{
+    const struct workers_start *start = &w->start;
+    char name[32];
+    snprintf(name, sizeof name, "worker %d", slot);
+    reset_signals();
+    for (const int *fd = start->close_fds; *fd >= 0; fd++)
+        close(*fd);
+    prctl(PR_SET_PDEATHSIG, SIGQUIT);
+    if (getppid() != master)
+        _exit(0); /* it died before the line above */
+    prctl(PR_SET_NAME, "perfd-worker");
+    title_set("perfd: %s (gen %d)", name, generation->number);
+    log_set_name(name);
+    const struct worker_start worker = {
+        .conf = generation->conf,
+        .shared = start->shared,
+        .slot = slot,
+        .proc = proc,
+        .generation = generation->number,
+        .listen_fds = &start->listeners->fds[slot * start->listeners->count],
+        .listen_count = start->listeners->count,
+        .admin_fds = &start->admin->fds[slot * start->admin->count],
+        .admin_count = start->admin->count,
+        .life_fd = start->life_fd,
+        .route_rows = generation->route_rows,
+    };
+    _exit(worker_run(&worker));
+}
+
+static struct child *start_child(struct workers *w, int slot, enum role role, const struct generation *generation,
+                                 int64_t now_us)
+{
+    struct child *child = NULL;
+    for (int i = 0; i < BOARD_ROWS && child == NULL; i++)
+        if (w->children[i].pid == 0)
+            child = &w->children[i];
+    int proc = child ? board_take(w->start.shared->board, slot, generation->number) : -1;
+    if (proc < 0) {
+        log_error("worker %d cannot start: %d processes live already", slot, BOARD_ROWS);
+        return NULL;
+    }
+    pid_t master = getpid(), pid = fork();
+    if (pid == 0)
+        be_worker(w, slot, proc, generation, master);
+    if (pid < 0) {
+        log_error("worker %d cannot start: fork: %s", slot, strerror(errno));
+        board_set_state(w->start.shared->board, proc, PROC_FREE);
+        return NULL;
+    }
+    board_set_pid(w->start.shared->board, proc, pid);
+    *child = (struct child){pid, slot, proc, role, now_us, false};
+    return child;
+}
+
+static void delay_slot(struct workers *w, int slot, int64_t now_us)
+{
+    struct slot *s = &w->slots[slot];
+    int64_t delay_us = s->failures == 0 ? 0 : MIN(BACKOFF_US << MIN(s->failures - 1, 20), BACKOFF_MAX_US);
+    delay_us += delay_us / 4 - (int64_t)((double)delay_us / 2 * ((double)random() / RAND_MAX));
+    s->failures++;
+    s->start_at_us = now_us + delay_us;
+    if (delay_us > 0)
+        log_warn("worker %d starts again in %.1f s", slot, (double)delay_us / US_PER_S);
+}
+
+int64_t workers_keep(struct workers *w, const struct generation *generation, int64_t now_us)
+{
+    int64_t next_us = INT64_MAX;
+    for (int slot = 0; slot < w->start.slots && w->keeping; slot++) {
+        if (find(w, slot, ROLE_SERVING) != NULL)
+            continue;
+        if (now_us >= w->slots[slot].start_at_us && start_child(w, slot, ROLE_SERVING, generation, now_us) == NULL)
+            delay_slot(w, slot, now_us);
+        if (find(w, slot, ROLE_SERVING) == NULL)
+            next_us = MIN(next_us, w->slots[slot].start_at_us);
+    }
+    return next_us;
+}
+
+/* ---- ending ---- */
+
+static void note_ready(struct workers *w)
+{
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        struct child *c = &w->children[i];
+        if (c->pid > 0 && board_state(w->start.shared->board, c->proc) >= PROC_READY)
+            c->was_ready = w->any_ready = true;
+    }
+}
+
+static void child_ended(struct workers *w, struct child *child, int status, int64_t now_us)
+{
+    char text[64];
+    struct stats *stats = w->start.shared->stats;
+    const struct child gone = *child;
+    child->pid = 0;
+    shared_reap(w->start.shared, gone.proc);
+    bool well = gone.role == ROLE_DRAINING || !w->keeping;
+    if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        log_info("worker %d (pid %d) ended", gone.slot, (int)gone.pid);
+    } else {
+        log_error("worker %d (pid %d) %s", gone.slot, (int)gone.pid, exit_text(status, text));
+        stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
+    }
+    if (gone.role != ROLE_SERVING)
+        return;
+    stats_clear_gauges(stats, gone.slot);
+    if (WIFEXITED(status) && !w->any_ready && w->keeping)
+        w->failed_at_start = true;
+    if (now_us - gone.started_us >= HEALTHY_US)
+        w->slots[gone.slot].failures = 0;
+    delay_slot(w, gone.slot, now_us);
+}
+
+void workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg)
+{
+    int status;
+    pid_t pid;
+    note_ready(w);
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct child *child = NULL;
+        for (int i = 0; i < BOARD_ROWS && child == NULL; i++)
+            if (w->children[i].pid == pid)
+                child = &w->children[i];
+        if (child != NULL)
+            child_ended(w, child, status, now_us);
+        else
+            other(arg, pid);
+    }
+}
+
+bool workers_failed_at_start(const struct workers *w)
+{
+    return w->failed_at_start;
+}
+
+/* ---- rolling ---- */
+
+int workers_start_next(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
+{
+    struct child *child = start_child(w, slot, ROLE_NEXT, generation, now_us);
+    return child ? child->proc : -1;
+}
+
+enum proc_state workers_next_state(const struct workers *w, int slot)
+{
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        const struct child *c = &w->children[i];
+        if (c->pid > 0 && c->slot == slot && c->role == ROLE_NEXT)
+            return board_state(w->start.shared->board, c->proc);
+    }
+    return PROC_FREE;
+}
+
+void workers_promote_next(struct workers *w, int slot)
+{
+    struct child *old = find(w, slot, ROLE_SERVING), *next = find(w, slot, ROLE_NEXT);
+    if (old != NULL) {
+        old->role = ROLE_DRAINING;
+        kill(old->pid, SIGQUIT);
+    }
+    next->role = ROLE_SERVING;
+    w->slots[slot].failures = 0;
+}
+
+void workers_kill_next(struct workers *w, int slot)
+{
+    struct child *next = find(w, slot, ROLE_NEXT);
+    if (next != NULL)
+        kill(next->pid, SIGKILL);
+}
+
+void workers_signal(struct workers *w, int sig)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0)
+            kill(w->children[i].pid, sig);
+}
+
+int workers_alive(const struct workers *w)
+{
+    int alive = 0;
+    for (int i = 0; i < BOARD_ROWS; i++)
+        alive += w->children[i].pid > 0;
+    return alive;
+}
+
+void workers_stop_keeping(struct workers *w)
+{
+    w->keeping = false;
+}

@@ -1,0 +1,43 @@
+/* The worker processes: started, watched, ended, started again. A slot is a place for one serving worker; those that
+ * drain after a reload have left their slot. */
+#ifndef MASTER_WORKERS_H
+#define MASTER_WORKERS_H
+
+#include "master/generation.h"
+#include "master/listener.h"
+#include "shm/shared.h"
+
+#include <sys/types.h>
+
+struct workers;
+
+struct workers_start {
+    struct shared *shared;
+    const struct listeners *listeners, *admin;
+    int slots;
+    int life_fd;          /* read end of the pipe whose write end only the master holds */
+    const int *close_fds; /* the master's own, closed in workers; ended by -1 */
+};
+
+struct workers *workers_create(const struct workers_start *start) MUST_USE;
+void workers_destroy(struct workers **workers);
+
+/* Starts every slot that is empty and whose time has come; the time of the next one, or INT64_MAX. */
+int64_t workers_keep(struct workers *workers, const struct generation *generation, int64_t now_us);
+/* Takes the exits of all children that ended. A child that is no worker is told to other(). */
+void workers_reap(struct workers *workers, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg);
+/* A worker ended with an error before any was ever ready: the start failed. */
+bool workers_failed_at_start(const struct workers *workers);
+
+/* A second worker for the slot, beside the one that serves; its process row, or -1. */
+int workers_start_next(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
+enum proc_state workers_next_state(const struct workers *workers, int slot); /* PROC_FREE: it died */
+/* The next one takes the slot, the old one drains. */
+void workers_promote_next(struct workers *workers, int slot);
+void workers_kill_next(struct workers *workers, int slot);
+
+void workers_signal(struct workers *workers, int sig);
+int workers_alive(const struct workers *workers);
+void workers_stop_keeping(struct workers *workers); /* no worker is started any more */
+
+#endif
