@@ -241,6 +241,7 @@ static void clean_up(struct master *m)
     control_destroy(&m->control);
     listeners_close(&m->listeners);
     listeners_close(&m->admin);
+    shared_destroy(&m->shared);
     lock_release(m->lock_fd, run_dir);
     generation_destroy(&m->generation);
 }

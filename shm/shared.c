@@ -66,3 +66,13 @@ void shared_reap(struct shared *shared, int proc)
         (void)written; /* a full counter wakes as well */
     }
 }
+
+void shared_destroy(struct shared *shared)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        close(shared->wake_fd[i]);
+    close(shared->master_fd);
+    cache_destroy(&shared->cache);
+    flights_destroy(&shared->flights);
+    stats_close(&shared->stats);
+}

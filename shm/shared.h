@@ -26,6 +26,8 @@ struct shared {
  * a cgroup limit cannot hold, with both figures. */
 bool shared_create(struct shared *shared, const struct conf *conf, struct err *err) MUST_USE;
 
+void shared_destroy(struct shared *shared); /* this process's mappings and descriptors */
+
 /* The master, only after waitpid() of the process that had row proc: its flights are orphans, its unfinished
  * writes raise the epoch, its row is free again, and every worker is woken. */
 void shared_reap(struct shared *shared, int proc);

@@ -261,6 +261,7 @@ static void join(struct fetch *f)
 void fetch_start(struct request *r)
 {
     const struct conf_route *conf = r->route->conf;
+    struct service *service = r->service;
     struct fetch *f = arena_alloc(r->arena, sizeof *f);
     f->r = r;
     f->ticket.role = FLIGHT_UNSHARED;
@@ -273,9 +274,9 @@ void fetch_start(struct request *r)
     f->tag_count = conf->cache_tags.count;
     params_tags(r->route, &conf->cache_tags, r->values, f->tag_slots);
     if (from_cache(f, SOURCE_HIT, 0)) {
-        service_count(r->service, STAT_cache_hits);
+        service_count(service, STAT_cache_hits);
         return;
     }
-    service_count(r->service, STAT_cache_misses);
+    service_count(service, STAT_cache_misses);
     join(f);
 }

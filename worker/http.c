@@ -1,6 +1,7 @@
 #include "worker/http.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/problem.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -221,7 +222,8 @@ void http_reply(struct http_request *request, int status, const struct http_head
         buffer = evbuffer_new();
         CHECK(buffer != NULL && evbuffer_add(buffer, body.at, body.len) == 0);
     }
-    evhttp_send_reply(ev, status, NULL, buffer);
+    /* evhttp's own phrases are those of RFC 2616. */
+    evhttp_send_reply(ev, status, status >= 400 ? problem_title(status) : NULL, buffer);
     if (buffer != NULL)
         evbuffer_free(buffer);
     free(request);
