@@ -129,11 +129,19 @@ static void keep_error(struct conn *c, const char *text)
     c->error[n] = '\0';
 }
 
+/* 57P01 and its like: an admin, a shutdown, a crash of another session. */
+static bool was_dismissed(const struct conn *c)
+{
+    const char *state = c->reply.error ? PQresultErrorField(c->reply.error, PG_DIAG_SQLSTATE) : NULL;
+    return c->doomed || (state != NULL && strncmp(state, "57P", 3) == 0);
+}
+
 static void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
 {
     keep_error(c, *why ? why : "the connection was lost");
     if (c->state == CONN_BUSY) {
         c->reply.verdict = verdict;
+        c->reply.dismissed = was_dismissed(c);
         free(c->reply.message);
         c->reply.message = xstrdup(c->error);
         c->work = NULL;

@@ -38,6 +38,7 @@ struct conn_reply {
     PGresult *error;      /* CONN_REFUSED */
     int failed_statement; /* CONN_REFUSED, CONN_UNSUITABLE */
     bool stale;           /* the prepared statement was lost or its plan changed: the next conn_run() prepares anew */
+    bool dismissed;       /* CONN_LOST: the server ended the session on purpose, whatever the statements were */
     char *message;        /* of the verdicts that break the connection */
 };
 

@@ -12,6 +12,7 @@
 /* Beyond the server's own statement_timeout: a server that hangs is given up after this. */
 #define DEADLINE_GRACE_US (250 * US_PER_MS)
 #define TICK_US (500 * US_PER_MS)
+enum { DISMISSALS_MAX = 8 };
 #define BACKOFF_MIN_US (100 * US_PER_MS)
 #define BACKOFF_MAX_US US_PER_S
 
@@ -298,9 +299,11 @@ static void member_broke(struct pool *pool, struct member *m, int64_t now_us)
     }
     if (job == NULL)
         return;
-    /* A read that the lost connection may not even have seen runs again on another one, once. */
-    if (reply.verdict == CONN_LOST && job->work.read_only && !job->retried && job->done != NULL) {
-        job->retried = true;
+    /* A read runs again on another connection: once, as it may be what crashes the server, or a few times when an admin
+     * ends session after session. */
+    bool again = reply.dismissed ? job->dismissed++ < DISMISSALS_MAX : !job->retried;
+    if (reply.verdict == CONN_LOST && job->work.read_only && again && job->done != NULL) {
+        job->retried |= !reply.dismissed;
         job->queued_us = now_us;
         conn_reply_deinit(&reply);
         job_line_push_front(&pool->waiting, job);

@@ -162,14 +162,14 @@ def test_a_megabyte(api):
     text = "é" * 500_000
     assert api.get("/text?t=" + "x" * 1_000_000).status == 414
     assert api.get("/text?t=" + "x" * 15_000).json()["n"] == 15_000
-    assert api.post("/text", {"t": text[:400_000], "i": 1, "j": {}}).json()["t"] == text[:400_000]
+    assert api.post("/text", {"t": text[:160_000], "i": 1, "j": {}}).json()["t"] == text[:160_000]
     assert api.post("/text", {"t": "x" * 1_100_000}).status == 413
 
 
 # --- bodies
 
 @pytest.mark.parametrize("body, offset", [(b'{"t": "a",}', 10), (b'{"t": "a"', 9), (b'[1]', 0), (b'{"t": "\xff"}', 7),
-                                          (b'{"t": 1, "t": 2}', 9), (b'{"t": 01}', 7), (b'{} x', 3), (b'nope', 0)])
+                                          (b'{"t": 1, "t": 2}', 9), (b'{"t": 01}', 6), (b'{} x', 3), (b'nope', 0)])
 def test_a_broken_body_is_told_by_its_byte(api, body, offset):
     response = api.post("/text", body)
     assert response.status == 400 and response.problem["code"] == "bad_body"
