@@ -52,23 +52,23 @@ struct conf_param {
 
 struct conf_route {
     enum method method;
-    const char *path;       /* "/api/users/{id}" */
-    const char *name;       /* "GET /api/users/{id}" */
-    const char *sql_file;   /* resolved path, or NULL when the query stands in perfd.conf */
-    const char *sql_text;   /* the file's bytes or the query, always set */
+    const char *path;        /* "/api/users/{id}" */
+    const char *name;        /* "GET /api/users/{id}" */
+    const char *sql_file;    /* resolved path, or NULL when the query stands in perfd.conf */
+    const char *sql_text;    /* the file's bytes or the query, always set */
     struct conf_pos sql_pos; /* where the text begins: {sql_file,1,1} or the query's string */
     enum result_kind result;
-    int status;             /* of success; 200, or 204 for `none` */
-    bool cached;            /* GET with a `cache` directive */
+    int status;  /* of success; 200, or 204 for `none` */
+    bool cached; /* GET with a `cache` directive */
     int64_t cache_ttl_us, cache_tti_us;
     struct conf_strings cache_tags;  /* templates such as "user:{id}" */
     struct conf_strings invalidates; /* the same */
-    int64_t timeout_us;     /* statement time-out; the database's default when the route has none */
+    int64_t timeout_us;              /* statement time-out; the database's default when the route has none */
     bool bigint_string;
     bool errors_verbose;
     struct conf_param *params;
     int param_count;
-    uint64_t version;       /* hash of all that shapes the answer: cache entries of a changed route do not match */
+    uint64_t version; /* hash of all that shapes the answer: cache entries of a changed route do not match */
     struct conf_pos pos;
 };
 
@@ -111,7 +111,8 @@ struct conf {
     int route_count;
 };
 
-/* Reads path and all it includes. NULL with err = "file:line:column: what is wrong" (or the file that cannot be read). */
+/* Reads path and all it includes. NULL with err = "file:line:column: what is wrong" (or the file that cannot be read).
+ */
 struct conf *conf_load(const char *path, struct err *err) MUST_USE;
 void conf_destroy(struct conf **conf);
 

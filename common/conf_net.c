@@ -1,0 +1,128 @@
+#include "common/conf_parse.h"
+#include "common/units.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+static bool bad_address(struct conf_parser *p, const struct conf_arg *arg, const char *why)
+{
+    return conf_error(p->err, arg->pos, "\"%.100s\" is not an address such as 127.0.0.1:8080, [::1]:8080 or *:8080: %s",
+                      arg->text, why);
+}
+
+/* The host in its canonical form, or NULL. */
+static const char *canonical_host(struct conf_parser *p, const char *host, bool v6)
+{
+    struct in6_addr address;
+    char text[INET6_ADDRSTRLEN];
+    int family = v6 ? AF_INET6 : AF_INET;
+    if (!v6 && strcmp(host, "*") == 0)
+        host = "0.0.0.0";
+    if (inet_pton(family, host, &address) != 1)
+        return NULL;
+    CHECK(inet_ntop(family, &address, text, sizeof text) != NULL);
+    return arena_str(p->arena, slice_str(text));
+}
+
+static bool read_address(struct conf_parser *p, const struct conf_arg *arg, struct conf_listen *out)
+{
+    int64_t port;
+    const char *text = arg->text, *colon = strrchr(text, ':');
+    out->pos = arg->pos;
+    out->v6 = text[0] == '[';
+    if (colon == NULL || (out->v6 && colon[-1] != ']'))
+        return bad_address(p, arg, "it needs a host and a port");
+    if (unit_parse_int(colon + 1, &port) != NULL || port < 1 || port > 65535)
+        return bad_address(p, arg, "a port is 1 to 65535");
+    struct slice host = slice_of(text + out->v6, (size_t)(colon - text) - 2 * (size_t)out->v6);
+    const char *name = arena_str(p->arena, host);
+    out->host = canonical_host(p, name, out->v6);
+    out->port = arena_printf(p->arena, "%d", (int)port);
+    if (out->host == NULL && strcmp(name, "localhost") == 0)
+        return bad_address(p, arg, "localhost is 127.0.0.1 here");
+    if (out->host == NULL)
+        return bad_address(
+            p, arg, !out->v6 && strchr(name, ':') ? "a v6 address stands in brackets" : "the host must be numeric");
+    return true;
+}
+
+bool conf_set_listens(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    (void)row;
+    struct conf_listens *list = field;
+    list->at = arena_alloc(p->arena, (size_t)d->count * sizeof *list->at);
+    list->count = d->count;
+    for (int i = 0; i < d->count; i++) {
+        struct conf_listen *now = &list->at[i];
+        if (!read_address(p, &d->args[i], now))
+            return false;
+        for (int j = 0; j < i; j++)
+            if (strcmp(list->at[j].host, now->host) == 0 && strcmp(list->at[j].port, now->port) == 0)
+                return conf_error(p->err, now->pos, "\"%s\" stands twice", d->args[i].text);
+    }
+    return true;
+}
+
+bool conf_set_database_url(struct conf_parser *p, const struct conf_row *row, void *field,
+                           const struct conf_directive *d)
+{
+    const char *url = d->args[0].text;
+    bool scheme = strstr(url, "://") != NULL;
+    /* The url is not repeated in an error: it may hold a password. */
+    if (scheme ? strncmp(url, "postgresql://", 13) != 0 && strncmp(url, "postgres://", 11) != 0
+               : strchr(url, '=') == NULL)
+        return conf_error(p->err, d->args[0].pos,
+                          "a database's url begins with postgresql:// or is a string of libpq's key=value words");
+    return conf_set_text(p, row, field, d);
+}
+
+static bool is_number_up_to(struct slice s, int64_t most)
+{
+    char text[24] = "";
+    int64_t value;
+    memcpy(text, s.at, MIN(s.len, sizeof text - 1));
+    return s.len < sizeof text && unit_parse_int(text, &value) == NULL && value >= 0 && value <= most;
+}
+
+/* NULL, or what is wrong with what stands behind unix://. */
+static const char *check_unix_url(const char *path)
+{
+    const char *query = strchr(path, '?');
+    if (path[0] != '/')
+        return "the path of Redis's socket begins with /: unix:///run/redis.sock";
+    if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !is_number_up_to(slice_str(query + 4), 65535)))
+        return "behind the path of Redis's socket only ?db=N may stand";
+    return NULL;
+}
+
+/* The same for what stands behind redis://. */
+static const char *check_tcp_url(const char *at)
+{
+    const char *end = at + strcspn(at, "/"), *sign = memrchr(at, '@', (size_t)(end - at));
+    const char *host = sign ? sign + 1 : at, *from = host;
+    if (*host == '[' && (from = memchr(host, ']', (size_t)(end - host))) == NULL)
+        return "the v6 address of Redis's url has no ]";
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    if (host == (colon ? colon : end))
+        return "Redis's url names no host";
+    if (colon != NULL &&
+        (!is_number_up_to(slice_of(colon + 1, (size_t)(end - colon) - 1), 65535) || atoi(colon + 1) == 0))
+        return "the port of Redis's url is 1 to 65535";
+    if (*end == '/' && end[1] != '\0' && !is_number_up_to(slice_str(end + 1), 65535))
+        return "the database of Redis's url is a number";
+    return NULL;
+}
+
+bool conf_set_redis_url(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    const char *url = d->args[0].text, *bad = "Redis's url begins with redis:// or unix://";
+    if (strncmp(url, "redis://", 8) == 0)
+        bad = check_tcp_url(url + 8);
+    else if (strncmp(url, "unix://", 7) == 0)
+        bad = check_unix_url(url + 7);
+    else if (strncmp(url, "redis+unix://", 13) == 0)
+        bad = check_unix_url(url + 13);
+    else if (strncmp(url, "rediss://", 9) == 0)
+        bad = "there is no TLS to Redis (rediss://): use redis:// on a network of your own, a unix socket, or a tunnel";
+    return bad ? conf_error(p->err, d->args[0].pos, "%s", bad) : conf_set_text(p, row, field, d);
+}

@@ -1,0 +1,88 @@
+/* The parser of perfd.conf, for the files that share it: conf.c (loading, and what is worked out at the end),
+ * conf_file.c (files and includes), conf_parse.c (directives, blocks, options), conf_value.c, conf_net.c, conf_route.c
+ * and conf_param.c (what a directive's words mean). A setter reads the words of one directive into its row's field.
+ * Everything lives in the configuration's arena. */
+#ifndef COMMON_CONF_PARSE_H
+#define COMMON_CONF_PARSE_H
+
+#include "common/conf_lex.h"
+#include "common/conf_table.h"
+
+enum { CONF_FILE_BYTES_MAX = 16 << 20, CONF_ROUTES_MAX = 1000, CONF_BOUNDS_BYTES = 80 };
+
+struct conf_arg {
+    const char *text;
+    struct conf_pos pos;
+    bool quoted; /* all of it */
+    bool joined; /* key="value" */
+};
+
+struct conf_directive {
+    const char *name;
+    struct conf_pos pos;
+    struct conf_arg *args;
+    int count;
+    bool block; /* the lexer stands behind its { */
+};
+
+/* One block, or one directive's options, while it is read. */
+struct conf_block {
+    enum conf_context context;
+    void *target;                                      /* struct conf, conf_route or conf_param */
+    const struct conf_directive *seen[CONF_ROW_COUNT]; /* where each row was given; NULL: not yet */
+};
+
+struct conf_frame; /* a file that is being read */
+
+struct conf_parser {
+    struct conf *conf;
+    struct arena *arena;
+    struct err *err;
+    struct conf_lex *lex; /* of the innermost file */
+    struct conf_frame *frames;
+    struct conf_block main;
+    struct conf_route *route; /* whose block is being read */
+    int route_room;
+};
+
+typedef bool conf_set(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d);
+
+/* conf_file.c. Paths in perfd.conf are relative to the file that they stand in. */
+const char *conf_resolve(struct conf_parser *p, const char *path, const char *file) MUST_USE;
+/* The bytes of a regular file: UTF-8 without NUL, 16 MB at most. What cannot be read is said at `at`, or by the file's
+ * name alone where at.file is NULL. */
+bool conf_read_file(struct conf_parser *p, const char *path, struct conf_pos at, struct slice *text_out) MUST_USE;
+bool conf_parse_file(struct conf_parser *p, const char *path, struct conf_pos at) MUST_USE;
+conf_set conf_set_include;
+
+/* conf_parse.c */
+bool conf_parse_block(struct conf_parser *p, struct conf_block *block, const struct conf_directive *opener) MUST_USE;
+/* The arguments of d from the first-th on, as KEY=VALUE and KEY. */
+bool conf_parse_options(struct conf_parser *p, struct conf_block *block, const struct conf_directive *d,
+                        int first) MUST_USE;
+/* Fills the defaults of a context's rows. */
+void conf_apply_defaults(struct conf_parser *p, enum conf_context context, void *target);
+const struct conf_directive *conf_seen(const struct conf_block *block, const char *name); /* NULL: not given */
+/* "did you mean" for a word that is none of `a | b | c`; "" when none is near. */
+const char *conf_suggest(struct conf_parser *p, const char *alternatives, const char *word) MUST_USE;
+
+/* Setters, by kind */
+conf_set conf_set_duration, conf_set_size, conf_set_int, conf_set_count, conf_set_auto, conf_set_number, conf_set_text,
+    conf_set_pattern, conf_set_prefix, conf_set_choice, conf_set_switch, conf_set_flag, conf_set_path, conf_set_log,
+    conf_set_text_list, conf_set_block, conf_set_pool;                /* conf_value.c */
+conf_set conf_set_listens, conf_set_database_url, conf_set_redis_url; /* conf_net.c */
+conf_set conf_set_route, conf_set_sql, conf_set_query, conf_set_route_cache, conf_set_tag_list,
+    conf_set_tags;       /* conf_route.c */
+conf_set conf_set_param; /* conf_param.c */
+
+/* What the routes share with the whole: time-outs that they inherit, a database, the version. */
+bool conf_finish_routes(struct conf_parser *p) MUST_USE;
+/* "1s to 1d"; false: a row of this kind has no bounds. */
+bool conf_bounds_text(const struct conf_row *row, char text[static CONF_BOUNDS_BYTES]);
+/* Hash of all that shapes the answers of a route. */
+uint64_t conf_route_version(const struct conf *conf, const struct conf_route *route);
+bool conf_name_ok(struct slice name); /* [A-Za-z_][A-Za-z0-9_]*, at most 63 bytes */
+/* A copy of a database or Redis url with its passwords as ***. */
+char *conf_mask_url(struct arena *arena, const char *url) MUST_USE;
+
+#endif

@@ -1,0 +1,303 @@
+#include "common/buf.h"
+#include "common/conf_parse.h"
+#include "common/units.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+/* perfd -T. The table decides what is printed, so that no directive is forgotten; what the lexer reads back is the same
+ * configuration. Paths are printed absolute: the text may be saved in another folder. */
+struct printer {
+    struct arena *arena; /* of this call */
+    FILE *out;
+};
+
+static bool is_plain_word(const char *text)
+{
+    return text[0] != '\0' && text[0] != '#' && strpbrk(text, " \t\r\n\v\f;\"'") == NULL &&
+           strstr(text, "${") == NULL && strcmp(text, "{") != 0 && strcmp(text, "}") != 0;
+}
+
+static void print_quoted(FILE *out, const char *text)
+{
+    if (strchr(text, '\'') == NULL) {
+        fprintf(out, "'%s'", text);
+        return;
+    }
+    putc('"', out);
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '"' || *at == '\\' || (*at == '$' && at[1] == '{'))
+            putc('\\', out);
+        putc(*at, out);
+    }
+    putc('"', out);
+}
+
+static void print_word(FILE *out, const char *text)
+{
+    if (is_plain_word(text))
+        fputs(text, out);
+    else
+        print_quoted(out, text);
+}
+
+static const char *absolute(struct printer *p, const char *path)
+{
+    char folder[4096];
+    if (path[0] == '/' || getcwd(folder, sizeof folder) == NULL)
+        return path;
+    return arena_printf(p->arena, "%s/%s", folder, path);
+}
+
+/* One a kind: what stands behind the name of a row whose field, inside target, is at `field`. */
+typedef void print_value(struct printer *p, const struct conf_row *row, const void *field, const void *target);
+
+static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
+    print_switch, print_nothing, print_path, print_log, print_listens, print_url, print_list, print_words, print_pool,
+    print_sql, print_query, print_route_cache, print_params;
+
+static print_value *const printers[CONF_KIND_COUNT] = {
+    [CONF_DURATION] = print_duration,
+    [CONF_SIZE] = print_size,
+    [CONF_INT] = print_int,
+    [CONF_COUNT] = print_count,
+    [CONF_AUTO] = print_int,
+    [CONF_NUMBER] = print_number,
+    [CONF_TEXT] = print_text,
+    [CONF_PATTERN] = print_text,
+    [CONF_PREFIX] = print_text,
+    [CONF_CHOICE] = print_choice,
+    [CONF_SWITCH] = print_switch,
+    [CONF_FLAG] = print_nothing,
+    [CONF_PATH] = print_path,
+    [CONF_LOG] = print_log,
+    [CONF_LISTENS] = print_listens,
+    [CONF_DATABASE_URL] = print_url,
+    [CONF_REDIS_URL] = print_url,
+    [CONF_TEXT_LIST] = print_list,
+    [CONF_TAG_LIST] = print_list,
+    [CONF_TAGS] = print_words,
+    [CONF_INCLUDE] = NULL,  /* what it included is printed */
+    [CONF_DATABASE] = NULL, /* blocks: conf_print() */
+    [CONF_POOL] = print_pool,
+    [CONF_REDIS] = NULL,
+    [CONF_CACHE] = NULL,
+    [CONF_ROUTE] = NULL,
+    [CONF_SQL] = print_sql,
+    [CONF_QUERY] = print_query,
+    [CONF_ROUTE_CACHE] = print_route_cache,
+    [CONF_PARAM] = print_params,
+};
+
+#define PRINTER(name)                                                                                                  \
+    static void name(struct printer *p __attribute__((unused)), const struct conf_row *row __attribute__((unused)),    \
+                     const void *field __attribute__((unused)), const void *target __attribute__((unused)))
+
+/* Left out where it says nothing: what was not given and has no default. */
+static bool is_given(const struct conf_row *row, const void *field, const void *target)
+{
+    const struct conf_route *route = target;
+    const struct conf_param *param = target;
+    bool is_min = row->offset == offsetof(struct conf_param, min);
+    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN)
+        return *(const char *const *)field != NULL;
+    if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS)
+        return ((const struct conf_strings *)field)->count > 0;
+    if (row->kind == CONF_FLAG)
+        return *(const bool *)field;
+    if (row->kind == CONF_NUMBER)
+        return is_min ? param->has_min : param->has_max;
+    if (row->kind == CONF_COUNT && row->context == CONF_IN_PARAM)
+        return *(const int64_t *)field > 0;
+    if (row->kind == CONF_SQL || row->kind == CONF_QUERY)
+        return (route->sql_file != NULL) == (row->kind == CONF_SQL);
+    if (row->kind == CONF_ROUTE_CACHE)
+        return route->method == METHOD_GET;
+    if (row->kind == CONF_PARAM)
+        return route->param_count > 0;
+    return printers[row->kind] != NULL;
+}
+
+/* ttl=300s tti=60s, the first one behind `before`. */
+static void print_options(struct printer *p, enum conf_context context, const void *target, const char *before)
+{
+    for (const struct conf_row *row = conf_rows; row < conf_rows + CONF_ROW_COUNT; row++) {
+        const void *field = (const char *)target + row->offset;
+        if (row->context != context || !is_given(row, field, target))
+            continue;
+        fprintf(p->out, "%s%s%s", before, row->name, row->kind == CONF_FLAG ? "" : "=");
+        before = " ";
+        printers[row->kind](p, row, field, target);
+    }
+}
+
+/* One directive a line. */
+static void print_lines(struct printer *p, enum conf_context context, const void *target, const char *indent)
+{
+    for (const struct conf_row *row = conf_rows; row < conf_rows + CONF_ROW_COUNT; row++) {
+        const void *field = (const char *)target + row->offset;
+        if (row->context != context || !is_given(row, field, target))
+            continue;
+        fprintf(p->out, "%s%s ", indent, row->name);
+        printers[row->kind](p, row, field, target);
+        fputs(";\n", p->out);
+    }
+}
+
+PRINTER(print_nothing)
+{
+}
+
+PRINTER(print_duration)
+{
+    char buf[UNIT_TEXT_BYTES];
+    fputs(unit_print_duration(*(const int64_t *)field, buf), p->out);
+}
+
+PRINTER(print_size)
+{
+    char buf[UNIT_TEXT_BYTES];
+    fputs(unit_print_size(*(const int64_t *)field, buf), p->out);
+}
+
+PRINTER(print_number)
+{
+    char buf[UNIT_TEXT_BYTES];
+    fputs(unit_print_number(*(const double *)field, buf), p->out);
+}
+
+PRINTER(print_int)
+{
+    fprintf(p->out, "%d", *(const int *)field);
+}
+
+PRINTER(print_count)
+{
+    fprintf(p->out, "%" PRId64, *(const int64_t *)field);
+}
+
+PRINTER(print_text)
+{
+    print_word(p->out, *(const char *const *)field);
+}
+
+static void print_alternative(struct printer *p, const struct conf_row *row, int index)
+{
+    struct slice name = conf_alternative_name(row->arguments, index);
+    fwrite(name.at, 1, name.len, p->out);
+}
+
+PRINTER(print_choice)
+{
+    print_alternative(p, row, *(const int *)field);
+}
+
+PRINTER(print_switch)
+{
+    print_alternative(p, row, *(const bool *)field);
+}
+
+PRINTER(print_path)
+{
+    print_word(p->out, absolute(p, *(const char *const *)field));
+}
+
+PRINTER(print_log)
+{
+    const char *path = *(const char *const *)field;
+    bool word = strcmp(path, "stderr") == 0 || strcmp(path, "off") == 0;
+    print_word(p->out, word ? path : absolute(p, path));
+}
+
+PRINTER(print_listens)
+{
+    const struct conf_listens *list = field;
+    for (int i = 0; i < list->count; i++) {
+        const struct conf_listen *l = &list->at[i];
+        fprintf(p->out, l->v6 ? "%s[%s]:%s" : "%s%s:%s", i > 0 ? " " : "", l->host, l->port);
+    }
+}
+
+PRINTER(print_url)
+{
+    print_word(p->out, conf_mask_url(p->arena, *(const char *const *)field));
+}
+
+/* a,b,c as one word. */
+PRINTER(print_list)
+{
+    const struct conf_strings *list = field;
+    struct buf text = {0};
+    for (int i = 0; i < list->count; i++)
+        buf_printf(&text, "%s%s", i > 0 ? "," : "", list->at[i]);
+    print_word(p->out, arena_str(p->arena, buf_slice(&text)));
+    buf_deinit(&text);
+}
+
+PRINTER(print_words)
+{
+    const struct conf_strings *list = field;
+    for (int i = 0; i < list->count; i++) {
+        fputs(i > 0 ? " " : "", p->out);
+        print_word(p->out, list->at[i]);
+    }
+}
+
+PRINTER(print_pool)
+{
+    print_options(p, CONF_IN_POOL, target, "");
+}
+
+PRINTER(print_sql)
+{
+    print_word(p->out, absolute(p, ((const struct conf_route *)target)->sql_file));
+}
+
+PRINTER(print_query)
+{
+    print_quoted(p->out, ((const struct conf_route *)target)->sql_text);
+}
+
+PRINTER(print_route_cache)
+{
+    const struct conf_route *route = target;
+    if (route->cached)
+        print_options(p, CONF_IN_ROUTE_CACHE, route, "");
+    else
+        fputs("off", p->out);
+}
+
+PRINTER(print_params)
+{
+    const struct conf_route *route = target;
+    for (int i = 0; i < route->param_count; i++) {
+        fprintf(p->out, "%s%s", i > 0 ? ";\n    param " : "", route->params[i].name);
+        print_options(p, CONF_IN_PARAM, &route->params[i], " ");
+    }
+}
+
+static void print_block(struct printer *p, const char *name, enum conf_context context, const void *target)
+{
+    fprintf(p->out, "\n%s {\n", name);
+    print_lines(p, context, target, "    ");
+    fputs("}\n", p->out);
+}
+
+void conf_print(const struct conf *conf, FILE *out)
+{
+    struct printer p = {arena_create(), out};
+    print_lines(&p, CONF_IN_MAIN, conf, "");
+    if (conf->database.set)
+        print_block(&p, "database", CONF_IN_DATABASE, conf);
+    if (conf->redis.set)
+        print_block(&p, "redis", CONF_IN_REDIS, conf);
+    print_block(&p, "cache", CONF_IN_CACHE, conf);
+    for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
+        fprintf(out, "\nroute %s ", method_names[r->method]);
+        print_word(out, r->path);
+        fputs(" {\n", out);
+        print_lines(&p, CONF_IN_ROUTE, r, "    ");
+        fputs("}\n", out);
+    }
+    arena_destroy(&p.arena);
+}

@@ -1,0 +1,268 @@
+#include "common/conf_parse.h"
+
+enum { SEGMENTS_MAX = 64, PATH_BYTES_MAX = 1024 };
+enum { INHERITED_US = -1 }; /* until conf_finish_routes() */
+
+const char *const method_names[METHOD_COUNT] = {
+    [METHOD_GET] = "GET",     [METHOD_POST] = "POST",     [METHOD_PUT] = "PUT",
+    [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE",
+};
+
+static bool read_method(struct conf_parser *p, const struct conf_arg *arg, enum method *method_out)
+{
+    static const char methods[] = "GET | POST | PUT | PATCH | DELETE";
+    for (int i = 0; i < METHOD_COUNT; i++) {
+        *method_out = (enum method)i;
+        if (strcmp(arg->text, method_names[i]) == 0)
+            return true;
+    }
+    if (strcmp(arg->text, "HEAD") == 0 || strcmp(arg->text, "OPTIONS") == 0)
+        return conf_error(p->err, arg->pos, "%s needs no route: every route answers it", arg->text);
+    return conf_error(p->err, arg->pos, "\"%.40s\" is none of %s%s", arg->text, methods,
+                      conf_suggest(p, methods, arg->text));
+}
+
+/* A segment {name}; its name is between the braces. */
+static bool is_name_segment(struct slice segment, struct slice *name_out)
+{
+    *name_out = slice_of(segment.at + 1, segment.len - 2);
+    return segment.len > 2 && segment.at[0] == '{' && segment.at[segment.len - 1] == '}' && conf_name_ok(*name_out);
+}
+
+/* What is wrong with one segment, or NULL. */
+static const char *check_segment(struct slice segment)
+{
+    struct slice name;
+    if (segment.len == 0)
+        return "has an empty segment";
+    if (slice_is(segment, ".") || slice_is(segment, ".."))
+        return "has a segment . or ..";
+    if (memchr(segment.at, '{', segment.len) == NULL && memchr(segment.at, '}', segment.len) == NULL)
+        return NULL;
+    return is_name_segment(segment, &name) ? NULL : "may name a parameter only as a whole segment: /{name}";
+}
+
+static struct slice next_segment(const char **at)
+{
+    struct slice segment = slice_of(*at + 1, strcspn(*at + 1, "/"));
+    *at = segment.at + segment.len;
+    return segment;
+}
+
+/* True when a name of the path stands in it twice. */
+static bool repeats_name(const char *path)
+{
+    struct slice one, other;
+    for (const char *at = path; *at == '/';) {
+        if (!is_name_segment(next_segment(&at), &one))
+            continue;
+        for (const char *later = at; *later == '/';)
+            if (is_name_segment(next_segment(&later), &other) && slice_eq(one, other))
+                return true;
+    }
+    return false;
+}
+
+static const char *check_path(const char *path)
+{
+    int segments = 0;
+    if (path[0] != '/')
+        return "does not begin with /";
+    if (strlen(path) > PATH_BYTES_MAX)
+        return "is longer than 1024 bytes";
+    for (const char *at = path; *at != '\0'; at++)
+        if ((unsigned char)*at <= ' ' || *at == 0x7f || strchr("?#%\\", *at) != NULL)
+            return "holds a byte that a path does not have: ?, #, %, \\, white space or a control character";
+    if (path[1] == '\0')
+        return NULL;
+    for (const char *at = path; *at == '/';) {
+        const char *bad = check_segment(next_segment(&at));
+        if (bad != NULL)
+            return bad;
+        if (++segments > SEGMENTS_MAX)
+            return "has more than 64 segments";
+    }
+    return repeats_name(path) ? "has a name twice" : NULL;
+}
+
+/* Both match the same requests: equal but for the names. */
+static bool same_shape(const char *a, const char *b)
+{
+    struct slice ignored;
+    while (*a == '/' && *b == '/') {
+        struct slice left = next_segment(&a), right = next_segment(&b);
+        bool named = is_name_segment(left, &ignored);
+        if (named != is_name_segment(right, &ignored) || (!named && !slice_eq(left, right)))
+            return false;
+    }
+    return *a == *b;
+}
+
+static bool read_path(struct conf_parser *p, const struct conf_arg *arg, struct conf_route *route)
+{
+    const char *bad = check_path(arg->text);
+    if (bad != NULL)
+        return conf_error(p->err, arg->pos, "the path \"%.100s\" %s", arg->text, bad);
+    route->path = arg->text;
+    route->name = arena_printf(p->arena, "%s %s", method_names[route->method], route->path);
+    for (const struct conf_route *r = p->conf->routes; r < route; r++)
+        if (r->method == route->method && same_shape(r->path, route->path))
+            return conf_error(p->err, arg->pos, "the route %s is given already as %s at %s:%d:%d", route->name, r->name,
+                              r->pos.file, r->pos.line, r->pos.column);
+    return true;
+}
+
+bool conf_set_sql(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    (void)field;
+    struct slice text;
+    if (p->route->sql_text != NULL)
+        return conf_error(p->err, d->pos, "a route has either sql or query, not both");
+    if (!conf_set_path(p, row, &p->route->sql_file, d) || !conf_read_file(p, p->route->sql_file, d->args[0].pos, &text))
+        return false;
+    p->route->sql_text = text.at; /* conf_read_file() puts a NUL behind it */
+    p->route->sql_pos = (struct conf_pos){p->route->sql_file, 1, 1};
+    return true;
+}
+
+bool conf_set_query(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    (void)row, (void)field;
+    if (p->route->sql_text != NULL)
+        return conf_error(p->err, d->pos, "a route has either sql or query, not both");
+    p->route->sql_text = d->args[0].text;
+    p->route->sql_pos = d->args[0].pos;
+    p->route->sql_pos.column += d->args[0].quoted; /* behind the quote */
+    return true;
+}
+
+/* NULL, or what is wrong with a tag such as user:{id}. */
+static const char *check_tag(const char *tag)
+{
+    if (tag[0] == '\0' || strlen(tag) > 200)
+        return "is not 1 to 200 bytes long";
+    for (const char *at = tag; *at != '\0'; at++) {
+        if ((unsigned char)*at <= ' ' || *at == 0x7f || *at == ',')
+            return "holds white space, a comma or a control character";
+        if (*at == '}')
+            return "has a } without its {";
+        if (*at != '{')
+            continue;
+        size_t len = strcspn(at + 1, "{}");
+        if (at[1 + len] != '}' || !conf_name_ok(slice_of(at + 1, len)))
+            return "names a parameter as {name}";
+        at += len + 1;
+    }
+    return NULL;
+}
+
+static bool check_tags(struct conf_parser *p, const struct conf_strings *tags, struct conf_pos pos)
+{
+    for (int i = 0; i < tags->count; i++) {
+        const char *bad = check_tag(tags->at[i]);
+        for (int j = 0; j < i && bad == NULL; j++)
+            bad = strcmp(tags->at[i], tags->at[j]) == 0 ? "stands twice" : NULL;
+        if (bad != NULL)
+            return conf_error(p->err, pos, "the tag \"%.100s\" %s", tags->at[i], bad);
+    }
+    return true;
+}
+
+bool conf_set_tag_list(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    return conf_set_text_list(p, row, field, d) && check_tags(p, field, d->args[0].pos);
+}
+
+bool conf_set_tags(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    struct conf_strings *tags = field;
+    if (p->route->method == METHOD_GET)
+        return conf_error(p->err, d->pos, "a GET changes nothing: %s belongs into routes that write", row->name);
+    if (d->count > row->max)
+        return conf_error(p->err, d->args[row->max].pos, "%s takes %d tags at most", row->name, (int)row->max);
+    tags->at = arena_alloc(p->arena, (size_t)d->count * sizeof *tags->at);
+    for (int i = 0; i < d->count; i++) {
+        tags->at[i] = d->args[i].text;
+        tags->count = i + 1;
+        if (!check_tags(p, tags, d->args[i].pos))
+            return false;
+    }
+    return true;
+}
+
+bool conf_set_route_cache(struct conf_parser *p, const struct conf_row *row, void *field,
+                          const struct conf_directive *d)
+{
+    (void)row, (void)field;
+    struct conf_block options = {.context = CONF_IN_ROUTE_CACHE, .target = p->route};
+    if (d->count == 1 && strcmp(d->args[0].text, "off") == 0)
+        return true;
+    if (p->route->method != METHOD_GET)
+        return conf_error(p->err, d->pos, "only the answers of a GET are cached");
+    p->route->cached = true;
+    return conf_parse_options(p, &options, d, 0);
+}
+
+/* 204 has no body (RFC 9110, section 15.3.5), 205 neither. */
+static bool check_status(struct conf_parser *p, const struct conf_block *block, struct conf_route *route)
+{
+    const struct conf_directive *status = conf_seen(block, "status");
+    bool none = route->result == RESULT_NONE;
+    if (status == NULL)
+        route->status = none ? 204 : 200;
+    else if (none && route->status != 204)
+        return conf_error(p->err, status->args[0].pos, "result none is answered 204, not %d", route->status);
+    else if (!none && (route->status == 204 || route->status == 205))
+        return conf_error(p->err, status->args[0].pos, "an answer of %d has no body: it needs result none",
+                          route->status);
+    return true;
+}
+
+static struct conf_route *add_route(struct conf_parser *p)
+{
+    struct conf *conf = p->conf;
+    if (conf->route_count == p->route_room) {
+        p->route_room = MAX(2 * p->route_room, 16);
+        struct conf_route *more = arena_alloc(p->arena, (size_t)p->route_room * sizeof *more);
+        if (conf->route_count > 0)
+            memcpy(more, conf->routes, (size_t)conf->route_count * sizeof *more);
+        conf->routes = more;
+    }
+    return &conf->routes[conf->route_count++];
+}
+
+bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    (void)row, (void)field;
+    if (p->conf->route_count == CONF_ROUTES_MAX)
+        return conf_error(p->err, d->pos, "there are 1,000 routes already; that is the most");
+    struct conf_route *route = p->route = add_route(p);
+    struct conf_block block = {.context = CONF_IN_ROUTE, .target = route};
+    route->pos = d->pos;
+    route->timeout_us = route->cache_ttl_us = route->cache_tti_us = INHERITED_US;
+    if (!read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
+        return false;
+    conf_apply_defaults(p, CONF_IN_ROUTE, route);
+    if (!conf_parse_block(p, &block, d) || !check_status(p, &block, route))
+        return false;
+    if (route->sql_text == NULL)
+        return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\";", route->name);
+    return true;
+}
+
+bool conf_finish_routes(struct conf_parser *p)
+{
+    struct conf *conf = p->conf;
+    for (struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
+        if (!conf->database.set)
+            return conf_error(p->err, r->pos, "a route needs a database block");
+        if (r->timeout_us == INHERITED_US)
+            r->timeout_us = conf->database.statement_timeout_us;
+        if (r->cache_ttl_us == INHERITED_US)
+            r->cache_ttl_us = conf->cache.ttl_us;
+        if (r->cache_tti_us == INHERITED_US)
+            r->cache_tti_us = conf->cache.tti_us;
+        r->version = conf_route_version(conf, r);
+    }
+    return true;
+}
