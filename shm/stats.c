@@ -369,6 +369,12 @@ int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat
     return result;
 }
 
+void stats_hist_get(const struct stats *stats, int slot, enum stat_hist hist, struct histogram *out)
+{
+    *out = (struct histogram){0};
+    add_up(out, hist_at(stats, slot, (int)hist));
+}
+
 void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out)
 {
     *sum_out = (struct histogram){0};

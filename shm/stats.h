@@ -84,6 +84,7 @@ int64_t stats_get(const struct stats *stats, int slot, enum metric stat);
 int64_t stats_sum(const struct stats *stats,
                   enum metric stat); /* over slots, by the metric's aggregation (sum or max) */
 int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat);
+void stats_hist_get(const struct stats *stats, int slot, enum stat_hist hist, struct histogram *out);
 void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
 void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);
 int64_t stats_started_us(const struct stats *stats); /* wall clock */

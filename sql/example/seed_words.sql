@@ -31,8 +31,8 @@ white days ever paper hard near sentence better best across during today others 
 miles sun ways thing whole hear example heard several change answer room sea against top turned learn point city play
 toward five using himself usually money seen car morning database query index café naïve résumé', '\s+') AS w
 ), sentences AS (
-    SELECT page, n, (SELECT string_agg(w[1 + floor(random() * random() * array_length(w, 1))::int], ' ')
-                     FROM generate_series(1, 4 + (page * 31 + n * 17) % 13)) AS text
+    SELECT page, n, (SELECT string_agg(w[1 + floor(random() * random() * array_length(w, 1))::int + 0 * i], ' ') -- i: the inner query's
+                     FROM generate_series(1, 4 + (page * 31 + n * 17) % 13) AS i) AS text
     FROM words, generate_series(0, 399) AS page, generate_series(1, 80) AS n
 )
 SELECT page, array_agg(upper(left(text, 1)) || substr(text, 2) || '.' ORDER BY n) FROM sentences GROUP BY page;
