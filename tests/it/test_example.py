@@ -1,0 +1,117 @@
+"""The example API: the repository's own perfd.conf and queries on a small load of its data."""
+import os
+import subprocess
+
+import pytest
+
+from lib.perfd import ROOT, Perfd
+
+USERS, POSTS = 300, 3000
+
+
+@pytest.fixture(scope="module")
+def db(pg):
+    database = pg.create_database("example")
+    script = "\n".join([f"\\set users {USERS}", f"\\set posts {POSTS}", "\\set from 1", "\\i schema.sql",
+                        "\\i seed_words.sql", f"\\set to {USERS}", "\\i seed_users.sql", f"\\set to {POSTS}",
+                        "\\i seed_posts.sql", "\\i indexes.sql",
+                        "SELECT setval(pg_get_serial_sequence('users', 'id'), max(id)) FROM users;",
+                        "SELECT setval(pg_get_serial_sequence('posts', 'id'), max(id)) FROM posts;"])
+    subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", pg.folder, "-U", pg.user, "-d", "example"],
+                   input=script, text=True, check=True, cwd=f"{ROOT}/sql/example", stdout=subprocess.DEVNULL)
+    return database
+
+
+@pytest.fixture(scope="module")
+def api(db, redis, make_module_perfd):
+    perfd = make_module_perfd("", workers=len(os.sched_getaffinity(0)))
+    perfd.conf_file = f"{ROOT}/perfd.conf"
+    perfd.env = {"PERFD_PORT": str(perfd.port), "PERFD_ADMIN_PORT": str(perfd.admin), "PERFD_RUN_DIR": perfd.run_dir,
+                 "PERFD_DATABASE_URL": db.url, "PERFD_REDIS_URL": redis.url}
+    redis.flush()
+    return perfd.start()
+
+
+def test_the_data_looks_like_production(db):
+    most, users = db.run("SELECT max(n), count(*) FROM (SELECT count(*) n FROM posts GROUP BY user_id) x")[0]
+    assert most > 5 * POSTS / users  # skewed
+    assert db.value("SELECT stddev(length(body)) / avg(length(body)) FROM posts") > 0.5
+    assert db.value("SELECT extract(year FROM max(created_at)) - extract(year FROM min(created_at)) FROM posts") >= 3
+
+
+def test_the_guides_indexes_are_there(db):
+    definitions = " ".join(row[0] for row in db.run("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"))
+    for columns in ("(email)", "(user_id)", "(created_at DESC)", "(user_id, created_at DESC)"):
+        assert columns in definitions, columns
+
+
+def test_users(api):
+    users = api.get("/api/users?limit=5&offset=10").json()
+    assert [u["id"] for u in users] == [11, 12, 13, 14, 15]
+    assert set(users[0]) == {"id", "email", "name", "bio", "created_at", "updated_at"}
+    assert len(api.get("/api/users").json()) == 50
+    assert api.get("/api/users?limit=0&offset=x").bad_parameters == ["limit", "offset"]
+
+
+def test_one_user(api):
+    assert api.get("/api/users/7").json()["id"] == 7
+    assert api.get("/api/users/7").cache == "HIT"
+    assert api.get("/api/users/999999").status == 404
+    assert api.get("/api/users/seven").bad_parameters == ["id"]
+
+
+def test_posts_of_a_user(api, db):
+    author = db.value("SELECT user_id FROM posts GROUP BY 1 ORDER BY count(*) DESC LIMIT 1")
+    posts = api.get(f"/api/users/{author}/posts?limit=10").json()
+    assert len(posts) == 10
+    assert [p["created_at"] for p in posts] == sorted((p["created_at"] for p in posts), reverse=True)
+    assert set(posts[0]) == {"id", "title", "body", "created_at"}
+
+
+def test_one_join_is_what_n_plus_1_gives(api):
+    joined = api.get("/api/users-with-posts?limit=30").json()
+    assert [u["id"] for u in joined] == list(range(1, 31))
+    for user in joined:
+        posts = api.get(f"/api/users/{user['id']}/posts?limit=200").json()
+        assert [p["id"] for p in user["posts"][:200]] == [p["id"] for p in posts], user["id"]
+
+
+def test_newest_posts_page_by_page(api):
+    first = api.get("/api/posts?limit=10").json()
+    times = [p["created_at"] for p in first]
+    assert times == sorted(times, reverse=True) and "author" in first[0]
+    before = times[-1].replace("+", "%2B")
+    second = api.get(f"/api/posts?limit=10&before={before}").json()
+    assert all(p["created_at"] < times[-1] for p in second) and len(second) == 10
+    assert api.get("/api/posts?before=yesterday-ish").bad_parameters == ["before"]
+
+
+def test_a_users_life(api):
+    created = api.post("/api/users", {"email": "new@example.com", "name": "New"})
+    assert created.status == 201
+    user = created.json()
+    path = f"/api/users/{user['id']}"
+    assert api.get(path).json() == user and api.get(path).cache == "HIT"
+    assert api.post("/api/users", {"email": "new@example.com", "name": "Again"}).status == 409
+    assert api.post("/api/users", {"email": "nobody", "name": " "}).bad_parameters == ["email", "name"]
+    assert api.post("/api/users", {}).bad_parameters == ["email", "name"]
+    changed = api.request("PATCH", path, {"name": "Newer"}).json()
+    assert changed["name"] == "Newer" and changed["email"] == "new@example.com"
+    assert {api.get(path).json()["name"] for _ in range(8)} == {"Newer"}
+    post = api.post("/api/posts", {"user_id": user["id"], "title": "First", "body": "Hello"})
+    assert post.status == 201
+    assert {api.get("/api/posts?limit=1").json()[0]["id"] for _ in range(8)} == {post.json()["id"]}
+    assert [p["title"] for p in api.get(path + "/posts").json()] == ["First"]
+    assert api.request("DELETE", path).json() == {"id": user["id"]}
+    assert {api.get(path).status for _ in range(8)} == {404}
+    assert api.get(path + "/posts").json() == []
+    assert api.request("DELETE", path).status == 404
+
+
+def test_a_post_needs_its_author(api):
+    assert api.post("/api/posts", {"user_id": 999999, "title": "x", "body": "y"}).status == 409
+    assert api.post("/api/posts", {"user_id": 0, "title": ""}).bad_parameters == ["body", "title", "user_id"]
+
+
+def test_the_repositorys_configuration_is_good(api):
+    assert Perfd.command(api, "-t").code == 0

@@ -1,0 +1,121 @@
+"""scripts/run as a newcomer meets it."""
+import os
+import re
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+from lib.http_client import request_once
+from lib.perfd import ROOT, run
+from lib.ports import free_ports, is_free
+from lib.process import eventually
+
+RUN = f"{ROOT}/scripts/run"
+pytestmark = pytest.mark.skipif(os.environ.get("MODE", "release") != "release", reason="scripts/run builds release")
+
+
+@pytest.fixture
+def place():
+    """A folder and two ports; whatever a test started there is ended."""
+    with tempfile.TemporaryDirectory(prefix="perfd-run.", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        port, admin = free_ports(2)
+        args = [RUN, "--dir", f"{folder}/d", "--port", str(port), "--admin-port", str(admin)]
+        yield f"{folder}/d", port, admin, args
+        run(RUN, "--dir", f"{folder}/d", "--stop", timeout=60)
+
+
+def processes_of(folder):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as command:
+                text = command.read().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if folder in text:
+            found.append((pid, text))
+    return found
+
+
+def test_from_nothing_to_an_answer_and_back(place):
+    folder, port, admin, args = place
+    started = run(*args, "--detach", timeout=120)
+    assert started.code == 0, started
+    assert started.out.count("curl ") == 3 and "perfctl --dir" in started.out
+    assert "posts 100,000 of 100,000" in started.out  # progress
+    assert request_once(admin, "GET", "/readyz").status == 200
+    for line in re.findall(r"^ +(curl .*)$", started.out, re.M):
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=10, check=True)
+        assert '"id":' in done.stdout, (line, done)
+    statistics = re.search(r"^statistics +(.*)$", started.out, re.M).group(1)
+    assert "requests" in subprocess.run(statistics, shell=True, capture_output=True, text=True, check=True).stdout
+
+    again = run(*args, "--detach")
+    assert again.code == 1 and "already running" in again.err
+    assert run(RUN, "--dir", folder, "--stop", timeout=60).code == 0
+    assert eventually(lambda: not processes_of(folder), 5), processes_of(folder)
+    assert is_free(port) and run(RUN, "--dir", folder, "--stop").code == 0
+
+    body = {"email": "kept@example.com", "name": "Kept"}
+    began = time.monotonic()
+    assert run(*args, "--detach").code == 0
+    assert time.monotonic() - began < 3
+    assert request_once(port, "POST", "/api/users", body).status == 201
+    run(RUN, "--dir", folder, "--stop", timeout=60)
+    assert run(*args, "--detach").code == 0
+    assert request_once(port, "POST", "/api/users", body).status == 409  # the data was kept
+
+    run(RUN, "--dir", folder, "--stop", timeout=60)
+    other = run(*args, "--detach", "--scale", "2")
+    assert other.code == 1 and "--scale 2" in other.err, other
+
+
+def test_in_the_foreground_it_ends_with_ctrl_c(place, pg, redis):
+    """With servers that exist: nothing is started but perfd, nothing is loaded."""
+    folder, port, admin, args = place
+    pg.create_database("run")
+    conf = f"{os.path.dirname(folder)}/my.conf"
+    with open(conf, "w", encoding="utf-8") as out:
+        out.write("""listen 127.0.0.1:${PERFD_PORT}; admin 127.0.0.1:${PERFD_ADMIN_PORT}; run_dir ${PERFD_RUN_DIR};
+                     database { url ${PERFD_DATABASE_URL}; } redis { url ${PERFD_REDIS_URL}; }
+                     route GET /one { query "SELECT 1 AS one"; result row; }""")
+    shell = subprocess.Popen([*args, "--conf", conf, "--database-url", pg.url("run"), "--redis-url", redis.url],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in shell.stdout:
+        if line.startswith("stop"):
+            break
+    assert request_once(port, "GET", "/one").json() == {"one": 1}
+    assert not os.path.exists(f"{folder}/pg")
+    shell.send_signal(2)
+    shell.communicate(timeout=15)
+    assert shell.returncode == 0
+    assert is_free(port) and not processes_of(folder)
+
+
+@pytest.mark.parametrize("args, word", [
+    (["--bogus"], "--bogus"), (["--port"], "--port"), (["--port", "0"], "--port"), (["--port", "65536"], "--port"),
+    (["--scale", "many"], "--scale"), (["--conf", "/no/such/file"], "/no/such/file"), (["extra"], "extra"),
+    (["--database-url", "mysql://x"], "--database-url"), (["--port", "5", "--admin-port", "5"], "both")])
+def test_a_wrong_option_is_named(args, word):
+    result = run(RUN, *args)
+    assert result.code == 2 and word in result.err, result
+
+
+def test_help():
+    result = run(RUN, "--help")
+    assert result.code == 0
+    for option in "--dir --port --admin-port --scale --conf --database-url --redis-url --detach --stop --help".split():
+        assert option in result.out
+
+
+def test_a_port_in_use(place):
+    import socket
+    _, port, _, args = place
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        result = run(*args, "--detach", timeout=60)
+    assert result.code == 1 and str(port) in result.err, result
