@@ -260,8 +260,10 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     struct master m = {0};
     struct err err;
     log_set_name("master");
-    if (!open_log(&m, conf, &err) || !make_ground(&m, conf, &err))
+    if (!open_log(&m, conf, &err) || !make_ground(&m, conf, &err)) {
+        conf_destroy(&conf);
         return refuse(&m, &err);
+    }
     make_workers(&m, conf_path, conf);
     title_set("perfd: master %s", conf_path);
     log_info("perfd %s starts: %d workers, %d routes, configuration %s", PERFD_VERSION, conf->workers,

@@ -203,7 +203,9 @@ static void step_roll(struct roll *roll, struct generation **current, int64_t no
 {
     while (roll->state == ROLL_ROLLING) {
         if (roll->slot == roll->slots) {
-            finish(roll, current);
+            /* Who is told that it is in force must not meet an old worker with its next connection. */
+            if (!workers_old_listen(roll->workers) || now_us >= roll->deadline_us)
+                finish(roll, current);
             return;
         }
         if (!roll->started) {

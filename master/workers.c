@@ -252,6 +252,16 @@ void workers_promote_next(struct workers *w, int slot)
     w->slots[slot].failures = 0;
 }
 
+bool workers_old_listen(const struct workers *w)
+{
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        const struct child *c = &w->children[i];
+        if (c->pid > 0 && c->role == ROLE_DRAINING && board_state(w->start.shared->board, c->proc) != PROC_DRAINING)
+            return true;
+    }
+    return false;
+}
+
 void workers_kill_next(struct workers *w, int slot)
 {
     struct child *next = find(w, slot, ROLE_NEXT);

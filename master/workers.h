@@ -34,6 +34,7 @@ int workers_start_next(struct workers *workers, int slot, const struct generatio
 enum proc_state workers_next_state(const struct workers *workers, int slot); /* PROC_FREE: it died */
 /* The next one takes the slot, the old one drains. */
 void workers_promote_next(struct workers *workers, int slot);
+bool workers_old_listen(const struct workers *workers); /* one that was told to drain still accepts */
 void workers_kill_next(struct workers *workers, int slot);
 
 void workers_signal(struct workers *workers, int sig);

@@ -35,10 +35,9 @@ static bool make_eventfds(struct shared *shared, struct err *err)
     return ok || err_set(err, "cannot create an eventfd: %s", strerror(errno));
 }
 
-bool shared_create(struct shared *shared, const struct conf *conf, struct err *err)
+static bool create_all(struct shared *shared, const struct conf *conf, struct err *err)
 {
     char path[4200];
-    *shared = (struct shared){0};
     if (!folder_create(conf->run_dir, err) || !fits_memory(conf, err) || !make_eventfds(shared, err))
         return false;
     snprintf(path, sizeof path, "%s/perfd.stats", conf->run_dir);
@@ -50,6 +49,16 @@ bool shared_create(struct shared *shared, const struct conf *conf, struct err *e
         return false;
     shared->stats = stats_create(path, conf->workers, conf->route_count + SPARE_ROUTES, err);
     return shared->stats != NULL;
+}
+
+bool shared_create(struct shared *shared, const struct conf *conf, struct err *err)
+{
+    *shared = (struct shared){.master_fd = -1};
+    memset(shared->wake_fd, -1, sizeof shared->wake_fd);
+    bool ok = create_all(shared, conf, err);
+    if (!ok)
+        shared_destroy(shared);
+    return ok;
 }
 
 void shared_reap(struct shared *shared, int proc)
@@ -70,9 +79,13 @@ void shared_reap(struct shared *shared, int proc)
 void shared_destroy(struct shared *shared)
 {
     for (int i = 0; i < BOARD_ROWS; i++)
-        close(shared->wake_fd[i]);
-    close(shared->master_fd);
-    cache_destroy(&shared->cache);
-    flights_destroy(&shared->flights);
+        if (shared->wake_fd[i] >= 0)
+            close(shared->wake_fd[i]);
+    if (shared->master_fd >= 0)
+        close(shared->master_fd);
+    if (shared->cache != NULL)
+        cache_destroy(&shared->cache);
+    if (shared->flights != NULL)
+        flights_destroy(&shared->flights);
     stats_close(&shared->stats);
 }

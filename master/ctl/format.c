@@ -83,7 +83,7 @@ struct text format_value(int64_t value, const char *unit)
     if (strcmp(unit, "bytes") == 0)
         return format_bytes(value);
     struct text out;
-    snprintf(out.s, sizeof out.s, "%s%s%.20s", format_count(value).s, *unit ? " " : "", unit);
+    snprintf(out.s, sizeof out.s, "%.26s%s%.20s", format_count(value).s, *unit ? " " : "", unit);
     return out;
 }
 

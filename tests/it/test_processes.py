@@ -199,3 +199,9 @@ def test_the_control_socket_minds_its_clients(api):
         client.close()
     assert eventually(lambda: api.perfctl("ping").code == 0)
     assert os.stat(f"{api.run_dir}/control.sock").st_mode & 0o077 == 0
+
+
+def test_a_cache_that_memory_cannot_hold_is_refused(make_perfd, db):
+    perfd = make_perfd(CONF, db, cache="size 900000GB;")
+    result = perfd.command()
+    assert result.code == 3 and "cache" in result.err and "MB" in result.err, result
