@@ -158,6 +158,13 @@ static const char *glob_pattern(struct conf_parser *p, const char *pattern, cons
     return out;
 }
 
+/* A folder that is not there matches nothing; one that cannot be read is an error. */
+static int is_trouble(const char *path, int error)
+{
+    (void)path;
+    return error != ENOENT && error != ENOTDIR;
+}
+
 bool conf_set_include(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
     (void)row, (void)field;
@@ -165,7 +172,7 @@ bool conf_set_include(struct conf_parser *p, const struct conf_row *row, void *f
     if (strpbrk(arg->text, "*?[") == NULL)
         return conf_parse_file(p, conf_resolve(p, arg->text, arg->pos.file), arg->pos);
     glob_t found;
-    int rc = glob(glob_pattern(p, arg->text, arg->pos.file), GLOB_ERR, NULL, &found);
+    int rc = glob(glob_pattern(p, arg->text, arg->pos.file), 0, is_trouble, &found);
     bool ok = true;
     if (rc == GLOB_NOSPACE || rc == GLOB_ABORTED)
         ok = conf_error(p->err, arg->pos, "cannot list %s: %s", arg->text, strerror(errno));

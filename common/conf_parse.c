@@ -126,8 +126,6 @@ static struct conf_directive *read_directive(struct conf_parser *p, const struct
 static bool unknown(struct conf_parser *p, enum conf_context context, const struct conf_directive *d)
 {
     const struct conf_row *near = conf_row_near(context, d->name), *other = conf_row_elsewhere(context, d->name);
-    if (strpbrk(d->name, "{}") != NULL)
-        return conf_error(p->err, d->pos, "a brace stands alone: put white space around it");
     if (other != NULL && context != CONF_IN_MAIN)
         return conf_error(p->err, d->pos, "\"%s\" does not belong into %s but into %s; is a } missing before it?",
                           d->name, conf_context_names[context], conf_context_names[other->context]);
@@ -211,6 +209,8 @@ bool conf_parse_block(struct conf_parser *p, struct conf_block *block, const str
             return conf_error(p->err, token.pos, "this } closes no block");
         if (token.kind != CONF_WORD)
             return conf_error(p->err, token.pos, "the name of a directive was expected");
+        if (strpbrk(token.text, "{}") != NULL)
+            return conf_error(p->err, token.pos, "a brace stands alone: put white space around it");
         const struct conf_directive *d = read_directive(p, &token);
         if (d == NULL)
             return false;

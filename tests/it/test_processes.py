@@ -202,6 +202,6 @@ def test_the_control_socket_minds_its_clients(api):
 
 
 def test_a_cache_that_memory_cannot_hold_is_refused(make_perfd, db):
-    perfd = make_perfd(CONF, db, cache="size 900000GB;")
+    perfd = make_perfd(CONF, db, cache="size 1000GB;")
     result = perfd.command()
     assert result.code == 3 and "cache" in result.err and "MB" in result.err, result
