@@ -261,8 +261,13 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     struct err err;
     log_set_name("master");
     if (!open_log(&m, conf, &err) || !make_ground(&m, conf, &err)) {
+        enum exit_code code = refuse(&m, &err);
+        listeners_close(&m.listeners);
+        listeners_close(&m.admin);
+        if (m.lock_fd > 0)
+            lock_release(m.lock_fd, conf->run_dir);
         conf_destroy(&conf);
-        return refuse(&m, &err);
+        return code;
     }
     make_workers(&m, conf_path, conf);
     title_set("perfd: master %s", conf_path);
