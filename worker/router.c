@@ -57,7 +57,7 @@ static void add_route(struct router *router, struct route *route)
     struct node *node = &router->root;
     int values[TARGET_SEGMENTS_MAX], count = 0;
     const char *at = route->conf->path;
-    while (*at == '/' && at[1] != '\0') {
+    while (*at == '/') {
         const char *end = strchrnul(++at, '/');
         struct slice segment = slice_of(at, (size_t)(end - at));
         bool any = segment.len > 2 && segment.at[0] == '{';

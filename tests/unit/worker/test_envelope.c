@@ -1,0 +1,113 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "worker/envelope.h"
+
+static const uint32_t tags[] = {7, 9};
+static const struct redis_key key = {{"the whole key", 13}, tags, 2};
+static const struct redis_versions versions = {true, {11, 22, 33}};
+
+/* Written at 100 s of the monotonic and 1,000 s of the wall clock, fresh for 60 s. */
+static struct buf written(void)
+{
+    struct buf out = {0};
+    struct cache_entry entry = {.body = slice_str("{\"a\":1}"),
+                                .created_us = 90 * US_PER_S,
+                                .fresh_until_us = 160 * US_PER_S,
+                                .tti_us = 5 * US_PER_S,
+                                .status = 200,
+                                .etag = "\"e\"",
+                                .content_type = "application/json"};
+    envelope_write(&out, &key, &versions, &entry, 100 * US_PER_S, 1000 * US_PER_S);
+    return out;
+}
+
+/* Another machine, whose monotonic clock began elsewhere. */
+static bool reads(struct slice bytes, const struct redis_key *k, const struct redis_versions *v, int64_t wall_s,
+                  struct cache_entry *entry)
+{
+    return envelope_read(bytes, k, v, entry, 5000 * US_PER_S, wall_s * US_PER_S);
+}
+
+static void what_was_written_is_read_on_another_machine(void **state)
+{
+    (void)state;
+    struct buf bytes = written();
+    struct cache_entry entry;
+    assert_true(reads(buf_slice(&bytes), &key, &versions, 1010, &entry));
+    assert_true(slice_is(entry.body, "{\"a\":1}"));
+    assert_int_equal(entry.status, 200);
+    assert_string_equal(entry.etag, "\"e\"");
+    assert_string_equal(entry.content_type, "application/json");
+    assert_int_equal(entry.created_us, 4980 * US_PER_S);
+    assert_int_equal(entry.fresh_until_us, 5050 * US_PER_S);
+    assert_int_equal(entry.tti_us, 5 * US_PER_S);
+    assert_int_equal(entry.tag_count, 2);
+    assert_int_equal(entry.tag_slots[1], 9);
+    buf_deinit(&bytes);
+}
+
+static void its_life_ends(void **state)
+{
+    (void)state;
+    struct buf bytes = written();
+    struct cache_entry entry;
+    assert_true(reads(buf_slice(&bytes), &key, &versions, 1059, &entry));
+    assert_false(reads(buf_slice(&bytes), &key, &versions, 1060, &entry));
+    buf_deinit(&bytes);
+}
+
+static void another_version_or_key_is_a_miss(void **state)
+{
+    (void)state;
+    struct buf bytes = written();
+    struct cache_entry entry;
+    struct redis_versions raised = versions;
+    struct redis_key other = key;
+    raised.at[2]++;
+    assert_false(reads(buf_slice(&bytes), &key, &raised, 1010, &entry));
+    raised = versions;
+    raised.at[0]++;
+    assert_false(reads(buf_slice(&bytes), &key, &raised, 1010, &entry));
+    raised = versions;
+    raised.known = false;
+    assert_false(reads(buf_slice(&bytes), &key, &raised, 1010, &entry));
+    other.key = slice_str("the whole kez");
+    assert_false(reads(buf_slice(&bytes), &other, &versions, 1010, &entry));
+    other = key;
+    other.tag_count = 1;
+    assert_false(reads(buf_slice(&bytes), &other, &versions, 1010, &entry));
+    buf_deinit(&bytes);
+}
+
+static void no_damaged_byte_passes(void **state)
+{
+    (void)state;
+    struct buf bytes = written();
+    struct cache_entry entry;
+    for (size_t i = 0; i < bytes.len; i++) {
+        bytes.at[i] ^= 0x40;
+        assert_false(reads(buf_slice(&bytes), &key, &versions, 1010, &entry));
+        bytes.at[i] ^= 0x40;
+    }
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_false(reads(slice_of(bytes.at, len), &key, &versions, 1010, &entry));
+    buf_deinit(&bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_is_read_on_another_machine),
+        cmocka_unit_test(its_life_ends),
+        cmocka_unit_test(another_version_or_key_is_a_miss),
+        cmocka_unit_test(no_damaged_byte_passes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
