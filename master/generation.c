@@ -44,6 +44,7 @@ bool generation_can_follow(const struct conf *now, const struct conf *next, stru
         {"admin", same_addresses(&now->admin, &next->admin)},
         {"workers", now->workers == next->workers},
         {"run_dir", strcmp(now->run_dir, next->run_dir) == 0},
+        {"error_log", strcmp(now->error_log, next->error_log) == 0},
         {"cache size", now->cache.size_bytes == next->cache.size_bytes},
         {"cache entries", now->cache.entries == next->cache.entries},
     };

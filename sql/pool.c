@@ -194,12 +194,18 @@ static void start(struct pool *pool, struct member *m, struct job *job, int64_t 
     conn_run(m->conn, &job->work, timeout_us > 0 ? now_us + timeout_us + DEADLINE_GRACE_US : 0, now_us);
 }
 
+/* A request that waits longer than a request may take has no use for a connection. */
+static int64_t acquire_limit_us(const struct pool *pool)
+{
+    return MIN(pool->conf->database.acquire_timeout_us, pool->conf->request_timeout_us);
+}
+
 static void watch_longest_waiter(struct pool *pool, int64_t now_us)
 {
     if (pool->waiting.first == NULL)
         event_del(&pool->acquire);
     else
-        add_timer(&pool->acquire, pool->waiting.first->queued_us + pool->conf->database.acquire_timeout_us - now_us);
+        add_timer(&pool->acquire, pool->waiting.first->queued_us + acquire_limit_us(pool) - now_us);
 }
 
 static void dispatch(struct pool *pool, int64_t now_us)
@@ -358,7 +364,7 @@ static void on_acquire(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct pool *pool = arg;
-    int64_t now_us = clock_mono_us(), limit_us = pool->conf->database.acquire_timeout_us;
+    int64_t now_us = clock_mono_us(), limit_us = acquire_limit_us(pool);
     while (pool->waiting.first != NULL && pool->waiting.first->queued_us + limit_us <= now_us)
         fail(pool, job_line_pop(&pool->waiting), POOL_TIMEOUT, "waited too long for a database connection");
     watch_longest_waiter(pool, now_us);

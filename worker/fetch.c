@@ -215,11 +215,12 @@ static void on_flight_ended(struct parked *parked, enum park_end end, int status
 static void wait_for_owner(struct fetch *f)
 {
     const struct conf *conf = f->r->service->conf;
-    f->parked = (struct parked){.ticket = f->ticket,
-                                .key_hash = f->hash,
-                                .deadline_us = clock_mono_us() + f->r->route->conf->timeout_us +
-                                               conf->database.acquire_timeout_us + WAIT_GRACE_US,
-                                .ended = on_flight_ended};
+    f->parked = (struct parked){
+        .ticket = f->ticket,
+        .key_hash = f->hash,
+        .deadline_us = clock_mono_us() + WAIT_GRACE_US +
+                       MIN(f->r->route->conf->timeout_us + conf->database.acquire_timeout_us, conf->request_timeout_us),
+        .ended = on_flight_ended};
     park_add(f->r->service->park, &f->parked);
 }
 

@@ -178,3 +178,10 @@ def test_a_table_that_is_missing_is_500_until_it_is_there(make_perfd, db, well):
     assert api.log_contains('relation "late" does not exist')
     db.run("CREATE TABLE late AS SELECT 5 AS n")
     assert eventually(lambda: api.get("/late").status == 200, 4)
+
+
+def test_a_request_ends_within_its_time_whatever_its_route_allows(start):
+    api = start(settings="request_timeout 700ms;")
+    response, seconds = api.timed("/sleep?s=5")
+    assert response.status == 504 and 0.5 < seconds < 1.5
+    assert api.get("/sleep?s=0.1").status == 200
