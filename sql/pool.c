@@ -12,7 +12,7 @@
 /* Beyond the server's own statement_timeout: a server that hangs is given up after this. */
 #define DEADLINE_GRACE_US (250 * US_PER_MS)
 #define TICK_US (500 * US_PER_MS)
-enum { DISMISSALS_MAX = 8 };
+enum { DISMISSALS_MAX = 8, FAILURES_MAX = 2 };
 #define BACKOFF_MIN_US (100 * US_PER_MS)
 #define BACKOFF_MAX_US US_PER_S
 
@@ -39,6 +39,7 @@ struct pool {
     struct event acquire; /* the longest waiter's time is up */
     enum pool_health health;
     bool draining;
+    int failures; /* connects in a row that failed */
     int64_t backoff_us, connect_after_us;
     char last_error[512];
     struct pool_metrics metrics;
@@ -294,7 +295,9 @@ static void member_broke(struct pool *pool, struct member *m, int64_t now_us)
     if (!was_open) {
         pool->backoff_us = MIN(MAX(pool->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
         pool->connect_after_us = now_us + jitter(pool->backoff_us);
-        if (!any_working(pool)) {
+        add_timer(&pool->tick, pool->connect_after_us - now_us);
+        /* One failure may be a session that an admin ended while it began. */
+        if (++pool->failures >= FAILURES_MAX && !any_working(pool)) {
             if (pool->health != POOL_UNREACHABLE)
                 log_warn("the database is unreachable: %s", pool->last_error);
             pool->health = POOL_UNREACHABLE;
@@ -324,6 +327,7 @@ static void member_opened(struct pool *pool, struct member *m)
     pool->metrics.opened++;
     pool->backoff_us = 0;
     pool->connect_after_us = 0;
+    pool->failures = 0;
     if (pool->health == POOL_UNREACHABLE)
         log_info("the database answers again");
     pool->health = POOL_UP;
@@ -394,7 +398,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     int64_t now_us = clock_mono_us();
     retire_idle(pool, now_us);
     dispatch(pool, now_us);
-    /* While the server cannot be reached, the next attempt is nearer than the next tick. */
     add_timer(&pool->tick, pool->health == POOL_UP ? TICK_US : MAX(pool->connect_after_us - now_us, 50 * US_PER_MS));
 }
 
