@@ -1,0 +1,225 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/conf.h"
+
+/* The tests run in the repository's root, as make does. */
+static char path[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "./.test_conf.%d", (int)getpid());
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unlink(path);
+    return 0;
+}
+
+static void write_file(const char *text, size_t len)
+{
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    assert_int_equal(fwrite(text, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+}
+
+static struct conf *load(const char *text)
+{
+    struct err err;
+    write_file(text, strlen(text));
+    struct conf *conf = conf_load(path, &err);
+    if (conf == NULL)
+        fail_msg("%s\n%s", err.text, text);
+    return conf;
+}
+
+static void is_refused(const char *text, const char *at, const char *words)
+{
+    struct err err;
+    char where[96];
+    write_file(text, strlen(text));
+    struct conf *conf = conf_load(path, &err);
+    if (conf != NULL)
+        fail_msg("accepted: %s", text);
+    snprintf(where, sizeof where, "%s:%s: ", path, at);
+    if (strncmp(err.text, where, strlen(where)) != 0 || strstr(err.text, words) == NULL)
+        fail_msg("%s\nis not %s... %s", err.text, where, words);
+}
+
+static char *print(const struct conf *conf)
+{
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    conf_print(conf, out);
+    fclose(out);
+    return text;
+}
+
+static char *read_shipped(size_t *len)
+{
+    FILE *in = fopen("perfd.conf", "r");
+    assert_non_null(in);
+    char *text = xcalloc(1, 1 << 16);
+    *len = fread(text, 1, (1 << 16) - 1, in);
+    fclose(in);
+    return text;
+}
+
+static void the_shipped_file_has_the_guides_figures(void **state)
+{
+    (void)state;
+    struct err err;
+    struct conf *conf = conf_load("perfd.conf", &err);
+    assert_non_null(conf);
+    assert_int_equal(conf->database.acquire_timeout_us, 3 * US_PER_S);
+    assert_int_equal(conf->database.idle_timeout_us, 600 * US_PER_S);
+    assert_int_equal(conf->database.max_lifetime_us, 1800 * US_PER_S);
+    assert_true(conf->database.pool_min <= conf->database.pool_max);
+    assert_int_equal(conf->cache.entries, 10000);
+    assert_int_equal(conf->cache.ttl_us, 300 * US_PER_S);
+    assert_int_equal(conf->cache.tti_us, 60 * US_PER_S);
+    assert_int_equal(conf->route_count, 9);
+    conf_destroy(&conf);
+}
+
+static void defaults_are_filled_in(void **state)
+{
+    (void)state;
+    struct conf *conf = load("database { url postgresql:///x; }\n"
+                             "route GET /a { query 'SELECT 1'; }\n"
+                             "route DELETE /a { query 'DELETE FROM t'; result none; }\n");
+    assert_string_equal(conf->listen.at[0].port, "8080");
+    assert_int_equal(conf->database.statement_timeout_us, 5 * US_PER_S);
+    assert_int_equal(conf->routes[0].result, RESULT_ROWS);
+    assert_int_equal(conf->routes[0].status, 200);
+    assert_false(conf->routes[0].cached);
+    assert_int_equal(conf->routes[1].status, 204);
+    assert_int_equal(conf->routes[0].timeout_us, 5 * US_PER_S);
+    conf_destroy(&conf);
+}
+
+static uint64_t version_of(const char *route)
+{
+    char text[512];
+    snprintf(text, sizeof text, "database { url postgresql:///x; }\n%s", route);
+    struct conf *conf = load(text);
+    uint64_t version = conf->routes[0].version;
+    conf_destroy(&conf);
+    return version;
+}
+
+static void the_version_changes_with_what_shapes_the_answer(void **state)
+{
+    (void)state;
+    uint64_t base = version_of("route GET /a { query 'SELECT 1'; cache ttl=5s; }");
+    assert_true(base == version_of("\n\nroute GET /a {\n query  'SELECT 1'; cache ttl=5s;\n}"));
+    assert_true(base != version_of("route GET /a { query 'SELECT 2'; cache ttl=5s; }"));
+    assert_true(base != version_of("route GET /b { query 'SELECT 1'; cache ttl=5s; }"));
+    assert_true(base != version_of("route GET /a { query 'SELECT 1'; cache ttl=5s; result row; }"));
+    assert_true(base != version_of("route GET /a { query 'SELECT 1'; cache ttl=5s; bigint string; }"));
+}
+
+static void what_is_printed_is_read_again(void **state)
+{
+    (void)state;
+    size_t len;
+    char *shipped = read_shipped(&len);
+    struct conf *conf = load(shipped);
+    char *first = print(conf);
+    conf_destroy(&conf);
+    conf = load(first);
+    char *second = print(conf);
+    conf_destroy(&conf);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    free(shipped);
+}
+
+static void errors_name_their_place(void **state)
+{
+    (void)state;
+    is_refused("lisen 127.0.0.1:1;", "1:1", "listen");
+    is_refused("workers 2;\nworkers 3;", "2:1", "1:1");
+    is_refused("max_body 3s;", "1:10", "3s");
+    is_refused("workers 65;", "1:9", "64");
+    is_refused("workers auto", "1:1", ";");
+    is_refused("database {\n url postgresql:///x;\n", "1:1", "closed");
+    is_refused("access_log \"a\n", "1:12", "closed");
+    is_refused("route GET /a { query 'SELECT 1'; }", "1:1", "database");
+    is_refused("database { url postgresql:///x; }\nroute GET a { query 'SELECT 1'; }", "2:11", "/");
+    is_refused("database { url postgresql:///x; pool min=9 max=2; }", "1:42", "min");
+    is_refused("database { url postgresql:///x; pool mim=9; }", "1:38", "min");
+    is_refused("redis { url rediss://h; }", "1:13", "rediss");
+    is_refused("include ./.test_conf_absent;", "1:9", "absent");
+}
+
+/* Bytes of the shipped file changed, left out and doubled: an error or a configuration, never a crash (run it with
+ * MODE=asan). */
+static void no_bytes_crash_the_parser(void **state)
+{
+    (void)state;
+    static const char odd[] = "{};\"'\\#$:-= \n\t\0\xff"
+                              "0a";
+    size_t len, changed;
+    char *shipped = read_shipped(&len), *copy = xcalloc(1, len * 2);
+    int accepted = 0;
+    srandom(1);
+    for (int round = 0; round < 1500; round++) {
+        memcpy(copy, shipped, len);
+        changed = len;
+        for (int i = 0; i <= round % 4; i++) {
+            size_t at = (size_t)random() % changed;
+            switch (random() % 3) {
+            case 0:
+                copy[at] = odd[(size_t)random() % (sizeof odd - 1)];
+                break;
+            case 1:
+                memmove(copy + at, copy + at + 1, --changed - at);
+                break;
+            case 2:
+                changed = at + 1;
+                break;
+            }
+        }
+        struct err err = {0};
+        write_file(copy, changed);
+        struct conf *conf = conf_load(path, &err);
+        accepted += conf != NULL;
+        assert_true(conf != NULL || err.text[0] != '\0');
+        if (conf != NULL)
+            conf_destroy(&conf);
+    }
+    assert_in_range(accepted, 50, 1450);
+    free(shipped);
+    free(copy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_shipped_file_has_the_guides_figures, setup, teardown),
+        cmocka_unit_test_setup_teardown(defaults_are_filled_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_version_changes_with_what_shapes_the_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_printed_is_read_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(errors_name_their_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_bytes_crash_the_parser, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
