@@ -1,5 +1,5 @@
 /* One connection to PostgreSQL as a state machine on the event loop: it connects, then takes one unit of work after the
- * other, each one round trip in libpq's pipeline mode. Nothing blocks except the look-up of a host name.
+ * other, each one round trip in libpq's pipeline mode. Nothing blocks.
  *
  * The owner is told by `changed` when the connection became idle (it is open, or its work has been answered) or broken
  * (it could not be opened, or was lost). `changed` comes from the event loop only, never inside a conn_*() call, and
@@ -12,6 +12,7 @@
 
 #define CONN_STATES(STATE)                                                                                             \
     STATE(CLOSED, "closed")                                                                                            \
+    STATE(RESOLVING, "resolving")                                                                                      \
     STATE(CONNECTING, "connecting")                                                                                    \
     STATE(SETTING_UP, "setting up")                                                                                    \
     STATE(IDLE, "idle")                                                                                                \

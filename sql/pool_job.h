@@ -10,7 +10,7 @@ struct job {
     void *arg;
     int64_t queued_us, sent_us, wait_us;
     bool retried, prepared_again;
-    int dismissed; /* how often its connection was ended by the server on purpose */
+    int dismissed;         /* how often its connection was ended by the server on purpose */
     enum pool_fail fail;   /* of one that ended before it was sent */
     struct job_line *line; /* in which it stands, or NULL */
     struct job *next, *prev;

@@ -1,6 +1,7 @@
 #include "worker/redis_link.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/resolve.h"
 #include "worker/redis_url.h"
 
 #include <event2/event.h>
@@ -10,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define CONNECT_LEAST_US (250 * US_PER_MS)
 #define BACKOFF_MIN_US (100 * US_PER_MS)
 #define BACKOFF_MAX_US US_PER_S
 
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_GREETING, LINK_UP };
+enum link_state { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_GREETING, LINK_UP };
 
 struct command {
     struct redis_link *link;
@@ -29,6 +31,8 @@ struct redis_link {
     int64_t timeout_us, backoff_us;
     enum link_state state;
     bool was_up, told;
+    struct resolve *resolve;
+    struct event resolved;
     redisAsyncContext *ac;
     struct command *first, **last;           /* sent, in the order in which answers come */
     struct command *refused, **refused_last; /* never sent: told from the loop */
@@ -51,6 +55,12 @@ static void watch_first(struct redis_link *link)
         event_del(&link->timer);
 }
 
+static void stop_resolving(struct redis_link *link)
+{
+    event_del(&link->resolved);
+    resolve_destroy(&link->resolve);
+}
+
 /* What hiredis still owes comes with NULL out of redisAsyncFree(). */
 static void go_down(struct redis_link *link, const char *why)
 {
@@ -58,6 +68,8 @@ static void go_down(struct redis_link *link, const char *why)
     if (link->state == LINK_UP || !link->told)
         log_warn("Redis: %s; going on without it", why);
     link->told = true;
+    if (link->state == LINK_RESOLVING)
+        stop_resolving(link);
     link->state = LINK_DOWN;
     link->ac = NULL;
     link->backoff_us = MIN(MAX(link->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
@@ -191,11 +203,11 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     go_down(link, status == REDIS_OK ? "disconnected" : ac->errstr);
 }
 
-static void connect_now(struct redis_link *link)
+/* address: of the host; hiredis would resolve a name itself, and block. */
+static void connect_to(struct redis_link *link, const char *address)
 {
     link->state = LINK_CONNECTING;
-    link->ac =
-        link->url.path[0] ? redisAsyncConnectUnix(link->url.path) : redisAsyncConnect(link->url.host, link->url.port);
+    link->ac = link->url.path[0] ? redisAsyncConnectUnix(link->url.path) : redisAsyncConnect(address, link->url.port);
     CHECK(link->ac != NULL);
     if (link->ac->err) {
         char why[160];
@@ -207,7 +219,38 @@ static void connect_now(struct redis_link *link)
     redisLibeventAttach(link->ac, link->base);
     redisAsyncSetConnectCallback(link->ac, on_connect);
     redisAsyncSetDisconnectCallback(link->ac, on_disconnect);
-    add_timer(&link->timer, MAX(link->timeout_us, 250 * US_PER_MS));
+}
+
+static void on_resolved(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct redis_link *link = arg;
+    const char *error;
+    char *address = resolve_take(link->resolve, &error);
+    if (address == NULL) {
+        go_down(link, error);
+        return;
+    }
+    stop_resolving(link);
+    connect_to(link, address);
+    free(address);
+}
+
+static void connect_now(struct redis_link *link)
+{
+    int fd;
+    add_timer(&link->timer, MAX(link->timeout_us, CONNECT_LEAST_US));
+    if (link->url.path[0] || !resolve_is_name(link->url.host)) {
+        connect_to(link, link->url.host);
+        return;
+    }
+    link->state = LINK_RESOLVING;
+    link->resolve = resolve_start(link->url.host, &fd);
+    event_assign(&link->resolved, link->base, link->resolve ? fd : -1, EV_READ, on_resolved, link);
+    if (link->resolve == NULL)
+        go_down(link, "no thread can be started to resolve the host's name");
+    else
+        event_add(&link->resolved, NULL);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -247,6 +290,8 @@ void redis_link_destroy(struct redis_link **doomed)
         link->state = LINK_DOWN;
         redisAsyncFree(ac);
     }
+    if (link->state == LINK_RESOLVING)
+        stop_resolving(link);
     on_tell(-1, 0, link);
     event_del(&link->timer);
     event_del(&link->tell);

@@ -185,3 +185,21 @@ def test_a_request_ends_within_its_time_whatever_its_route_allows(start):
     response, seconds = api.timed("/sleep?s=5")
     assert response.status == 504 and 0.5 < seconds < 1.5
     assert api.get("/sleep?s=0.1").status == 200
+
+
+def test_a_host_whose_name_is_not_known(make_perfd, well):
+    """Names are resolved beside the loop, which goes on answering."""
+    api = make_perfd(CONF, "postgresql://perfd@no-such-host.invalid/x",
+                     settings="redis { url redis://no-such-host.invalid; }").start(path="/healthz")
+    assert eventually(lambda: api.get("/one").status == 503, 5)
+    assert eventually(lambda: api.status("/readyz") == 503, 5)
+    for _ in range(10):
+        response, seconds = api.timed("/healthz")
+        assert response.status == 200 and seconds < 0.2
+
+
+def test_a_database_by_its_hosts_name(make_perfd, well, db):
+    """Nothing listens there: that the address was found is told by the error."""
+    api = make_perfd(CONF, "postgresql://perfd@localhost:1/x").start(path="/healthz")
+    assert eventually(lambda: api.get("/one").status == 503, 5)
+    assert api.log_contains("refused")

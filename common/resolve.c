@@ -1,0 +1,110 @@
+#include "common/resolve.h"
+#include "common/buf.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Shared by the caller and the thread; who leaves last frees it. */
+struct resolve {
+    _Atomic int users;
+    int fd;
+    char *hosts;
+    struct buf addresses;
+    const char *error;
+};
+
+bool resolve_is_name(const char *host)
+{
+    char bytes[sizeof(struct in6_addr)];
+    return host[0] != '\0' && host[0] != '/' && host[0] != '@' && inet_pton(AF_INET, host, bytes) != 1 &&
+           inet_pton(AF_INET6, host, bytes) != 1;
+}
+
+static void leave(struct resolve *r)
+{
+    if (atomic_fetch_sub(&r->users, 1) > 1)
+        return;
+    close(r->fd);
+    buf_deinit(&r->addresses);
+    free(r->hosts);
+    free(r);
+}
+
+/* NULL, or why not. */
+static const char *add_address(struct buf *out, const char *host)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo *found;
+    char address[NI_MAXHOST];
+    if (!resolve_is_name(host)) {
+        buf_adds(out, host[0] == '/' || host[0] == '@' ? "" : host);
+        return NULL;
+    }
+    int failed = getaddrinfo(host, NULL, &hints, &found);
+    if (failed != 0)
+        return gai_strerror(failed);
+    failed = getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    if (failed == 0)
+        buf_adds(out, address);
+    return failed == 0 ? NULL : gai_strerror(failed);
+}
+
+static void *run(void *arg)
+{
+    struct resolve *r = arg;
+    const uint64_t one = 1;
+    char *at = r->hosts, *host;
+    while (r->error == NULL && (host = strsep(&at, ",")) != NULL) {
+        if (host != r->hosts)
+            buf_addc(&r->addresses, ',');
+        r->error = add_address(&r->addresses, host);
+    }
+    buf_addc(&r->addresses, '\0');
+    ssize_t written = write(r->fd, &one, sizeof one);
+    (void)written; /* an eventfd at 0 takes it */
+    leave(r);
+    return NULL;
+}
+
+struct resolve *resolve_start(const char *hosts, int *fd_out)
+{
+    struct resolve *r = xcalloc(1, sizeof *r);
+    pthread_t thread;
+    sigset_t all, before;
+    r->users = 2;
+    r->hosts = xstrdup(hosts);
+    r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sigfillset(&all); /* signals are the loop's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = r->fd >= 0 && pthread_create(&thread, NULL, run, r) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!started) {
+        r->users = 1;
+        leave(r);
+        return NULL;
+    }
+    pthread_setname_np(thread, "perfd-resolve");
+    pthread_detach(thread);
+    *fd_out = r->fd;
+    return r;
+}
+
+char *resolve_take(struct resolve *r, const char **error_out)
+{
+    *error_out = r->error;
+    return r->error ? NULL : xstrdup(r->addresses.at);
+}
+
+void resolve_destroy(struct resolve **r)
+{
+    if (*r != NULL)
+        leave(*r);
+    *r = NULL;
+}

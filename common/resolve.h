@@ -1,0 +1,19 @@
+/* Names to addresses without blocking a loop: getaddrinfo() runs in a thread of its own. */
+#ifndef COMMON_RESOLVE_H
+#define COMMON_RESOLVE_H
+
+#include "common/base.h"
+
+struct resolve;
+
+bool resolve_is_name(const char *host); /* neither an address nor a path of a unix socket */
+
+/* hosts are separated by commas. *fd_out becomes readable when the answer is there. NULL: no thread or descriptor. */
+struct resolve *resolve_start(const char *hosts, int *fd_out) MUST_USE;
+/* After fd_out became readable: one numeric address a host, with commas, for the caller to free; what is no name stays
+ * as it is. NULL with *error_out (static text) when one is not known. */
+char *resolve_take(struct resolve *resolve, const char **error_out) MUST_USE;
+/* At any time; the thread ends by itself. */
+void resolve_destroy(struct resolve **resolve);
+
+#endif

@@ -1,0 +1,76 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/resolve.h"
+
+static char *answer(const char *hosts, const char **error)
+{
+    int fd;
+    struct resolve *r = resolve_start(hosts, &fd);
+    assert_non_null(r);
+    struct pollfd p = {fd, POLLIN, 0};
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    char *addresses = resolve_take(r, error);
+    resolve_destroy(&r);
+    return addresses;
+}
+
+static void names_are_told_from_addresses(void **state)
+{
+    (void)state;
+    assert_true(resolve_is_name("localhost"));
+    assert_false(resolve_is_name("127.0.0.1"));
+    assert_false(resolve_is_name("::1"));
+    assert_false(resolve_is_name("/run/postgresql"));
+    assert_false(resolve_is_name(""));
+}
+
+static void each_host_gets_an_address(void **state)
+{
+    (void)state;
+    const char *error;
+    char *addresses = answer("10.1.2.3,localhost,/tmp", &error);
+    assert_null(error);
+    char *local = addresses + strlen("10.1.2.3,");
+    assert_true(strncmp(local, "127.0.0.1,", 10) == 0 || strncmp(local, "::1,", 4) == 0);
+    assert_string_equal(strrchr(addresses, ','), ",");
+    free(addresses);
+}
+
+static void an_unknown_name_is_an_error(void **state)
+{
+    (void)state;
+    const char *error = NULL;
+    assert_null(answer("no-such-host.invalid", &error));
+    assert_non_null(error);
+}
+
+static void who_does_not_wait_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        int fd;
+        struct resolve *r = resolve_start("127.0.0.1", &fd);
+        assert_non_null(r);
+        resolve_destroy(&r);
+        assert_null(r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_told_from_addresses),
+        cmocka_unit_test(each_host_gets_an_address),
+        cmocka_unit_test(an_unknown_name_is_an_error),
+        cmocka_unit_test(who_does_not_wait_leaves_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
