@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -165,6 +166,17 @@ static bool open_log(struct master *m, const struct conf *conf, struct err *err)
     return true;
 }
 
+/* A connection is a descriptor, and 1,024, the usual soft limit, are few. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)(1 << 20));
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn("the limit of open files stays as it is: %s", strerror(errno));
+}
+
 static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
 {
     if (!folder_create(conf->run_dir, err) || (m->lock_fd = lock_acquire(conf->run_dir, err)) < 0)
@@ -269,6 +281,7 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
         conf_destroy(&conf);
         return code;
     }
+    raise_descriptor_limit();
     make_workers(&m, conf_path, conf);
     title_set("perfd: master %s", conf_path);
     log_info("perfd %s starts: %d workers, %d routes, configuration %s", PERFD_VERSION, conf->workers,

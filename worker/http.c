@@ -11,11 +11,11 @@
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* evhttp answers what passes its own limits with a bare page of its own, so they stand far above ours. */
 enum { EVHTTP_HEAD_BYTES = 4 << 20, EVHTTP_BODY_SLACK = 8 << 20, LISTENERS_MAX = 256 };
@@ -39,7 +39,7 @@ struct http {
     struct http_conn **by_fd;
     int fd_count;
     int connections;
-    struct evhttp_bound_socket *listeners[LISTENERS_MAX];
+    struct evconnlistener *listeners[LISTENERS_MAX];
     int listener_count;
     bool draining;
     int64_t drain_started_us;
@@ -180,16 +180,14 @@ void http_destroy(struct http **http)
 
 bool http_listen(struct http *http, int fd)
 {
-    /* evhttp closes what it listens on; the master's descriptor must outlive that. */
-    int own = dup(fd);
-    if (own < 0 || http->listener_count == LISTENERS_MAX)
+    if (http->listener_count == LISTENERS_MAX)
         return false;
-    struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(http->ev, own);
-    if (bound == NULL)
-        close(own);
-    else
-        http->listeners[http->listener_count++] = bound;
-    return bound != NULL;
+    /* Without LEV_OPT_CLOSE_ON_FREE: the socket stays open when listening ends. */
+    struct evconnlistener *listener = evconnlistener_new(http->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (listener == NULL || evhttp_bind_listener(http->ev, listener) == NULL)
+        return false;
+    http->listeners[http->listener_count++] = listener;
+    return true;
 }
 
 struct slice http_header_in(const struct http_request *request, const char *name)
@@ -234,7 +232,7 @@ void http_drain(struct http *http)
     http->draining = true;
     http->drain_started_us = clock_mono_us();
     for (int i = 0; i < http->listener_count; i++)
-        evhttp_del_accept_socket(http->ev, http->listeners[i]);
+        evconnlistener_disable(http->listeners[i]);
     http->listener_count = 0;
 }
 

@@ -161,7 +161,10 @@ static struct event_base *make_base(void)
     struct event_config *config = event_config_new();
     CHECK(config != NULL);
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+    event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+    /* evhttp turns reading off and on for each request: changes that cancel out never reach the kernel. It asks that no
+     * descriptor is closed while a copy of it stays open, which is why http_listen() makes none. */
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     struct event_base *base = event_base_new_with_config(config);
     CHECK(base != NULL);
     event_config_free(config);
