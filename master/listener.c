@@ -96,7 +96,11 @@ bool listeners_open(struct listeners *l, const struct conf_listens *addresses, i
             return false;
         }
     }
-    return true;
+    if (l->count > 0 || addresses->count == 0)
+        return true;
+    listeners_close(l);
+    return err_set(err, "%s:%d:%d: no address is left to listen on", addresses->at[0].pos.file,
+                   addresses->at[0].pos.line, addresses->at[0].pos.column);
 }
 
 void listeners_close(struct listeners *l)

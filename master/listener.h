@@ -11,7 +11,7 @@ struct listeners {
 };
 
 /* An address in use is an error that names it, though SO_REUSEPORT would let two perfd share it. A host without IPv6
- * skips v6 addresses with a warning. */
+ * skips v6 addresses with a warning; that none is left is an error. */
 bool listeners_open(struct listeners *listeners, const struct conf_listens *addresses, int slots,
                     struct err *err) MUST_USE;
 void listeners_close(struct listeners *listeners);

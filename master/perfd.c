@@ -4,6 +4,7 @@
 #include "master/title.h"
 #include "sql/check.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,16 @@ static int help_config(const char *format)
     return EXIT_DONE;
 }
 
+/* Started without them, perfd would give their numbers to a socket or the cache, and write its log there. */
+static void hold_standard_fds(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"version", no_argument, NULL, 'V'},
@@ -96,6 +107,7 @@ int main(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     const char *path = NULL;
     enum action action = ACTION_RUN;
+    hold_standard_fds();
     title_setup(argc, argv);
     for (int option; (option = getopt_long(argc, argv, "c:tTV", options, NULL)) != -1;)
         switch (option) {

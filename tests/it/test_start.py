@@ -1,0 +1,41 @@
+"""What perfd finds when it starts: descriptors, addresses, folders."""
+import os
+import subprocess
+
+import pytest
+
+from lib.perfd import PERFD, run
+from lib.process import eventually
+
+CONF = 'route GET /one { query "SELECT 1 AS one"; result row; }\n'
+
+
+@pytest.fixture(scope="module")
+def db(pg):
+    return pg.create_database("start")
+
+
+def test_started_without_standard_descriptors_their_numbers_stay_free_of_sockets(make_perfd, db):
+    perfd = make_perfd(CONF, db)
+    perfd.process = subprocess.Popen(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', PERFD, perfd.conf_file],
+                                     cwd=perfd.folder)
+    assert eventually(lambda: perfd.status("/readyz") == 200, 10), perfd.log()
+    assert [os.readlink(f"/proc/{perfd.process.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+
+
+def test_a_host_without_ipv6_skips_its_addresses_but_not_all(make_perfd, db):
+    perfd = make_perfd(CONF, db)
+    v4, v6 = f"127.0.0.1:{perfd.port}", f"[::1]:{perfd.port}"
+    inside = ["unshare", "-n", "sh", "-c", "ip link set lo up && sysctl -qw net.ipv6.conf.all.disable_ipv6=1 && exec "
+              '"$@"', "sh"]
+    if run(*inside, "true").code != 0:
+        pytest.skip("no network namespace can be made here")
+
+    def start(listen):
+        perfd.configure(perfd.head.replace(f"listen {v4}", f"listen {listen}") + CONF, whole=True)
+        return run(*inside, "timeout", "-s", "TERM", "2", PERFD, "-c", perfd.conf_file, cwd=perfd.folder)
+
+    result = start(v6)
+    assert result.code == 3 and "no address is left" in result.err and "perfd.conf:1:8" in result.err, result
+    assert start(f"{v4} {v6}").code == 124  # timeout(1) had to end it
+    assert f"{v6}: this host has no IPv6; skipped" in perfd.log()
