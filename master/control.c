@@ -73,9 +73,12 @@ void control_destroy(struct control **c)
     *c = NULL;
 }
 
-int control_listen_fd(const struct control *c)
+void control_forget(const struct control *c)
 {
-    return c->fd;
+    close(c->fd);
+    for (int i = 0; i < CONTROL_CLIENTS; i++)
+        if (c->clients[i].fd >= 0)
+            close(c->clients[i].fd);
 }
 
 int control_poll(const struct control *c, struct pollfd *fds)

@@ -25,6 +25,6 @@ int control_poll(const struct control *control, struct pollfd *fds);
 void control_ready(struct control *control, const struct pollfd *fds, int count);
 /* err NULL: the new configuration is in force. */
 void control_reloaded(struct control *control, const char *err);
-int control_listen_fd(const struct control *control);
+void control_forget(const struct control *control); /* in a child: closes all its descriptors */
 
 #endif

@@ -34,6 +34,11 @@ static bool same_addresses(const struct conf_listens *a, const struct conf_liste
     return same;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 bool generation_can_follow(const struct conf *now, const struct conf *next, struct err *err)
 {
     const struct {
@@ -47,6 +52,9 @@ bool generation_can_follow(const struct conf *now, const struct conf *next, stru
         {"error_log", strcmp(now->error_log, next->error_log) == 0},
         {"cache size", now->cache.size_bytes == next->cache.size_bytes},
         {"cache entries", now->cache.entries == next->cache.entries},
+        /* Two Redis at a time: what one worker drops from the one, another would find in the other. */
+        {"redis url", now->redis.set == next->redis.set && same_text(now->redis.url, next->redis.url)},
+        {"redis prefix", same_text(now->redis.prefix, next->redis.prefix)},
     };
     char names[256] = "";
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)

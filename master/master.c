@@ -6,6 +6,7 @@
 #include "master/generation.h"
 #include "master/listener.h"
 #include "master/lock.h"
+#include "master/redis_mark.h"
 #include "master/roll.h"
 #include "master/title.h"
 #include "master/workers.h"
@@ -31,21 +32,26 @@ struct master {
     struct roll *roll;
     struct control *control;
     int lock_fd, signal_fd, error_log_fd;
-    int life[2];      /* workers read the first end; the second is the master's life */
-    int close_fds[8]; /* what workers must not keep */
+    int life[2]; /* workers read the first end; the second is the master's life */
     bool ending;
     int64_t kill_at_us;
+    int64_t doubt_at_us; /* the write of a worker that died is over by then, one way or the other; 0: none */
 };
 
 /* ---- what signals and commands do ---- */
 
 static void begin_end(struct master *m, int sig, int64_t limit_us, const char *how)
 {
+    int64_t kill_at_us = clock_mono_us() + limit_us;
     if (m->ending && sig == SIGQUIT)
         return;
     log_info("stopping %s", how);
+    m->kill_at_us = m->ending ? MIN(m->kill_at_us, kill_at_us) : kill_at_us;
     m->ending = true;
-    m->kill_at_us = clock_mono_us() + limit_us;
+    roll_abort(m->roll);
+    /* Nobody accepts any more, so nobody shall wait for it. */
+    listeners_close(&m->listeners);
+    listeners_close(&m->admin);
     workers_stop_keeping(m->workers);
     workers_signal(m->workers, sig);
 }
@@ -92,9 +98,32 @@ static void other_child(void *arg, pid_t pid)
     roll_child_ended(m->roll, pid);
 }
 
+/* The longest that a statement may run that was sent just now. */
+static int64_t longest_statement_us(const struct conf *conf)
+{
+    int64_t longest_us = conf->database.statement_timeout_us;
+    for (int i = 0; i < conf->route_count; i++)
+        longest_us = MAX(longest_us, conf->routes[i].timeout_us);
+    return longest_us;
+}
+
 static void action_reap(struct master *m)
 {
-    workers_reap(m->workers, clock_mono_us(), other_child, m);
+    int64_t now_us = clock_mono_us();
+    if (workers_reap(m->workers, now_us, other_child, m))
+        m->doubt_at_us = now_us + longest_statement_us(m->generation->conf) + US_PER_S;
+}
+
+/* In a child: what is the master's own. */
+static void forget(void *arg)
+{
+    struct master *m = arg;
+    close(m->lock_fd);
+    close(m->signal_fd);
+    close(m->life[1]);
+    if (roll_fd(m->roll) >= 0)
+        close(roll_fd(m->roll));
+    control_forget(m->control);
 }
 
 static void take_signals(struct master *m)
@@ -187,17 +216,19 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
     if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
         return err_set(err, "pipe: %s", strerror(errno));
     m->control = control_create(conf->run_dir, on_command, m, err);
-    return m->control != NULL && block_signals(m, err);
+    if (m->control == NULL || !block_signals(m, err))
+        return false;
+    redis_mark_take(conf, m->shared.tags);
+    return true;
 }
 
 static void make_workers(struct master *m, const char *conf_path, struct conf *conf)
 {
-    const int close_fds[] = {m->lock_fd, m->signal_fd, m->life[1], control_listen_fd(m->control), -1};
-    memcpy(m->close_fds, close_fds, sizeof close_fds);
+    const struct workers_start start = {&m->shared, &m->listeners, &m->admin, conf->workers, m->life[0], forget, m};
+    const struct roll_owner owner = {on_rolled, forget, m};
     m->generation = generation_create(1, conf, m->shared.stats);
-    const struct workers_start start = {&m->shared, &m->listeners, &m->admin, conf->workers, m->life[0], m->close_fds};
     m->workers = workers_create(&start);
-    m->roll = roll_create(conf_path, m->workers, &m->shared, conf->workers, on_rolled, m);
+    m->roll = roll_create(conf_path, m->workers, &m->shared, conf->workers, &owner);
 }
 
 /* ---- running ---- */
@@ -222,6 +253,19 @@ static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
     control_ready(m->control, &fds[3], controls);
 }
 
+/* The next time that something is due. */
+static int64_t keep_workers(struct master *m, int64_t now_us)
+{
+    int64_t next_us = INT64_MAX;
+    for (int slot = 0; slot < m->generation->conf->workers; slot++)
+        next_us = MIN(next_us, workers_keep(m->workers, slot, roll_generation(m->roll, slot, m->generation), now_us));
+    if (m->doubt_at_us > 0 && now_us >= m->doubt_at_us) {
+        shared_doubt(&m->shared);
+        m->doubt_at_us = 0;
+    }
+    return m->doubt_at_us > 0 ? MIN(next_us, m->doubt_at_us) : next_us;
+}
+
 static void run(struct master *m)
 {
     for (;;) {
@@ -236,7 +280,7 @@ static void run(struct master *m)
             until_us = now_us >= m->kill_at_us ? now_us + 100 * US_PER_MS : m->kill_at_us;
         } else {
             until_us = roll_step(m->roll, &m->generation, now_us);
-            until_us = MIN(until_us, workers_keep(m->workers, m->generation, now_us));
+            until_us = MIN(until_us, keep_workers(m, now_us));
         }
         wait_for_events(m, until_us, now_us);
     }
@@ -248,11 +292,11 @@ static void clean_up(struct master *m)
     char path[4200];
     snprintf(path, sizeof path, "%s/perfd.stats", run_dir);
     unlink(path);
+    if (m->doubt_at_us == 0)
+        redis_mark_leave(m->generation->conf, m->shared.tags);
     roll_destroy(&m->roll);
     workers_destroy(&m->workers);
     control_destroy(&m->control);
-    listeners_close(&m->listeners);
-    listeners_close(&m->admin);
     shared_destroy(&m->shared);
     lock_release(m->lock_fd, run_dir);
     generation_destroy(&m->generation);

@@ -9,21 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define CHECK_LIMIT_US (5 * US_PER_S)
 #define QUERIES_LIMIT_US (3 * US_PER_S)
 #define READY_LIMIT_US (10 * US_PER_S)
 
-enum roll_state { ROLL_IDLE, ROLL_CHECKING, ROLL_ROLLING };
+enum roll_state { ROLL_IDLE, ROLL_CHECKING, ROLL_FORWARD, ROLL_BACK };
 
 struct roll {
     const char *conf_path;
     struct workers *workers;
     struct shared *shared;
     int slots;
-    roll_ended *ended;
-    void *arg;
+    struct roll_owner owner;
     enum roll_state state;
     bool requested;
     int64_t deadline_us;
@@ -32,32 +32,35 @@ struct roll {
     int fd;
     char verdict[1200];
     size_t verdict_len;
-    /* ROLL_ROLLING */
+    /* ROLL_FORWARD, ROLL_BACK */
     struct generation *next;
-    int slot;
-    bool started; /* the slot's next worker */
+    int last_number; /* a failed generation's is not used again */
+    int slot, end;   /* this one is under way, this one no more */
+    bool started;    /* the slot's next worker */
+    char why[160];   /* it goes back */
 };
 
+static void stop_check(struct roll *roll)
+{
+    if (roll->checker > 0)
+        kill(roll->checker, SIGKILL);
+    if (roll->fd >= 0)
+        close(roll->fd);
+    roll->fd = -1;
+}
+
 struct roll *roll_create(const char *conf_path, struct workers *workers, struct shared *shared, int slots,
-                         roll_ended *ended, void *arg)
+                         const struct roll_owner *owner)
 {
     struct roll *roll = xcalloc(1, sizeof *roll);
-    *roll = (struct roll){.conf_path = conf_path,
-                          .workers = workers,
-                          .shared = shared,
-                          .slots = slots,
-                          .ended = ended,
-                          .arg = arg,
-                          .fd = -1};
+    *roll = (struct roll){
+        .conf_path = conf_path, .workers = workers, .shared = shared, .slots = slots, .owner = *owner, .fd = -1};
     return roll;
 }
 
 void roll_destroy(struct roll **roll)
 {
-    if ((*roll)->checker > 0)
-        kill((*roll)->checker, SIGKILL);
-    if ((*roll)->fd >= 0)
-        close((*roll)->fd);
+    stop_check(*roll);
     generation_destroy(&(*roll)->next);
     free(*roll);
     *roll = NULL;
@@ -79,7 +82,16 @@ static void end(struct roll *roll, const char *err)
     if (err != NULL)
         log_error("reload refused: %s", err);
     if (!roll->requested)
-        roll->ended(roll->arg, err);
+        roll->owner.ended(roll->owner.arg, err);
+}
+
+void roll_abort(struct roll *roll)
+{
+    bool busy = roll->state != ROLL_IDLE || roll->requested;
+    stop_check(roll);
+    roll->requested = false;
+    if (busy)
+        end(roll, "perfd is stopping");
 }
 
 /* ---- checking ---- */
@@ -88,10 +100,14 @@ NORETURN static void be_checker(const struct roll *roll, int fd)
 {
     struct err err = {0};
     enum check_result result = CHECK_BAD;
-    struct conf *conf = conf_load(roll->conf_path, &err);
     sigset_t none;
+    roll->owner.forget(roll->owner.arg);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    struct conf *conf = conf_load(roll->conf_path, &err);
     if (conf != NULL)
         result = check_routes(conf, QUERIES_LIMIT_US, &err);
     char text[1200];
@@ -133,10 +149,12 @@ static void start_rolling(struct roll *roll, const struct generation *current)
         end(roll, err.text);
         return;
     }
-    roll->next = generation_create(current->number + 1, conf, roll->shared->stats);
+    roll->last_number = MAX(roll->last_number, current->number) + 1;
+    roll->next = generation_create(roll->last_number, conf, roll->shared->stats);
     roll->slot = 0;
+    roll->end = roll->slots;
     roll->started = false;
-    roll->state = ROLL_ROLLING;
+    roll->state = ROLL_FORWARD;
 }
 
 static void take_verdict(struct roll *roll, const struct generation *current)
@@ -161,13 +179,13 @@ static void step_check(struct roll *roll, const struct generation *current, int6
         roll->verdict_len += (size_t)n;
     if (n < 0 && errno == EAGAIN && now_us < roll->deadline_us)
         return;
-    close(roll->fd);
-    roll->fd = -1;
     if (n == 0) {
+        close(roll->fd);
+        roll->fd = -1;
         take_verdict(roll, current);
         return;
     }
-    kill(roll->checker, SIGKILL);
+    stop_check(roll);
     end(roll, "the check took longer than 5 s");
 }
 
@@ -179,55 +197,87 @@ void roll_child_ended(struct roll *roll, pid_t pid)
 
 /* ---- rolling ---- */
 
-static void give_up(struct roll *roll, const char *why)
+const struct generation *roll_generation(const struct roll *roll, int slot, const struct generation *current)
 {
-    char text[128];
-    snprintf(text, sizeof text, "worker %d of the new configuration %s; the old workers stay", roll->slot, why);
+    switch (roll->state) {
+    case ROLL_IDLE:
+    case ROLL_CHECKING:
+        break;
+    case ROLL_FORWARD:
+        return slot < roll->slot ? roll->next : current;
+    case ROLL_BACK:
+        return slot >= roll->slot && slot < roll->end ? roll->next : current;
+    }
+    return current;
+}
+
+/* The slot's new worker is not to be had. What has changed is changed back; on the way back the slot is left as it is.
+ */
+static void slot_failed(struct roll *roll, const char *what)
+{
     workers_kill_next(roll->workers, roll->slot);
-    generation_destroy(&roll->next);
-    end(roll, text);
+    roll->started = false;
+    if (roll->state == ROLL_BACK) {
+        log_error("worker %d %s on the way back and keeps the refused configuration", roll->slot++, what);
+        return;
+    }
+    snprintf(roll->why, sizeof roll->why, "worker %d of the new configuration %s; the old one stays", roll->slot, what);
+    roll->end = roll->slot;
+    roll->slot = 0;
+    roll->state = ROLL_BACK;
 }
 
 static void finish(struct roll *roll, struct generation **current)
 {
-    struct generation *old = *current;
-    *current = roll->next;
+    struct generation *gone = roll->state == ROLL_BACK ? roll->next : *current;
+    bool back = roll->state == ROLL_BACK;
+    if (!back) {
+        *current = roll->next;
+        log_set_level((enum log_level)(*current)->conf->log_level);
+        log_info("configuration %d is in force", (*current)->number);
+    }
     roll->next = NULL;
-    generation_destroy(&old);
-    log_set_level((enum log_level)(*current)->conf->log_level);
-    log_info("configuration %d is in force", (*current)->number);
-    end(roll, NULL);
+    generation_destroy(&gone);
+    end(roll, back ? roll->why : NULL);
+}
+
+/* False: no process row is free before one of those that drain has ended, or the slot failed. */
+static bool start_slot(struct roll *roll, const struct generation *generation, int64_t now_us)
+{
+    roll->started = workers_start_next(roll->workers, roll->slot, generation, now_us);
+    roll->deadline_us = now_us + (roll->started ? READY_LIMIT_US : US_PER_S);
+    if (!roll->started && !workers_any_drains(roll->workers))
+        slot_failed(roll, "cannot start");
+    return roll->started;
+}
+
+/* True: the slot is done with; go on. */
+static bool step_slot(struct roll *roll, const struct generation *generation, int64_t now_us)
+{
+    enum roll_state before = roll->state;
+    if (!roll->started && !start_slot(roll, generation, now_us))
+        return roll->state != before;
+    enum proc_state state = workers_next_state(roll->workers, roll->slot);
+    if (state == PROC_READY) {
+        workers_promote_next(roll->workers, roll->slot++);
+        roll->started = false;
+        roll->deadline_us = now_us + READY_LIMIT_US;
+        return true;
+    }
+    if (state != PROC_FREE && now_us < roll->deadline_us)
+        return false;
+    slot_failed(roll, state == PROC_FREE ? "died" : "was not ready within 10 s");
+    return true;
 }
 
 static void step_roll(struct roll *roll, struct generation **current, int64_t now_us)
 {
-    while (roll->state == ROLL_ROLLING) {
-        if (roll->slot == roll->slots) {
-            /* Who is told that it is in force must not meet an old worker with its next connection. */
-            if (!workers_old_listen(roll->workers) || now_us >= roll->deadline_us)
-                finish(roll, current);
+    while (roll->slot < roll->end)
+        if (!step_slot(roll, roll->state == ROLL_BACK ? *current : roll->next, now_us))
             return;
-        }
-        if (!roll->started) {
-            roll->started = workers_start_next(roll->workers, roll->slot, roll->next, now_us) >= 0;
-            roll->deadline_us = now_us + READY_LIMIT_US;
-            if (!roll->started) {
-                give_up(roll, "cannot start");
-                return;
-            }
-        }
-        enum proc_state state = workers_next_state(roll->workers, roll->slot);
-        if (state == PROC_READY) {
-            workers_promote_next(roll->workers, roll->slot++);
-            roll->started = false;
-        } else if (state == PROC_FREE) {
-            give_up(roll, "died");
-        } else if (now_us >= roll->deadline_us) {
-            give_up(roll, "was not ready within 10 s");
-        } else {
-            return;
-        }
-    }
+    /* Who is told that it is in force must not meet an old worker with its next connection. */
+    if (!workers_old_listen(roll->workers) || now_us >= roll->deadline_us)
+        finish(roll, current);
 }
 
 int64_t roll_step(struct roll *roll, struct generation **current, int64_t now_us)
@@ -236,7 +286,7 @@ int64_t roll_step(struct roll *roll, struct generation **current, int64_t now_us
         start_check(roll, now_us);
     if (roll->state == ROLL_CHECKING)
         step_check(roll, *current, now_us);
-    if (roll->state == ROLL_ROLLING)
+    if (roll->state == ROLL_FORWARD || roll->state == ROLL_BACK)
         step_roll(roll, current, now_us);
     if (roll->state == ROLL_IDLE)
         return roll->requested ? now_us : INT64_MAX;

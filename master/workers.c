@@ -14,10 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* At once the first time, then 0.1 s, doubled up to 30 s; forgotten after a minute of health. */
+/* At once the first time, then 0.1 s, doubled up to 1 s, as connections wait in the slot's sockets meanwhile; forgotten
+ * after a minute of health. */
 #define HEALTHY_US (60 * US_PER_S)
 #define BACKOFF_US (100 * US_PER_MS)
-#define BACKOFF_MAX_US (30 * US_PER_S)
+#define BACKOFF_MAX_US US_PER_S
 
 enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
 
@@ -77,13 +78,19 @@ static const char *exit_text(int status, char text[64])
 
 /* ---- starting ---- */
 
+/* They stay blocked until the worker's loop takes them. */
 static void reset_signals(void)
 {
-    sigset_t none;
-    sigemptyset(&none);
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL); /* fails for KILL and STOP, which is fine */
-    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Another slot's sockets would outlive the master with this worker. */
+static void close_others(const struct listeners *listeners, int slot)
+{
+    for (int i = 0; i < listeners->slots * listeners->count; i++)
+        if (i / listeners->count != slot)
+            close(listeners->fds[i]);
 }
 
 NORETURN static void be_worker(struct workers *w, int slot, int proc, const struct generation *generation, pid_t master)
@@ -92,8 +99,9 @@ NORETURN static void be_worker(struct workers *w, int slot, int proc, const stru
     char name[32];
     snprintf(name, sizeof name, "worker %d", slot);
     reset_signals();
-    for (const int *fd = start->close_fds; *fd >= 0; fd++)
-        close(*fd);
+    start->forget(start->arg);
+    close_others(start->listeners, slot);
+    close_others(start->admin, slot);
     prctl(PR_SET_PDEATHSIG, SIGQUIT);
     if (getppid() != master)
         _exit(0); /* it died before the line above */
@@ -152,18 +160,16 @@ static void delay_slot(struct workers *w, int slot, int64_t now_us)
         log_warn("worker %d starts again in %.1f s", slot, (double)delay_us / US_PER_S);
 }
 
-int64_t workers_keep(struct workers *w, const struct generation *generation, int64_t now_us)
+int64_t workers_keep(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
 {
-    int64_t next_us = INT64_MAX;
-    for (int slot = 0; slot < w->start.slots && w->keeping; slot++) {
-        if (find(w, slot, ROLE_SERVING) != NULL)
-            continue;
-        if (now_us >= w->slots[slot].start_at_us && start_child(w, slot, ROLE_SERVING, generation, now_us) == NULL)
-            delay_slot(w, slot, now_us);
-        if (find(w, slot, ROLE_SERVING) == NULL)
-            next_us = MIN(next_us, w->slots[slot].start_at_us);
-    }
-    return next_us;
+    if (!w->keeping || find(w, slot, ROLE_SERVING) != NULL)
+        return INT64_MAX;
+    if (now_us < w->slots[slot].start_at_us)
+        return w->slots[slot].start_at_us;
+    if (start_child(w, slot, ROLE_SERVING, generation, now_us) != NULL)
+        return INT64_MAX;
+    delay_slot(w, slot, now_us);
+    return w->slots[slot].start_at_us;
 }
 
 /* ---- ending ---- */
@@ -177,13 +183,14 @@ static void note_ready(struct workers *w)
     }
 }
 
-static void child_ended(struct workers *w, struct child *child, int status, int64_t now_us)
+/* True: it died inside a write. */
+static bool child_ended(struct workers *w, struct child *child, int status, int64_t now_us)
 {
     char text[64];
     struct stats *stats = w->start.shared->stats;
     const struct child gone = *child;
     child->pid = 0;
-    shared_reap(w->start.shared, gone.proc);
+    bool wrote = shared_reap(w->start.shared, gone.proc);
     bool well = gone.role == ROLE_DRAINING || !w->keeping;
     if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         log_info("worker %d (pid %d) ended", gone.slot, (int)gone.pid);
@@ -192,19 +199,21 @@ static void child_ended(struct workers *w, struct child *child, int status, int6
         stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }
     if (gone.role != ROLE_SERVING)
-        return;
+        return wrote;
     stats_clear_gauges(stats, gone.slot);
     if (WIFEXITED(status) && !w->any_ready && w->keeping)
         w->failed_at_start = true;
     if (now_us - gone.started_us >= HEALTHY_US)
         w->slots[gone.slot].failures = 0;
     delay_slot(w, gone.slot, now_us);
+    return wrote;
 }
 
-void workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg)
+bool workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg)
 {
     int status;
     pid_t pid;
+    bool wrote = false;
     note_ready(w);
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct child *child = NULL;
@@ -212,10 +221,11 @@ void workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pi
             if (w->children[i].pid == pid)
                 child = &w->children[i];
         if (child != NULL)
-            child_ended(w, child, status, now_us);
+            wrote |= child_ended(w, child, status, now_us);
         else
             other(arg, pid);
     }
+    return wrote;
 }
 
 bool workers_failed_at_start(const struct workers *w)
@@ -225,10 +235,9 @@ bool workers_failed_at_start(const struct workers *w)
 
 /* ---- rolling ---- */
 
-int workers_start_next(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
+bool workers_start_next(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
 {
-    struct child *child = start_child(w, slot, ROLE_NEXT, generation, now_us);
-    return child ? child->proc : -1;
+    return start_child(w, slot, ROLE_NEXT, generation, now_us) != NULL;
 }
 
 enum proc_state workers_next_state(const struct workers *w, int slot)
@@ -250,6 +259,14 @@ void workers_promote_next(struct workers *w, int slot)
     }
     next->role = ROLE_SERVING;
     w->slots[slot].failures = 0;
+}
+
+bool workers_any_drains(const struct workers *w)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0 && w->children[i].role == ROLE_DRAINING)
+            return true;
+    return false;
 }
 
 bool workers_old_listen(const struct workers *w)

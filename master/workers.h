@@ -15,25 +15,28 @@ struct workers_start {
     struct shared *shared;
     const struct listeners *listeners, *admin;
     int slots;
-    int life_fd;          /* read end of the pipe whose write end only the master holds */
-    const int *close_fds; /* the master's own, closed in workers; ended by -1 */
+    int life_fd;               /* read end of the pipe whose write end only the master holds */
+    void (*forget)(void *arg); /* in the child: closes what is the master's own */
+    void *arg;
 };
 
 struct workers *workers_create(const struct workers_start *start) MUST_USE;
 void workers_destroy(struct workers **workers);
 
-/* Starts every slot that is empty and whose time has come; the time of the next one, or INT64_MAX. */
-int64_t workers_keep(struct workers *workers, const struct generation *generation, int64_t now_us);
-/* Takes the exits of all children that ended. A child that is no worker is told to other(). */
-void workers_reap(struct workers *workers, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg);
+/* Starts the slot's worker when there is none and its time has come; that time, or INT64_MAX. */
+int64_t workers_keep(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
+/* Takes the exits of all children that ended. A child that is no worker is told to other(). True: one of them died
+ * inside a write, whose outcome only the database knows. */
+bool workers_reap(struct workers *workers, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg);
 /* A worker ended with an error before any was ever ready: the start failed. */
 bool workers_failed_at_start(const struct workers *workers);
 
-/* A second worker for the slot, beside the one that serves; its process row, or -1. */
-int workers_start_next(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
+/* A second worker for the slot, beside the one that serves. False: no row of the board is free, or no process. */
+bool workers_start_next(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
 enum proc_state workers_next_state(const struct workers *workers, int slot); /* PROC_FREE: it died */
 /* The next one takes the slot, the old one drains. */
 void workers_promote_next(struct workers *workers, int slot);
+bool workers_any_drains(const struct workers *workers);
 bool workers_old_listen(const struct workers *workers); /* one that was told to drain still accepts */
 void workers_kill_next(struct workers *workers, int slot);
 

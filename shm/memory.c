@@ -37,6 +37,21 @@ static void read_meminfo(const char *root, struct memory_limit *limit, bool *kno
         fclose(file);
 }
 
+/* Cache of files that the kernel drops when memory is wanted. */
+static int64_t reclaimable(const char *root, const char *mount, const char *group)
+{
+    char path[1024], name[64];
+    long long bytes, found = 0;
+    snprintf(path, sizeof path, "%s%s%s/memory.stat", root, mount, group);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fscanf(file, "%63s %lld", name, &bytes) == 2)
+        if (strcmp(name, "inactive_file") == 0 || strcmp(name, "total_inactive_file") == 0)
+            found = MAX(found, bytes);
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
 /* The group's files and those of all above it, since each of them can be the tightest. */
 static void read_group(const char *root, const char *mount, char *group, const char *max_name, const char *used_name,
                        struct memory_limit *limit, bool *known)
@@ -48,7 +63,7 @@ static void read_group(const char *root, const char *mount, char *group, const c
         snprintf(used_path, sizeof used_path, "%s%s%s/%s", root, mount, group, used_name);
         /* v1 writes "no limit" as a number near 2^63. */
         if (read_number(max_path, &most) && most < INT64_C(1) << 60 && read_number(used_path, &used))
-            take_least(limit, known, most - used, max_path + strlen(root));
+            take_least(limit, known, most - used + MIN(reclaimable(root, mount, group), used), max_path + strlen(root));
         char *slash = strrchr(group, '/');
         if (slash == NULL)
             return;

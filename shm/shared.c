@@ -61,19 +61,24 @@ bool shared_create(struct shared *shared, const struct conf *conf, struct err *e
     return ok;
 }
 
-void shared_reap(struct shared *shared, int proc)
+void shared_doubt(struct shared *shared)
+{
+    tags_owe_redis(shared->tags);
+    tags_raise_epoch(shared->tags);
+}
+
+bool shared_reap(struct shared *shared, int proc)
 {
     const uint64_t one = 1;
-    /* A write of its may have been committed and nobody told: everything before it is doubtful. */
-    if (board_writes(shared->board, proc) > 0) {
-        tags_owe_redis(shared->tags);
-        tags_raise_epoch(shared->tags);
-    }
+    bool wrote = board_writes(shared->board, proc) > 0;
+    if (wrote)
+        shared_doubt(shared);
     board_set_state(shared->board, proc, PROC_FREE);
     for (int i = 0; i < BOARD_ROWS; i++) {
         ssize_t written = write(shared->wake_fd[i], &one, sizeof one);
         (void)written; /* a full counter wakes as well */
     }
+    return wrote;
 }
 
 void shared_destroy(struct shared *shared)

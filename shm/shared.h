@@ -29,7 +29,10 @@ bool shared_create(struct shared *shared, const struct conf *conf, struct err *e
 void shared_destroy(struct shared *shared); /* this process's mappings and descriptors */
 
 /* The master, only after waitpid() of the process that had row proc: its flights are orphans, its unfinished
- * writes raise the epoch, its row is free again, and every worker is woken. */
-void shared_reap(struct shared *shared, int proc);
+ * writes raise the epoch, its row is free again, and every worker is woken. True: it died inside a write, which the
+ * database may yet commit. Then shared_doubt() once that cannot be any more. */
+bool shared_reap(struct shared *shared, int proc);
+/* Drops everything, here and in Redis. */
+void shared_doubt(struct shared *shared);
 
 #endif

@@ -12,12 +12,15 @@ static void set(struct service *s, enum metric stat, int64_t value)
     stats_set(s->stats, s->slot, stat, value);
 }
 
-void gauges_started(struct service *s)
+/* With each beat: at a reload two workers have the slot for a while, and the one that stays writes last. */
+static void write_identity(struct service *s)
 {
+    static int64_t started_us;
+    if (started_us == 0)
+        started_us = clock_wall_us();
     set(s, STAT_pid, getpid());
     set(s, STAT_generation, s->start->generation);
-    set(s, STAT_started_us, clock_wall_us());
-    set(s, STAT_state, PROC_STARTING);
+    set(s, STAT_started_us, started_us);
 }
 
 static void write_process(struct service *s)
@@ -85,6 +88,7 @@ void gauges_write(struct service *s, int connections, enum proc_state state)
     add_pool_counts(s);
     if (s->draining)
         return; /* the slot's gauges are the successor's by now */
+    write_identity(s);
     set(s, STAT_beat_us, clock_wall_us());
     set(s, STAT_state, state);
     set(s, STAT_in_flight, s->in_flight);

@@ -4,7 +4,6 @@
 
 #include "worker/service.h"
 
-void gauges_started(struct service *service);
 void gauges_write(struct service *service, int connections, enum proc_state state);
 
 #endif

@@ -12,6 +12,7 @@
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
+#include <linux/tcp.h> /* its tcp_info is the longer one */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -28,12 +29,15 @@ struct http_conn {
     int fd;
     bool busy;
     int64_t last_us;
+    uint64_t received; /* bytes that ever came in */
+    uint64_t consumed; /* of them, up to the end of the last whole request */
 };
 
 struct http {
     struct evhttp *ev;
     struct event_base *base;
     const struct conf *conf;
+    const struct conf_listens *addresses;
     http_handler *handler;
     void *arg;
     struct http_conn **by_fd;
@@ -78,6 +82,24 @@ static void conn_closed(struct evhttp_connection *evcon, void *arg)
     free(c);
 }
 
+static void count_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
+{
+    (void)input;
+    struct http_conn *c = arg;
+    c->received += info->n_added;
+}
+
+static struct bufferevent *stream_of(const struct http_conn *c)
+{
+    return evhttp_connection_get_bufferevent(c->evcon);
+}
+
+/* Nothing of a next request came, and the last answer has gone out. */
+static bool is_idle(const struct http_conn *c)
+{
+    return !c->busy && c->received == c->consumed && evbuffer_get_length(bufferevent_get_output(stream_of(c))) == 0;
+}
+
 /* evhttp keeps no pointer of ours with a connection, so it is found by its descriptor. */
 static struct http_conn *conn_of(struct http *http, struct evhttp_connection *evcon)
 {
@@ -92,7 +114,10 @@ static struct http_conn *conn_of(struct http *http, struct evhttp_connection *ev
     struct http_conn *c = http->by_fd[fd];
     if (c == NULL) {
         c = xcalloc(1, sizeof *c);
-        *c = (struct http_conn){http, evcon, fd, false, 0};
+        *c = (struct http_conn){.http = http, .evcon = evcon, .fd = fd};
+        struct evbuffer *input = bufferevent_get_input(stream_of(c));
+        c->received = evbuffer_get_length(input);
+        CHECK(evbuffer_add_cb(input, count_input, c) != NULL);
         http->by_fd[fd] = c;
         http->connections++;
         evhttp_connection_set_closecb(evcon, conn_closed, c);
@@ -140,17 +165,20 @@ static void on_request(struct evhttp_request *ev, void *arg)
     r->started_us = loop_woke_us(http->base);
     r->conn = conn_of(http, evcon);
     r->conn->busy = true;
+    r->conn->consumed = r->conn->received - evbuffer_get_length(bufferevent_get_input(stream_of(r->conn)));
     r->hold = ev;
     r->user = http->arg;
     /* The connection may go before the answer is there; its record goes with it. */
     http->handler(http->arg, r);
 }
 
-struct http *http_create(struct event_base *base, const struct conf *conf, http_handler *handler, void *arg)
+struct http *http_create(struct event_base *base, const struct conf *conf, const struct conf_listens *addresses,
+                         http_handler *handler, void *arg)
 {
     struct http *http = xcalloc(1, sizeof *http);
     http->base = base;
     http->conf = conf;
+    http->addresses = addresses;
     http->handler = handler;
     http->arg = arg;
     http->ev = evhttp_new(base);
@@ -236,8 +264,8 @@ void http_drain(struct http *http)
     http->listener_count = 0;
 }
 
-/* A consumer's connection, as against the database's, Redis's and the listeners. */
-static bool is_client(int fd, const struct conf *conf)
+/* A connection to one of our own addresses, as against the database's, Redis's and the listeners. */
+static bool is_ours(int fd, const struct conf_listens *addresses)
 {
     struct sockaddr_storage own, peer;
     socklen_t own_len = sizeof own, peer_len = sizeof peer;
@@ -249,16 +277,21 @@ static bool is_client(int fd, const struct conf *conf)
         port = ntohs(((struct sockaddr_in *)&own)->sin_port);
     else if (own.ss_family == AF_INET6)
         port = ntohs(((struct sockaddr_in6 *)&own)->sin6_port);
-    for (int i = 0; i < conf->listen.count; i++)
-        if (atoi(conf->listen.at[i].port) == port)
-            return true;
-    for (int i = 0; i < conf->admin.count; i++)
-        if (atoi(conf->admin.at[i].port) == port)
+    for (int i = 0; i < addresses->count; i++)
+        if (atoi(addresses->at[i].port) == port)
             return true;
     return false;
 }
 
-/* A connection that has not sent a request yet is known to evhttp alone; the end of its stream makes evhttp drop it. */
+static bool has_received(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_bytes_received > 0;
+}
+
+/* A connection whose first request is not whole yet is known to evhttp alone. One that has not sent a byte goes: the
+ * end of its stream makes evhttp drop it. */
 static int close_silent(struct http *http, bool due)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -267,10 +300,10 @@ static int close_silent(struct http *http, bool due)
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         int fd = atoi(entry->d_name);
         bool known = fd < http->fd_count && http->by_fd[fd] != NULL;
-        if (known || !is_client(fd, http->conf))
+        if (known || !is_ours(fd, http->addresses))
             continue;
         left++;
-        if (due)
+        if (due && !has_received(fd))
             shutdown(fd, SHUT_RDWR);
     }
     if (dir != NULL)
@@ -283,7 +316,7 @@ int http_drain_step(struct http *http, int64_t now_us)
     int64_t before_us = now_us - http->conf->keepalive_min_us;
     for (int fd = 0; fd < http->fd_count; fd++) {
         struct http_conn *c = http->by_fd[fd];
-        if (c != NULL && !c->busy && MAX(c->last_us, http->drain_started_us) < before_us)
+        if (c != NULL && is_idle(c) && MAX(c->last_us, http->drain_started_us) < before_us)
             evhttp_connection_free(c->evcon);
     }
     return http->connections + close_silent(http, http->drain_started_us < before_us);

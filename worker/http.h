@@ -31,7 +31,9 @@ struct http_request {
 
 typedef void http_handler(void *arg, struct http_request *request);
 
-struct http *http_create(struct event_base *base, const struct conf *conf, http_handler *handler, void *arg) MUST_USE;
+/* addresses: those that its sockets are bound to, by which it knows its connections. */
+struct http *http_create(struct event_base *base, const struct conf *conf, const struct conf_listens *addresses,
+                         http_handler *handler, void *arg) MUST_USE;
 void http_destroy(struct http **http);
 
 /* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */
@@ -46,7 +48,8 @@ void http_reply(struct http_request *request, int status, const struct http_head
 
 /* Stop accepting; answers carry Connection: close from now on. */
 void http_drain(struct http *http);
-/* Close what has been idle for keepalive_min; returns the connections that are left. Call it now and then. */
+/* Close what has been idle for keepalive_min: no request under way or half received, no answer half sent; returns the
+ * connections that are left. Call it now and then. */
 int http_drain_step(struct http *http, int64_t now_us);
 int http_connections(const struct http *http);
 

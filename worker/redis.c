@@ -255,12 +255,23 @@ void redis_tick(struct redis *redis)
     send(redis, 3, (const char *[]){"SET", name, value}, paid, payment);
 }
 
+static void on_up(void *arg)
+{
+    redis_tick(arg);
+}
+
+bool redis_settled(const struct redis *redis)
+{
+    return redis_link_tried(redis->link) &&
+           (!redis_link_up(redis->link) || tags_redis_debt(redis->service->shared->tags) == 0);
+}
+
 struct redis *redis_create(struct service *service)
 {
     struct redis *redis = xcalloc(1, sizeof *redis);
     redis->service = service;
     redis->prefix = service->conf->redis.prefix;
-    redis->link = redis_link_create(service->base, service->conf);
+    redis->link = redis_link_create(service->base, service->conf, on_up, redis);
     return redis;
 }
 

@@ -40,6 +40,8 @@ void redis_store(struct redis *redis, const struct redis_key *key, const struct 
                  const struct cache_entry *entry, int64_t now_us);
 /* Raises the versions; done comes from the loop when Redis knows, or when it could not be told, which is then owed. */
 void redis_invalidate(struct redis *redis, const uint32_t *slots, int count, void (*done)(void *arg), void *arg);
+/* What is owed was paid, or Redis does not answer: there is nothing to wait for at the start. */
+bool redis_settled(const struct redis *redis);
 /* Now and then: pays what is owed. */
 void redis_tick(struct redis *redis);
 

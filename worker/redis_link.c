@@ -28,9 +28,12 @@ struct command {
 struct redis_link {
     struct event_base *base;
     struct redis_url url;
+    void (*up)(void *arg);
+    void *arg;
     int64_t timeout_us, backoff_us;
     enum link_state state;
     bool was_up, told;
+    bool overdue; /* the first command's time is up; its answer may lie unread in the socket */
     struct resolve *resolve;
     struct event resolved;
     redisAsyncContext *ac;
@@ -71,6 +74,7 @@ static void go_down(struct redis_link *link, const char *why)
     if (link->state == LINK_RESOLVING)
         stop_resolving(link);
     link->state = LINK_DOWN;
+    link->overdue = false;
     link->ac = NULL;
     link->backoff_us = MIN(MAX(link->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
     if (ac != NULL)
@@ -87,6 +91,7 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *arg)
     link->first = command->next;
     if (link->first == NULL)
         link->last = &link->first;
+    link->overdue = false;
     redis_replied *replied = command->replied;
     void *replied_arg = command->arg;
     free(command);
@@ -96,15 +101,24 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *arg)
         replied(replied_arg, reply);
 }
 
+static void refuse(struct redis_link *link, struct command *command)
+{
+    command->next = NULL;
+    *link->refused_last = command;
+    link->refused_last = &command->next;
+    event_active(&link->tell, EV_TIMEOUT, 1);
+}
+
+/* hiredis refuses while it disconnects. */
 static void send_now(struct redis_link *link, struct command *command, int argc, const char **argv, const size_t *lens)
 {
+    if (redisAsyncCommandArgv(link->ac, on_reply, command, argc, argv, lens) != REDIS_OK) {
+        refuse(link, command);
+        return;
+    }
     bool first = link->first == NULL;
-    command->next = NULL;
     *link->last = command;
     link->last = &command->next;
-    /* hiredis refuses only while it disconnects, and then this link is down already. */
-    int sent = redisAsyncCommandArgv(link->ac, on_reply, command, argc, argv, lens);
-    CHECK(sent == REDIS_OK);
     if (first)
         watch_first(link);
 }
@@ -124,9 +138,7 @@ void redis_link_send(struct redis_link *link, int argc, const char **argv, const
         send_now(link, command, argc, argv, lens);
         return;
     }
-    *link->refused_last = command;
-    link->refused_last = &command->next;
-    event_active(&link->tell, EV_TIMEOUT, 1);
+    refuse(link, command);
 }
 
 static void on_tell(evutil_socket_t fd, short what, void *arg)
@@ -164,6 +176,7 @@ static void greeted(void *arg, const redisReply *reply)
     link->was_up = true;
     link->told = false;
     link->backoff_us = 0;
+    link->up(link->arg);
 }
 
 static void greet(struct redis_link *link, int argc, const char **argv)
@@ -257,17 +270,27 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct redis_link *link = arg;
-    if (link->state == LINK_DOWN)
+    int64_t now_us = clock_mono_us();
+    if (link->state == LINK_DOWN) {
         connect_now(link);
-    else
+    } else if (link->first != NULL && link->first->deadline_us > now_us) {
+        watch_first(link); /* libevent counts from when the loop woke up */
+    } else if (link->first != NULL && !link->overdue) {
+        /* It may be this loop that was late: what came meanwhile is read first. */
+        link->overdue = true;
+        add_timer(&link->timer, US_PER_MS);
+    } else {
         go_down(link, "no answer within its timeout");
+    }
 }
 
-struct redis_link *redis_link_create(struct event_base *base, const struct conf *conf)
+struct redis_link *redis_link_create(struct event_base *base, const struct conf *conf, void (*up)(void *arg), void *arg)
 {
     struct err err;
     struct redis_link *link = xcalloc(1, sizeof *link);
     link->base = base;
+    link->up = up;
+    link->arg = arg;
     link->timeout_us = conf->redis.timeout_us;
     link->last = &link->first;
     link->refused_last = &link->refused;
@@ -301,4 +324,9 @@ void redis_link_destroy(struct redis_link **doomed)
 bool redis_link_up(const struct redis_link *link)
 {
     return link->state == LINK_UP;
+}
+
+bool redis_link_tried(const struct redis_link *link)
+{
+    return link->state == LINK_UP || link->told;
 }

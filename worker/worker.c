@@ -20,14 +20,18 @@
 #include <unistd.h>
 
 #define BEAT_US (250 * US_PER_MS)
+#define SETTLE_US (300 * US_PER_MS)
+#define SETTLE_STEP_US (5 * US_PER_MS)
 #define DRAIN_STEP_US (50 * US_PER_MS)
 
 struct worker {
     struct service service;
     struct http *http, *admin;
-    struct event beat, drain, life;
+    struct event beat, drain, life, settle;
+    int64_t settle_until_us;
     struct event signals[4];
     int64_t drain_until_us;
+    int error_log_fd; /* own; -1: the master's is still in use */
 };
 
 static enum proc_state state_of(const struct worker *w)
@@ -114,6 +118,10 @@ static void reopen_logs(struct worker *w)
         log_error("error log %s: %s; going on with the old file", path, strerror(errno));
     else
         log_set_fd(fd);
+    if (fd >= 0 && w->error_log_fd >= 0)
+        close(w->error_log_fd);
+    if (fd >= 0)
+        w->error_log_fd = fd;
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -137,6 +145,10 @@ static void take_signals(struct worker *w)
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    /* Blocked since before the fork: what came meanwhile is taken now. */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* ---- starting ---- */
@@ -148,9 +160,25 @@ static void observe_pool(void *arg, int64_t wait_us, int64_t run_us)
     stats_observe(s->stats, s->slot, HIST_database, run_us);
 }
 
+static void settle(evutil_socket_t fd, short what, void *arg);
+
+/* The first requests shall find Redis in use. */
 static void on_all_described(struct service *s)
 {
     struct worker *w = (struct worker *)(void *)((char *)s - offsetof(struct worker, service));
+    w->settle_until_us = clock_mono_us() + SETTLE_US;
+    settle(-1, 0, w);
+}
+
+static void settle(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct worker *w = arg;
+    struct service *s = &w->service;
+    if (s->redis != NULL && !redis_settled(s->redis) && clock_mono_us() < w->settle_until_us) {
+        every(&w->settle, SETTLE_STEP_US);
+        return;
+    }
     s->described = true;
     tell_master(w);
     gauges_write(s, http_connections(w->http), state_of(w));
@@ -206,10 +234,11 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
     struct service *s = &w->service;
     if (!service_init(s, start, err))
         return false;
-    w->http = http_create(s->base, s->conf, request_begin, s);
-    w->admin = http_create(s->base, s->conf, request_begin_admin, s);
+    w->http = http_create(s->base, s->conf, &s->conf->listen, request_begin, s);
+    w->admin = http_create(s->base, s->conf, &s->conf->admin, request_begin_admin, s);
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
+    event_assign(&w->settle, s->base, -1, 0, settle, w);
     event_assign(&w->life, s->base, start->life_fd, EV_READ | EV_PERSIST, on_life, w);
     every(&w->beat, BEAT_US);
     event_add(&w->life, NULL);
@@ -228,13 +257,13 @@ static void worker_deinit(struct worker *w)
 
 int worker_run(const struct worker_start *start)
 {
-    struct worker w = {0};
+    struct worker w = {.error_log_fd = -1};
     struct err err;
     if (!worker_init(&w, start, &err)) {
         log_error("%s", err.text);
         return 1;
     }
-    gauges_started(&w.service);
+    gauges_write(&w.service, 0, PROC_STARTING);
     srandom((unsigned)getpid());
     if (w.service.pool != NULL)
         routes_describe_all(&w.service, on_all_described);

@@ -21,7 +21,7 @@ struct worker_start {
 
 /* Runs until told to stop; the process's exit status. SIGTERM and SIGINT: at once; SIGQUIT, and the master's death:
  * gracefully (stop accepting, finish what is under way, close connections idle for keepalive_min, exit when no
- * consumer is left or after shutdown_timeout). SIGUSR1 reopens logs. Signals arrive unblocked with default actions. */
+ * consumer is left or after shutdown_timeout). SIGUSR1 reopens logs. Signals arrive blocked, with default actions. */
 int worker_run(const struct worker_start *start);
 
 #endif

@@ -1,17 +1,28 @@
 #include "worker/write.h"
+#include "common/clock.h"
 #include "shm/tags.h"
 #include "worker/redis.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 
+/* A connection that broke under a write, or one that was given up: the server may yet commit it, at the latest when its
+ * own statement time-out is over. */
+#define COMMITTED_BY_US US_PER_S
+
 struct write {
-    struct request *r;
+    struct request *r; /* NULL: answered */
+    struct service *service;
     struct buf body;
     bool answered; /* rows were read: body is the answer; else r->problem */
+    bool doubtful; /* dropped now, and once more when it cannot be committed any more */
+    int64_t timeout_us;
     uint32_t *slots;
     int slot_count;
+    struct event late;
 };
 
 static void answer(struct write *w)
@@ -21,42 +32,70 @@ static void answer(struct write *w)
                                   .body = buf_slice(&w->body),
                                   .content_type = w->body.len > 0 ? "application/json" : NULL,
                                   .age_us = -1};
+    w->r = NULL;
     if (w->answered)
         reply_answer(r, &answer);
     else
         reply_problem(r);
     buf_deinit(&w->body);
+}
+
+static void end(struct write *w)
+{
+    if (w->slot_count > 0)
+        board_write_end(w->service->shared->board, w->service->proc);
+    free(w->slots);
     free(w);
+}
+
+static void drop_tags(struct write *w);
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct write *w = arg;
+    w->doubtful = false;
+    drop_tags(w);
 }
 
 /* Redis first: a fetch that begins after the local tags were raised must not find the old answer there. */
 static void redis_told(void *arg)
 {
     struct write *w = arg;
-    struct service *s = w->r->service;
+    struct service *s = w->service;
     tags_raise(s->shared->tags, w->slots, w->slot_count);
     stats_add(s->stats, s->slot, STAT_invalidations, w->slot_count);
-    board_write_end(s->shared->board, s->proc);
-    answer(w);
+    if (w->r != NULL)
+        answer(w);
+    if (!w->doubtful) {
+        end(w);
+        return;
+    }
+    int64_t after_us = w->timeout_us + COMMITTED_BY_US;
+    struct timeval tv = {after_us / US_PER_S, after_us % US_PER_S};
+    event_assign(&w->late, s->base, -1, 0, on_late, w);
+    event_add(&w->late, &tv);
+}
+
+static void drop_tags(struct write *w)
+{
+    if (w->service->redis != NULL)
+        redis_invalidate(w->service->redis, w->slots, w->slot_count, redis_told, w);
+    else
+        redis_told(w);
 }
 
 static void on_done(void *arg, const struct pool_outcome *outcome)
 {
     struct write *w = arg;
-    struct service *s = w->r->service;
-    /* Lost after it was sent, it may have committed. */
-    bool may_have_changed = outcome->fail == POOL_OK ||
-                            ((outcome->fail == POOL_DOWN || outcome->fail == POOL_TIMEOUT) && outcome->run_us > 0);
+    w->doubtful = (outcome->fail == POOL_DOWN || outcome->fail == POOL_TIMEOUT) && outcome->run_us > 0;
     w->answered = rows_read(w->r, outcome, &w->body);
-    if (w->slot_count == 0)
-        answer(w);
-    else if (!may_have_changed) {
-        board_write_end(s->shared->board, s->proc);
-        answer(w);
-    } else if (s->redis != NULL)
-        redis_invalidate(s->redis, w->slots, w->slot_count, redis_told, w);
-    else
-        redis_told(w);
+    if (w->slot_count > 0 && (outcome->fail == POOL_OK || w->doubtful)) {
+        drop_tags(w);
+        return;
+    }
+    answer(w);
+    end(w);
 }
 
 void write_start(struct request *r)
@@ -65,8 +104,10 @@ void write_start(struct request *r)
     const struct conf_strings *tags = &r->route->conf->invalidates;
     const struct pool_work work = rows_work(r);
     w->r = r;
+    w->service = r->service;
+    w->timeout_us = work.timeout_us;
     w->slot_count = tags->count;
-    w->slots = arena_alloc(r->arena, sizeof *w->slots * (size_t)tags->count);
+    w->slots = xcalloc((size_t)MAX(tags->count, 1), sizeof *w->slots); /* outlives the request */
     params_tags(r->route, tags, r->values, w->slots);
     if (w->slot_count > 0)
         board_write_begin(r->service->shared->board, r->service->proc);

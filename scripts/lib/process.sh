@@ -85,3 +85,8 @@ url_encode() {
 thousands() {
     sed -E ':a; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; ta' <<<"$1"
 }
+
+# For lines that are meant to be pasted.
+shell_word() {
+    printf %q "$1"
+}

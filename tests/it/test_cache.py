@@ -199,6 +199,19 @@ def test_a_damaged_value_is_a_miss(with_redis, redis):
     assert api.get("/items/23").cache == "MISS" and api.get("/items/23").body == body
 
 
+def test_after_an_unclean_end_redis_is_not_trusted(with_redis, db):
+    """Its invalidations may have died with it."""
+    api = with_redis
+    api.get("/items/24")
+    workers = api.worker_pids()
+    api.kill_master()
+    for pid in workers:
+        eventually(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 8)
+    db.run("UPDATE items SET version = 1000 WHERE id = 24")
+    api.start()
+    assert api.get("/items/24").json()["version"] == 1000
+
+
 def test_redis_down_is_no_reason_to_fail(with_redis, redis):
     api = with_redis
     assert api.get("/items/30").status == 200

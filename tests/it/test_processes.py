@@ -15,6 +15,7 @@ CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; }
 route GET /cached { query "SELECT 1 AS one"; result row; cache ttl=60s; }
 route GET /sleep { query "SELECT pg_sleep(:s), 1 AS one"; result row; timeout 20s; }
+route GET /big { query "SELECT string_agg(repeat('x', 1000), '') AS text FROM generate_series(1, 8000)"; result row; }
 route POST /post { query "SELECT :n::int AS n"; result row; }
 """
 
@@ -205,3 +206,71 @@ def test_a_cache_that_memory_cannot_hold_is_refused(make_perfd, db):
     perfd = make_perfd(CONF, db, cache="size 1000GB;")
     result = perfd.command()
     assert result.code == 3 and "cache" in result.err and "MB" in result.err, result
+
+
+def test_what_is_under_way_at_a_reload_is_finished(api):
+    """Longer than keepalive_min: a query, an answer to a slow reader, a first and a later request still coming in."""
+    query, reader, first, later = (api.connect() for _ in range(4))
+    body = b'{"n": 5}'
+    head = b"POST /post HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body)
+    query.send("GET", "/sleep?s=4")
+    reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    reader.send("GET", "/big")
+    first.write(head + body[:3])
+    assert later.request("POST", "/post", {"n": 1}).status == 200
+    later.write(head + body[:3])
+    time.sleep(0.3)
+    assert api.reload(CONF).code == 0
+    time.sleep(3)
+    first.write(body[3:])
+    later.write(body[3:])
+    assert first.read().json() == {"n": 5} and later.read().json() == {"n": 5}
+    assert query.read().status == 200
+    assert len(reader.read().json()["text"]) == 8_000_000
+    for connection in (query, reader, first, later):
+        connection.close()
+    assert eventually(lambda: len(api.worker_pids()) == 2, 10)
+
+
+def test_rotating_logs_keeps_no_old_files_open(api):
+    pid = api.worker_pids()[0]
+    for turn in range(5):
+        os.rename(f"{api.folder}/error.log", f"{api.folder}/error.log.{turn}")
+        api.usr1()
+        assert eventually(lambda: os.path.exists(f"{api.folder}/error.log"))
+        time.sleep(0.1)
+    open_logs = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")
+                 if "error.log" in os.readlink(f"/proc/{pid}/fd/{fd}")]
+    assert len(open_logs) <= 2, open_logs  # its own, and the master's that it was born with
+
+
+def test_a_reload_by_a_client_that_leaves_keeps_nothing(api):
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{api.run_dir}/control.sock")
+            client.sendall(b'{"command":"reload"}\n')
+    assert eventually(lambda: "is in force" in api.log(), 5)
+    assert api.perfctl("ping").code == 0
+    assert eventually(lambda: api.get("/one").status == 200)
+
+
+def test_stopping_during_a_reload(api):
+    api.pause_master()
+    api.sighup()
+    tell(api.process.pid, signal.SIGTERM)
+    api.resume_master()
+    began = time.monotonic()
+    assert api.wait(10) == 0 and time.monotonic() - began < 4
+
+
+def test_a_worker_killed_in_the_middle_of_a_reload_gets_the_new_configuration(api):
+    api.configure(CONF.replace("SELECT 1 AS one", "SELECT 2 AS one"))
+    for _ in range(5):
+        before = set(api.worker_pids())
+        api.sighup()
+        new = eventually(lambda: [pid for pid in api.worker_pids() if pid not in before], 5, every=0.001)
+        tell(new[0], signal.SIGKILL)
+        assert eventually(lambda: len(api.worker_pids()) >= 2)
+        time.sleep(0.5)
+    assert api.reload().code == 0
+    assert {api.get("/one").json()["one"] for _ in range(20)} == {2}

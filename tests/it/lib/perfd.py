@@ -84,11 +84,12 @@ class Perfd:
         self.write("perfd.conf", conf if whole else self.head + conf)
 
     def line_of(self, text):
-        """Where text stands in perfd.conf: (line, column) from 1."""
+        """Where text stands last in perfd.conf: (line, column) from 1. The folder's name may hold it by chance."""
         with open(self.conf_file, encoding="utf-8") as conf:
-            for number, line in enumerate(conf, 1):
-                if text in line:
-                    return number, line.index(text) + 1
+            lines = conf.read().splitlines()
+        for number in range(len(lines), 0, -1):
+            if text in lines[number - 1]:
+                return number, lines[number - 1].index(text) + 1
         raise AssertionError(f"{text!r} does not stand in perfd.conf")
 
     def check(self, *more):

@@ -158,7 +158,7 @@ static void errors_name_their_place(void **state)
     is_refused("lisen 127.0.0.1:1;", "1:1", "listen");
     is_refused("workers 2;\nworkers 3;", "2:1", "1:1");
     is_refused("max_body 3s;", "1:10", "3s");
-    is_refused("workers 65;", "1:9", "64");
+    is_refused("workers 61;", "1:9", "60");
     is_refused("workers auto", "1:1", ";");
     is_refused("database {\n url postgresql:///x;\n", "1:1", "closed");
     is_refused("access_log \"a\n", "1:12", "closed");

@@ -72,6 +72,15 @@ static void the_tightest_group_above_counts(void **state)
     assert_string_equal(limit.source, "/sys/fs/cgroup/a/memory.max");
 }
 
+static void cached_files_are_no_use(void **state)
+{
+    (void)state;
+    put("/sys/fs/cgroup/a/b/memory.max", "3000000\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "2900000\n");
+    put("/sys/fs/cgroup/a/b/memory.stat", "anon 900000\nfile 2000000\ninactive_file 1500000\n");
+    assert_int_equal(available(), 1600000);
+}
+
 static void the_old_groups_are_read_too(void **state)
 {
     (void)state;
@@ -96,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_groups_it_is_what_the_machine_has, setup, teardown),
         cmocka_unit_test_setup_teardown(the_tightest_group_above_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(cached_files_are_no_use, setup, teardown),
         cmocka_unit_test_setup_teardown(the_old_groups_are_read_too, setup, teardown),
         cmocka_unit_test_setup_teardown(over_the_limit_is_nothing, setup, teardown),
     };

@@ -1,0 +1,54 @@
+#include "master/redis_mark.h"
+#include "shm/tags.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { MARK_BYTES = 40 };
+
+static void path_of(const struct conf *conf, char path[4200])
+{
+    snprintf(path, 4200, "%s/redis.clean", conf->run_dir);
+}
+
+/* Of the address and the prefix; the address may hold a password. */
+static void mark_of(const struct conf *conf, char mark[MARK_BYTES])
+{
+    XXH128_hash_t hash = XXH3_128bits_withSeed(conf->redis.url, strlen(conf->redis.url),
+                                               XXH3_64bits(conf->redis.prefix, strlen(conf->redis.prefix)));
+    snprintf(mark, MARK_BYTES, "%016llx%016llx\n", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+}
+
+void redis_mark_take(const struct conf *conf, struct tags *tags)
+{
+    char path[4200], found[MARK_BYTES] = "", mark[MARK_BYTES];
+    if (!conf->redis.set)
+        return;
+    path_of(conf, path);
+    mark_of(conf, mark);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, found, sizeof found - 1) < 0 || strcmp(found, mark) != 0)
+        tags_owe_redis(tags);
+    if (fd >= 0)
+        close(fd);
+    unlink(path);
+}
+
+void redis_mark_leave(const struct conf *conf, struct tags *tags)
+{
+    char path[4200], mark[MARK_BYTES];
+    if (!conf->redis.set || tags_redis_debt(tags) > 0)
+        return;
+    path_of(conf, path);
+    mark_of(conf, mark);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return;
+    ssize_t written = write(fd, mark, strlen(mark));
+    (void)written; /* half a mark is none */
+    close(fd);
+}

@@ -1,0 +1,14 @@
+/* run_dir/redis.clean: left by a perfd that ended with nothing owed to Redis, and naming that Redis. Without it what
+ * stands there may be older than a write that this perfd, or the one before, acknowledged: then it is not read until
+ * its epoch has been raised. */
+#ifndef MASTER_REDIS_MARK_H
+#define MASTER_REDIS_MARK_H
+
+#include "common/conf.h"
+
+struct tags;
+
+void redis_mark_take(const struct conf *conf, struct tags *tags);  /* at the start */
+void redis_mark_leave(const struct conf *conf, struct tags *tags); /* at the end, when no worker is left */
+
+#endif

@@ -1,0 +1,179 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shm/cache.h"
+#include "shm/flight.h"
+#include "shm/shared.h"
+#include "shm/stats.h"
+#include "shm/tags.h"
+
+static char folder[64], run_dir[96], stats_path[128];
+static struct conf conf;
+static struct shared shared;
+
+static int setup_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/perfd-shared.XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    snprintf(run_dir, sizeof run_dir, "%s/new/run", folder);
+    snprintf(stats_path, sizeof stats_path, "%s/perfd.stats", run_dir);
+    conf = (struct conf){.run_dir = run_dir, .workers = 2, .route_count = 3};
+    conf.cache.size_bytes = 4 << 20;
+    conf.cache.entries = 1000;
+    return 0;
+}
+
+static int setup(void **state)
+{
+    struct err err;
+    return setup_folder(state) != 0 || !shared_create(&shared, &conf, &err);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+static int teardown(void **state)
+{
+    shared_destroy(&shared);
+    return remove_folder(state);
+}
+
+static bool always(void *arg, uint64_t born_seq)
+{
+    (void)arg, (void)born_seq;
+    return true;
+}
+
+static bool woken(int fd)
+{
+    uint64_t times;
+    return read(fd, &times, sizeof times) == sizeof times;
+}
+
+/* A process in row proc that owns the flight of key, begins `begun` writes, ends `ended` of them, and is killed. */
+static void die_inside(int proc, uint64_t key, int begun, int ended)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        (void)flight_join(shared.flights, key, proc, 0, always, NULL);
+        for (int i = 0; i < begun; i++)
+            board_write_begin(shared.board, proc);
+        for (int i = 0; i < ended; i++)
+            board_write_end(shared.board, proc);
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void who_died_inside_a_write_leaves_doubt(void **state)
+{
+    (void)state;
+    int proc = board_take(shared.board, 0, 1);
+    uint64_t born_seq = tags_now(shared.tags);
+    die_inside(proc, 1, 2, 1);
+    assert_true(tags_valid(shared.tags, born_seq, NULL, 0));
+    (void)shared_reap(&shared, proc);
+    assert_false(tags_valid(shared.tags, born_seq, NULL, 0));
+    assert_true(tags_valid(shared.tags, tags_now(shared.tags), NULL, 0));
+    assert_int_not_equal(tags_redis_debt(shared.tags), 0);
+    assert_int_equal(board_state(shared.board, proc), PROC_FREE);
+}
+
+static void who_died_between_writes_costs_no_entry(void **state)
+{
+    (void)state;
+    int proc = board_take(shared.board, 0, 1);
+    uint64_t born_seq = tags_now(shared.tags);
+    die_inside(proc, 1, 2, 2);
+    (void)shared_reap(&shared, proc);
+    assert_true(tags_valid(shared.tags, born_seq, NULL, 0));
+    assert_int_equal(tags_redis_debt(shared.tags), 0);
+    assert_int_equal(board_take(shared.board, 0, 2), proc);
+}
+
+static void its_flights_are_orphans_and_all_are_woken(void **state)
+{
+    (void)state;
+    enum flight_end end;
+    int status, proc = board_take(shared.board, 0, 1), other = board_take(shared.board, 1, 1);
+    die_inside(proc, 42, 0, 0);
+    struct flight_ticket waiter = flight_join(shared.flights, 42, other, 0, always, NULL);
+    assert_int_equal(waiter.role, FLIGHT_WAITER);
+    assert_int_equal(flight_look(shared.flights, &waiter, 42, &end, &status), FLIGHT_RUNNING);
+    (void)shared_reap(&shared, proc);
+    assert_int_equal(flight_look(shared.flights, &waiter, 42, &end, &status), FLIGHT_ORPHAN);
+    for (int i = 0; i < BOARD_ROWS; i++)
+        assert_true(woken(shared.wake_fd[i]));
+    assert_int_equal(flight_join(shared.flights, 42, other, 0, always, NULL).role, FLIGHT_OWNER);
+}
+
+static void the_folder_and_a_row_for_each_route_are_made(void **state)
+{
+    (void)state;
+    char name[] = "GET /0";
+    struct err err;
+    struct stats *reader = stats_open(stats_path, &err);
+    assert_non_null(reader);
+    assert_int_equal(stats_slots(reader), conf.workers);
+    for (int i = 0; i < conf.route_count; i++, name[5]++)
+        assert_int_equal(stats_route_row(shared.stats, name), i + 1);
+    stats_close(&reader);
+}
+
+static void a_cache_beyond_the_memory_is_refused_with_both_figures(void **state)
+{
+    (void)state;
+    struct err err = {""};
+    struct stat file;
+    conf.cache.size_bytes = INT64_C(1) << 50;
+    assert_false(shared_create(&shared, &conf, &err));
+    assert_non_null(strstr(err.text, "1073741824 MB"));
+    assert_non_null(strstr(err.text, "left to take"));
+    assert_int_equal(stat(stats_path, &file), -1);
+}
+
+static void a_run_dir_that_cannot_be_made_is_named(void **state)
+{
+    (void)state;
+    struct err err = {""};
+    conf.run_dir = "/dev/null/run";
+    assert_false(shared_create(&shared, &conf, &err));
+    assert_non_null(strstr(err.text, "/dev/null"));
+    conf.run_dir = run_dir;
+    assert_true(shared_create(&shared, &conf, &err));
+    shared_destroy(&shared);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(who_died_inside_a_write_leaves_doubt, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_died_between_writes_costs_no_entry, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_flights_are_orphans_and_all_are_woken, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_folder_and_a_row_for_each_route_are_made, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cache_beyond_the_memory_is_refused_with_both_figures, setup_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(a_run_dir_that_cannot_be_made_is_named, setup_folder, remove_folder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
