@@ -1,6 +1,7 @@
 # perfd itself: started in a session of its own, told to end by its pid.
 
 PERFD_BIN=$ROOT/build/release/perfd
+PERFCTL_BIN=$ROOT/build/release/perfctl
 
 perfd_pid_file() {
     echo "$opt_dir/perfd.pid"
@@ -28,17 +29,17 @@ perfd_start() {
 perfd_wait_ready() {
     local start=$EPOCHREALTIME end=$((SECONDS + 30))
     until curl -fs -o /dev/null --max-time 2 --noproxy '*' "http://127.0.0.1:$opt_admin_port/readyz"; do
-        kill -0 "$perfd_pid" 2>/dev/null || perfd_failed "perfd ended$(perfd_status)"
+        kill -0 "$perfd_pid" 2>/dev/null || perfd_ended
         [ $SECONDS -lt $end ] || perfd_failed "http://127.0.0.1:$opt_admin_port/readyz is not 200 after 30 s"
         sleep 0.05
     done
     printf '%-12s%s s\n' perfd "$(seconds_since "$start")"
 }
 
-perfd_status() {
+perfd_ended() {
     local code=0
     wait "$perfd_pid" || code=$?
-    echo " with status $code"
+    perfd_failed "perfd ended with status $code"
 }
 
 perfd_failed() {
@@ -61,7 +62,7 @@ TEXT
     else
         echo "  curl -i $health"
     fi
-    echo "  $(shell_word "${PERFD_BIN/#"$PWD"\//}ctl") --dir $dir/perfd stats"
+    echo "  $(shell_word "${PERFCTL_BIN/#"$PWD"\//}") --dir $dir/perfd stats"
 }
 
 # perfd_stop SIGNAL: QUIT lets requests finish, TERM ends at once.
