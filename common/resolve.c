@@ -36,12 +36,26 @@ static void leave(struct resolve *r)
     free(r);
 }
 
+/* Addresses of one family, each once. */
+static void add_family(struct buf *out, const struct addrinfo *found, int family, size_t start)
+{
+    char address[NI_MAXHOST];
+    for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+        if (a->ai_family != family ||
+            getnameinfo(a->ai_addr, a->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) != 0)
+            continue;
+        if (out->len > start)
+            buf_addc(out, ' ');
+        buf_adds(out, address);
+    }
+}
+
 /* NULL, or why not. */
-static const char *add_address(struct buf *out, const char *host)
+static const char *add_addresses(struct buf *out, const char *host)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *found;
-    char address[NI_MAXHOST];
+    size_t start = out->len;
     if (!resolve_is_name(host)) {
         buf_adds(out, host[0] == '/' || host[0] == '@' ? "" : host);
         return NULL;
@@ -49,11 +63,10 @@ static const char *add_address(struct buf *out, const char *host)
     int failed = getaddrinfo(host, NULL, &hints, &found);
     if (failed != 0)
         return gai_strerror(failed);
-    failed = getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+    add_family(out, found, AF_INET, start);
+    add_family(out, found, AF_INET6, start);
     freeaddrinfo(found);
-    if (failed == 0)
-        buf_adds(out, address);
-    return failed == 0 ? NULL : gai_strerror(failed);
+    return out->len > start ? NULL : "the name has no address";
 }
 
 static void *run(void *arg)
@@ -64,7 +77,7 @@ static void *run(void *arg)
     while (r->error == NULL && (host = strsep(&at, ",")) != NULL) {
         if (host != r->hosts)
             buf_addc(&r->addresses, ',');
-        r->error = add_address(&r->addresses, host);
+        r->error = add_addresses(&r->addresses, host);
     }
     buf_addc(&r->addresses, '\0');
     ssize_t written = write(r->fd, &one, sizeof one);

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "sql/conn_state.h"
+#include "sql/hosts.h"
 
 #include <event2/event.h>
 #include <limits.h>
@@ -212,20 +213,18 @@ static void add_options(struct buf *out, const struct conn_settings *settings)
                conn_timeout_ms(settings->statement_timeout_us));
 }
 
-/* addresses may be NULL. libpq would resolve names itself, and block. */
-static void start_connect(struct conn *c, const char *addresses)
+/* hosts may be NULL. libpq would resolve names itself, and block. */
+static void start_connect(struct conn *c, const struct hosts *hosts)
 {
     struct buf options = {0};
     add_options(&options, c->settings);
     buf_addc(&options, '\0');
-    const char *keywords[] = {"dbname",
-                              "fallback_application_name",
-                              "client_encoding",
-                              "gssencmode",
-                              "options",
-                              addresses ? "hostaddr" : NULL,
-                              NULL};
-    const char *values[] = {c->settings->url, "perfd", "UTF8", "disable", options.at, addresses, NULL};
+    const char *keywords[9] = {"dbname", "fallback_application_name", "client_encoding", "gssencmode", "options"};
+    const char *values[9] = {c->settings->url, "perfd", "UTF8", "disable", options.at};
+    if (hosts != NULL) {
+        memcpy(&keywords[5], (const char *[]){"host", "hostaddr", "port"}, 3 * sizeof *keywords);
+        memcpy(&values[5], (const char *[]){hosts->host.at, hosts->hostaddr.at, hosts->port.at}, 3 * sizeof *values);
+    }
     conn_set_state(c, CONN_CONNECTING, "connecting");
     c->pg = PQconnectStartParams(keywords, values, 1);
     buf_deinit(&options);
@@ -245,7 +244,9 @@ static void on_resolved(evutil_socket_t fd, short what, void *arg)
     event_del(&c->io);
     resolve_destroy(&c->resolve);
     if (addresses != NULL) {
-        start_connect(c, addresses);
+        struct hosts hosts = hosts_expand(c->settings->url, addresses);
+        start_connect(c, &hosts);
+        hosts_deinit(&hosts);
         free(addresses);
         return;
     }
@@ -253,32 +254,10 @@ static void on_resolved(evutil_socket_t fd, short what, void *arg)
     c->changed(c->arg);
 }
 
-/* The hosts that have to be resolved, for the caller to free, or NULL. */
-static char *names_in(const char *url)
-{
-    PQconninfoOption *options = PQconninfoParse(url, NULL);
-    char *hosts = NULL;
-    bool addressed = false, named = false;
-    for (PQconninfoOption *o = options; o && o->keyword; o++) {
-        if (o->val && strcmp(o->keyword, "host") == 0)
-            hosts = xstrdup(o->val);
-        addressed |= o->val && strcmp(o->keyword, "hostaddr") == 0;
-    }
-    PQconninfoFree(options);
-    char *copy = hosts ? xstrdup(hosts) : NULL, *at = copy, *host;
-    while (copy != NULL && (host = strsep(&at, ",")) != NULL)
-        named |= resolve_is_name(host);
-    free(copy);
-    if (named && !addressed)
-        return hosts;
-    free(hosts);
-    return NULL;
-}
-
 static void start(struct conn *c)
 {
     int fd;
-    char *names = names_in(c->settings->url);
+    char *names = hosts_names(c->settings->url);
     conn_set_timer(c, c->settings->connect_timeout_us);
     if (names == NULL) {
         start_connect(c, NULL);

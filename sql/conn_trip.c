@@ -1,5 +1,5 @@
-#include "sql/conn_state.h"
 #include "common/clock.h"
+#include "sql/conn_state.h"
 
 #include <errno.h>
 #include <event2/event.h>

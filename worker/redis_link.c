@@ -35,6 +35,7 @@ struct redis_link {
     bool was_up, told;
     bool overdue; /* the first command's time is up; its answer may lie unread in the socket */
     struct resolve *resolve;
+    unsigned attempts; /* each tries the name's next address */
     struct event resolved;
     redisAsyncContext *ac;
     struct command *first, **last;           /* sent, in the order in which answers come */
@@ -234,19 +235,31 @@ static void connect_to(struct redis_link *link, const char *address)
     redisAsyncSetDisconnectCallback(link->ac, on_disconnect);
 }
 
+/* Of several with spaces between them; cuts the list. */
+static const char *nth_address(char *addresses, unsigned n)
+{
+    unsigned count = 1;
+    for (const char *at = addresses; (at = strchr(at, ' ')) != NULL; at++)
+        count++;
+    char *at = addresses;
+    for (n %= count; n > 0; n--)
+        strsep(&at, " ");
+    return strsep(&at, " ");
+}
+
 static void on_resolved(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct redis_link *link = arg;
     const char *error;
-    char *address = resolve_take(link->resolve, &error);
-    if (address == NULL) {
+    char *addresses = resolve_take(link->resolve, &error);
+    if (addresses == NULL) {
         go_down(link, error);
         return;
     }
     stop_resolving(link);
-    connect_to(link, address);
-    free(address);
+    connect_to(link, nth_address(addresses, link->attempts++));
+    free(addresses);
 }
 
 static void connect_now(struct redis_link *link)
