@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -92,7 +93,7 @@ static void who_died_inside_a_write_leaves_doubt(void **state)
     uint64_t born_seq = tags_now(shared.tags);
     die_inside(proc, 1, 2, 1);
     assert_true(tags_valid(shared.tags, born_seq, NULL, 0));
-    (void)shared_reap(&shared, proc);
+    assert_true(shared_reap(&shared, proc));
     assert_false(tags_valid(shared.tags, born_seq, NULL, 0));
     assert_true(tags_valid(shared.tags, tags_now(shared.tags), NULL, 0));
     assert_int_not_equal(tags_redis_debt(shared.tags), 0);
@@ -105,7 +106,7 @@ static void who_died_between_writes_costs_no_entry(void **state)
     int proc = board_take(shared.board, 0, 1);
     uint64_t born_seq = tags_now(shared.tags);
     die_inside(proc, 1, 2, 2);
-    (void)shared_reap(&shared, proc);
+    assert_false(shared_reap(&shared, proc));
     assert_true(tags_valid(shared.tags, born_seq, NULL, 0));
     assert_int_equal(tags_redis_debt(shared.tags), 0);
     assert_int_equal(board_take(shared.board, 0, 2), proc);
@@ -145,8 +146,15 @@ static void a_cache_beyond_the_memory_is_refused_with_both_figures(void **state)
     (void)state;
     struct err err = {""};
     struct stat file;
+    struct rlimit before, small = {1 << 30, 0};
     conf.cache.size_bytes = INT64_C(1) << 50;
+    /* So that a check that fails to refuse fails this test, and does not fill the machine's memory. */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     assert_false(shared_create(&shared, &conf, &err));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_non_null(strstr(err.text, "1073741824 MB"));
     assert_non_null(strstr(err.text, "left to take"));
     assert_int_equal(stat(stats_path, &file), -1);
