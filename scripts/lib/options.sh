@@ -71,13 +71,14 @@ options_check() {
     [ "$opt_port" != "$opt_admin_port" ] || bad_option "--port and --admin-port are both $opt_port"
     [ -z "$opt_scale" ] || options_integer --scale "$opt_scale" 1000
     [ -z "$opt_scale" ] || [ -z "$opt_database_url" ] || bad_option "--scale does not go with --database-url: nothing is loaded"
-    [[ ! $opt_dir =~ [[:cntrl:]] ]] || bad_option "--dir has a control character"
     [[ -f $opt_conf && -r $opt_conf ]] || bad_option "--conf '$opt_conf': cannot be read"
     [[ -z $opt_database_url || $opt_database_url =~ ^postgres(ql)?:// ]] || bad_option "--database-url: not a postgresql:// URL"
     [[ -z $opt_redis_url || $opt_redis_url =~ ^(redis|unix):// ]] || bad_option "--redis-url: not a redis:// or unix:// URL"
     [[ ! -e $opt_dir || -d $opt_dir ]] || bad_option "--dir '$opt_dir': not a directory"
     opt_conf=$(realpath "$opt_conf")
     opt_dir=$(realpath -m "$opt_dir")
+    # pg_ctl hands the folder to a shell between double quotes.
+    [[ ! $opt_dir =~ [[:cntrl:]\"\$\`\\] ]] || bad_option "--dir '$opt_dir': cannot have a control character or one of \" \$ \` \\"
     DIR_HASH=$(printf %s "$opt_dir" | sha256sum | cut -c1-10)
     # shellcheck disable=SC2034 # perfd.sh and run
     PERFD_PID_FILE=$opt_dir/perfd.pid PERFD_LOG=$opt_dir/perfd.log

@@ -7,6 +7,11 @@ perfd_pid_file() {
     echo "$opt_dir/perfd.pid"
 }
 
+# D/perfd, where perfd's control socket fits into it.
+perfd_run_dir() {
+    socket_dir "$opt_dir/perfd" 12 env
+}
+
 perfd_running() {
     running "$(cat "$(perfd_pid_file)" 2>/dev/null || true)" perfd
 }
@@ -16,7 +21,8 @@ perfd_running() {
 perfd_start() {
     mkdir -p "$opt_dir/perfd"
     export PERFD_DATABASE_URL=$opt_database_url PERFD_REDIS_URL=$opt_redis_url
-    export PERFD_PORT=$opt_port PERFD_ADMIN_PORT=$opt_admin_port PERFD_RUN_DIR=$opt_dir/perfd
+    export PERFD_PORT=$opt_port PERFD_ADMIN_PORT=$opt_admin_port PERFD_RUN_DIR
+    PERFD_RUN_DIR=$(perfd_run_dir)
     (
         exec {lock_fd}>&- </dev/null
         [ -z "$opt_detach" ] || exec >"$opt_dir/perfd.log" 2>&1
@@ -49,10 +55,11 @@ perfd_failed() {
 
 # What to try: the example's routes where its configuration is served, else what every configuration has.
 perfd_announce() {
-    local api=http://127.0.0.1:$opt_port health=http://127.0.0.1:$opt_admin_port/readyz dir stop=Ctrl-C
+    local api=http://127.0.0.1:$opt_port health=http://127.0.0.1:$opt_admin_port/readyz dir run_dir=$PERFD_RUN_DIR stop=Ctrl-C
     dir=$(shell_word "${opt_dir/#"$PWD"\//}")
+    run_dir=$(shell_word "${run_dir/#"$PWD"\//}")
     [ -z "$opt_detach" ] || stop="scripts/run --dir $dir --stop"
-    printf '\nAPI     %s\nhealth  %s\nlogs    %s\nstop    %s\n\nTry\n' "$api" "$health" "$dir/perfd/access.log" "$stop"
+    printf '\nAPI     %s\nhealth  %s\nlogs    %s\nstop    %s\n\nTry\n' "$api" "$health" "$run_dir/access.log" "$stop"
     if [ "$opt_conf" = "$ROOT/perfd.conf" ]; then
         cat <<TEXT
   curl -i $api/api/users/1
@@ -62,7 +69,7 @@ TEXT
     else
         echo "  curl -i $health"
     fi
-    echo "  $(shell_word "${PERFCTL_BIN/#"$PWD"\//}") --dir $dir/perfd stats"
+    echo "  $(shell_word "${PERFCTL_BIN/#"$PWD"\//}") --dir $run_dir stats"
 }
 
 # perfd_stop SIGNAL: QUIT lets requests finish, TERM ends at once.

@@ -83,22 +83,28 @@ postgres_init() {
     mv "$new" "$postgres_home"
 }
 
-postgres_running() {
-    [ -d "$postgres_home" ] && as_postgres "$POSTGRES_BIN/pg_ctl" -D "$postgres_home" status >/dev/null 2>&1
+postgres_pid() {
+    head -n 1 "$postgres_home/postmaster.pid" 2>/dev/null || true
 }
 
+# pg_ctl leaves its output to the server, so that root opens the log where postgres may not. After a crash the sessions
+# of the old server hold its memory until they notice.
 postgres_start() {
-    local log=$opt_dir/pg.log
+    local log=$opt_dir/pg.log end=$((SECONDS + 15))
     [ -d "$postgres_home" ] || postgres_init
-    postgres_running && return
+    ! running "$(postgres_pid)" postgres || return 0
     postgres_settings | as_postgres tee "$postgres_home/perfd.conf" >/dev/null
-    # pg_ctl leaves its output to the server, so that root opens the log where postgres may not.
-    (cd / && exec {lock_fd}>&- && as_postgres "$POSTGRES_BIN/pg_ctl" -D "$postgres_home" -w -t 60 start) >>"$log" 2>&1 ||
-        { tail -n 20 "$log" >&2 && die "PostgreSQL does not start; its log is $log"; }
+    until (cd / && exec {lock_fd}>&- && as_postgres "$POSTGRES_BIN/pg_ctl" -D "$postgres_home" -w -t 60 start) >>"$log" 2>&1; do
+        [ $SECONDS -lt $end ] || { tail -n 20 "$log" >&2 && die "PostgreSQL does not start; its log is $log"; }
+        sleep 0.5
+    done
 }
 
+# INT is PostgreSQL's fast shutdown.
 postgres_stop() {
-    postgres_running || return 0
-    (cd / && as_postgres "$POSTGRES_BIN/pg_ctl" -D "$postgres_home" -m fast -w -t 60 stop >/dev/null) ||
-        { echo "run: PostgreSQL in $postgres_home does not stop" >&2 && return 1; }
+    local pid
+    pid=$(postgres_pid)
+    running "$pid" postgres || return 0
+    kill -INT "$pid" 2>/dev/null || return 0
+    ends "$pid" postgres 60 || { echo "run: PostgreSQL in $postgres_home (pid $pid) does not stop" >&2 && return 1; }
 }

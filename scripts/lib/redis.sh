@@ -30,6 +30,6 @@ redis_stop() {
     local pid
     pid=$(redis_pid)
     running "$pid" redis-server || return 0
-    kill -TERM "$pid"
-    ends "$pid" redis-server 10 || kill -KILL "$pid"
+    kill -TERM "$pid" 2>/dev/null || return 0
+    ends "$pid" redis-server 10 || kill -KILL "$pid" 2>/dev/null || true
 }
