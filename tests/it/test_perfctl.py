@@ -79,3 +79,52 @@ def test_the_default_folder(api, perfctl):
     from lib.perfd import PERFCTL
     done = subprocess.run([PERFCTL, "ping"], cwd=api.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done
+
+
+def test_times_cover_every_answer(api):
+    for i in range(30):
+        api.get(f"/n/{i}")
+    figures = route(api, "GET /n/{n}")
+    assert figures["count"] == figures["requests"] == sum(figures[kind]["count"] for kind in ("hit", "miss", "error"))
+    assert 0 < figures["p50_us"] <= figures["p95_us"] <= figures["p99_us"] <= figures["max_us"] < 5_000_000
+    assert api.perfctl_json("routes")["total"]["requests"] >= figures["requests"]
+
+
+def test_the_pool_by_slot_and_in_total(api):
+    api.get("/n/1")
+    pool = api.perfctl_json("pool")
+    assert [slot["slot"] for slot in pool["slots"]] == [0, 1]
+    assert pool["total"]["max"] == sum(slot["max"] for slot in pool["slots"]) > 0
+    assert pool["total"]["wait"]["count"] == sum(slot["wait"]["count"] for slot in pool["slots"]) > 0
+
+
+def test_options_may_follow_the_command(api, perfctl):
+    assert perfctl("-o", "json", "--dir", api.run_dir, "stats").json["schema"] == "perfctl.stats/1"
+    assert perfctl("stats", "--dir", api.run_dir, "-o", "json").json["running"] is True
+
+
+def test_output_that_cannot_be_written_is_a_failure(api):
+    import subprocess
+    from lib.perfd import PERFCTL
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([PERFCTL, "--dir", api.run_dir, "stats"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              check=False)
+    assert done.returncode == 1 and "No space left" in done.stderr, done
+
+
+def test_a_refused_reload_fails_with_the_reason(make_perfd, db):
+    perfd = make_perfd(CONF, db).start()
+    refused = perfd.reload(CONF + "no_such_directive on;\n")
+    assert refused.code == 1 and "no_such_directive" in refused.err and not refused.out, refused
+    assert perfd.reload(CONF).code == 0
+
+
+def test_a_dead_perfd_leaves_its_last_figures(make_perfd, db):
+    perfd = make_perfd(CONF, db).start()
+    for _ in range(5):
+        perfd.get("/one")
+    perfd.kill_master()
+    last = perfd.perfctl("routes", "-o", "json")
+    assert last.code == 0 and "not running" in last.err, last
+    assert last.json["running"] is False and last.json["total"]["requests"] >= 5
+    assert perfd.perfctl("ping").code == perfd.perfctl("reload").code == 3
