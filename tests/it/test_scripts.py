@@ -1,6 +1,10 @@
 """scripts/run as a newcomer meets it."""
+import glob
+import hashlib
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -10,7 +14,7 @@ import pytest
 from lib.http_client import request_once
 from lib.perfd import ROOT, run
 from lib.ports import free_ports, is_free
-from lib.process import eventually
+from lib.process import eventually, tell
 
 RUN = f"{ROOT}/scripts/run"
 pytestmark = pytest.mark.skipif(os.environ.get("MODE", "release") != "release", reason="scripts/run builds release")
@@ -38,6 +42,11 @@ def processes_of(folder):
         if folder in text:
             found.append((pid, text))
     return found
+
+
+def pid_in(path):
+    with open(path, encoding="ascii") as file:
+        return int(file.readline())
 
 
 def test_from_nothing_to_an_answer_and_back(place):
@@ -72,6 +81,72 @@ def test_from_nothing_to_an_answer_and_back(place):
     run(RUN, "--dir", folder, "--stop", timeout=60)
     other = run(*args, "--detach", "--scale", "2")
     assert other.code == 1 and "--scale 2" in other.err, other
+
+
+@pytest.fixture(params=["it's 41% odd & so on?", "deep" * 24], ids=["odd", "deep"])
+def named(request, place):
+    """A folder in that of `place`, with what stands outside of it because a socket's name is short."""
+    folder = f"{place[0]}/{request.param}"
+    yield folder, [*place[3], "--dir", folder]
+    run(RUN, "--dir", folder, "--stop", timeout=60)
+    for left in glob.glob(f"/tmp/perfd-{hashlib.sha256(folder.encode()).hexdigest()[:10]}-*"):
+        shutil.rmtree(left)
+
+
+def test_a_folder_of_any_name(place, named):
+    port, (folder, args) = place[1], named
+    started = run(*args, "--detach", timeout=60)
+    assert started.code == 0, started
+    assert request_once(port, "GET", "/api/users/1").status == 200
+    statistics = started.out.splitlines()[-1]
+    done = subprocess.run(statistics, shell=True, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "requests" in done.stdout
+    stop = re.search(r"^stop +scripts/run (.*)$", started.out, re.M).group(1)
+    subprocess.run(f"{RUN} {stop}", shell=True, check=True, timeout=60)
+    assert is_free(port) and not processes_of(folder)
+
+
+def test_a_folder_that_a_shell_would_change_is_refused(place):
+    result = run(RUN, "--dir", f"{place[0]}/$x")
+    assert result.code == 2 and "--dir" in result.err, result
+
+
+def test_a_load_that_was_interrupted_is_done_again(place):
+    folder, port, _, args = place
+    starting = subprocess.Popen([*args, "--detach", "--scale", "5"], stdout=subprocess.PIPE, text=True)
+    for line in starting.stdout:
+        if "users 50,000" in line:
+            break
+    starting.kill()
+    tell(pid_in(f"{folder}/pg/postmaster.pid"), signal.SIGKILL)
+    starting.communicate()
+    again = run(*args, "--detach", timeout=60)
+    assert again.code == 0 and "posts 100,000 of 100,000" in again.out, again
+    assert request_once(port, "GET", "/api/users/10001").status == 404  # the first one's rows are gone
+
+
+def test_a_crash_of_everything_keeps_the_data(place):
+    folder, port, _, args = place
+    assert run(*args, "--detach", timeout=60).code == 0
+    body = {"email": "kept@example.com", "name": "Kept"}
+    assert request_once(port, "POST", "/api/users", body).status == 201
+    for file in ("perfd.pid", "redis/redis.pid", "pg/postmaster.pid"):
+        tell(pid_in(f"{folder}/{file}"), signal.SIGKILL)
+    assert eventually(lambda: is_free(port), 10)
+    again = run(*args, "--detach", timeout=60)
+    assert again.code == 0 and "loading" not in again.out, again
+    assert request_once(port, "POST", "/api/users", body).status == 409
+
+
+def test_stop_beside_a_foreground(place):
+    folder, port, _, args = place
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as shell:
+        assert any("perfctl" in line for line in shell.stdout)
+        stopped = run(RUN, "--dir", folder, "--stop", timeout=60)
+        assert stopped.code == 0 and not stopped.err, stopped
+        said, _ = shell.communicate(timeout=15)
+        assert shell.returncode == 0, said
+    assert is_free(port) and not processes_of(folder)
 
 
 def test_in_the_foreground_it_ends_with_ctrl_c(place, pg, redis):
