@@ -14,8 +14,9 @@
 enum { LINE_MAX_BYTES = 4096 };
 
 struct client {
-    int fd;     /* -1: free */
-    bool waits; /* for the end of a reload */
+    int fd;         /* -1: free */
+    bool waits;     /* for the end of a reload */
+    uint64_t order; /* of coming */
     size_t len;
     char line[LINE_MAX_BYTES];
 };
@@ -25,6 +26,7 @@ struct control {
     int fd;
     control_asked *asked;
     void *arg;
+    uint64_t accepted;
     struct client clients[CONTROL_CLIENTS];
 };
 
@@ -162,31 +164,48 @@ static void read_client(struct control *c, struct client *client)
         answer(client, "the line is longer than 4 KB");
 }
 
+/* When all places are taken, who has been silent for longest loses its own: NULL when all wait for a reload. */
+static struct client *make_room(struct control *c)
+{
+    struct client *oldest = NULL;
+    for (int i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &c->clients[i];
+        if (client->fd < 0)
+            return client;
+        if (!client->waits && (oldest == NULL || client->order < oldest->order))
+            oldest = client;
+    }
+    if (oldest != NULL)
+        drop(oldest);
+    return oldest;
+}
+
 static void accept_client(struct control *c)
 {
     int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    for (int i = 0; i < CONTROL_CLIENTS && fd >= 0; i++)
-        if (c->clients[i].fd < 0) {
-            c->clients[i].fd = fd;
-            return;
-        }
-    if (fd >= 0)
+    struct client *room = fd >= 0 ? make_room(c) : NULL;
+    if (room != NULL) {
+        room->fd = fd;
+        room->order = ++c->accepted;
+    } else if (fd >= 0) {
         close(fd);
+    }
 }
 
 void control_ready(struct control *c, const struct pollfd *fds, int count)
 {
-    for (int f = 0; f < count; f++) {
+    for (int f = 1; f < count; f++) {
         if (fds[f].revents == 0)
             continue;
-        if (fds[f].fd == c->fd)
-            accept_client(c);
         for (int i = 0; i < CONTROL_CLIENTS; i++)
-            if (c->clients[i].fd == fds[f].fd && fds[f].fd != c->fd && !c->clients[i].waits)
+            if (c->clients[i].fd == fds[f].fd && !c->clients[i].waits)
                 read_client(c, &c->clients[i]);
             else if (c->clients[i].fd == fds[f].fd && (fds[f].revents & (POLLHUP | POLLERR)))
                 drop(&c->clients[i]);
     }
+    /* Last: who has just spoken must not lose its place, and a new descriptor may have an old one's number. */
+    if (count > 0 && fds[0].revents != 0)
+        accept_client(c);
 }
 
 void control_reloaded(struct control *c, const char *err)
