@@ -185,7 +185,6 @@ static bool block_signals(struct master *m, struct err *err)
 static bool open_log(struct master *m, const struct conf *conf, struct err *err)
 {
     log_set_level((enum log_level)conf->log_level);
-    m->error_log_fd = -1;
     if (strcmp(conf->error_log, "stderr") == 0)
         return true;
     m->error_log_fd = open_error_log(conf->error_log);
@@ -208,7 +207,8 @@ static void raise_descriptor_limit(void)
 
 static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
 {
-    if (!folder_create(conf->run_dir, err) || (m->lock_fd = lock_acquire(conf->run_dir, err)) < 0)
+    m->lock_fd = lock_acquire(conf->run_dir, err);
+    if (m->lock_fd < 0)
         return false;
     if (!listeners_open(&m->listeners, &conf->listen, conf->workers, err) ||
         !listeners_open(&m->admin, &conf->admin, conf->workers, err) || !shared_create(&m->shared, conf, err))
@@ -256,7 +256,7 @@ static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
 /* The next time that something is due. */
 static int64_t keep_workers(struct master *m, int64_t now_us)
 {
-    int64_t next_us = INT64_MAX;
+    int64_t next_us = workers_kill_stuck(m->workers, now_us);
     for (int slot = 0; slot < m->generation->conf->workers; slot++)
         next_us = MIN(next_us, workers_keep(m->workers, slot, roll_generation(m->roll, slot, m->generation), now_us));
     if (m->doubt_at_us > 0 && now_us >= m->doubt_at_us) {
@@ -286,19 +286,30 @@ static void run(struct master *m)
     }
 }
 
-static void clean_up(struct master *m)
+/* What make_ground() made, or as much of it as it came to. */
+static void clear_ground(struct master *m, const char *run_dir)
 {
-    const char *run_dir = m->generation->conf->run_dir;
     char path[4200];
+    if (m->control != NULL)
+        control_destroy(&m->control);
+    listeners_close(&m->listeners);
+    listeners_close(&m->admin);
+    if (m->shared.stats != NULL)
+        shared_destroy(&m->shared);
+    if (m->lock_fd < 0)
+        return; /* the files are another's */
     snprintf(path, sizeof path, "%s/perfd.stats", run_dir);
     unlink(path);
+    lock_release(m->lock_fd, run_dir);
+}
+
+static void clean_up(struct master *m)
+{
     if (m->doubt_at_us == 0)
         redis_mark_leave(m->generation->conf, m->shared.tags);
     roll_destroy(&m->roll);
     workers_destroy(&m->workers);
-    control_destroy(&m->control);
-    shared_destroy(&m->shared);
-    lock_release(m->lock_fd, run_dir);
+    clear_ground(m, m->generation->conf->run_dir);
     generation_destroy(&m->generation);
 }
 
@@ -313,15 +324,13 @@ static enum exit_code refuse(const struct master *m, const struct err *err)
 
 enum exit_code master_run(const char *conf_path, struct conf *conf)
 {
-    struct master m = {0};
+    struct master m = {.lock_fd = -1, .error_log_fd = -1};
     struct err err;
     log_set_name("master");
-    if (!open_log(&m, conf, &err) || !make_ground(&m, conf, &err)) {
+    /* The folder first: the log may stand in it. */
+    if (!folder_create(conf->run_dir, &err) || !open_log(&m, conf, &err) || !make_ground(&m, conf, &err)) {
         enum exit_code code = refuse(&m, &err);
-        listeners_close(&m.listeners);
-        listeners_close(&m.admin);
-        if (m.lock_fd > 0)
-            lock_release(m.lock_fd, conf->run_dir);
+        clear_ground(&m, conf->run_dir);
         conf_destroy(&conf);
         return code;
     }

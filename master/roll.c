@@ -252,14 +252,15 @@ static bool start_slot(struct roll *roll, const struct generation *generation, i
 }
 
 /* True: the slot is done with; go on. */
-static bool step_slot(struct roll *roll, const struct generation *generation, int64_t now_us)
+static bool step_slot(struct roll *roll, const struct generation *current, int64_t now_us)
 {
     enum roll_state before = roll->state;
-    if (!roll->started && !start_slot(roll, generation, now_us))
+    const struct generation *old = roll_generation(roll, roll->slot, current);
+    if (!roll->started && !start_slot(roll, old == current ? roll->next : current, now_us))
         return roll->state != before;
     enum proc_state state = workers_next_state(roll->workers, roll->slot);
     if (state == PROC_READY) {
-        workers_promote_next(roll->workers, roll->slot++);
+        workers_promote_next(roll->workers, roll->slot++, old->conf->shutdown_timeout_us, now_us);
         roll->started = false;
         roll->deadline_us = now_us + READY_LIMIT_US;
         return true;
@@ -273,7 +274,7 @@ static bool step_slot(struct roll *roll, const struct generation *generation, in
 static void step_roll(struct roll *roll, struct generation **current, int64_t now_us)
 {
     while (roll->slot < roll->end)
-        if (!step_slot(roll, roll->state == ROLL_BACK ? *current : roll->next, now_us))
+        if (!step_slot(roll, *current, now_us))
             return;
     /* Who is told that it is in force must not meet an old worker with its next connection. */
     if (!workers_old_listen(roll->workers) || now_us >= roll->deadline_us)

@@ -19,6 +19,8 @@
 #define HEALTHY_US (60 * US_PER_S)
 #define BACKOFF_US (100 * US_PER_MS)
 #define BACKOFF_MAX_US US_PER_S
+/* A worker ends by itself at shutdown_timeout; one that does not is stuck. */
+#define STUCK_US (5 * US_PER_S)
 
 enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
 
@@ -27,6 +29,7 @@ struct child {
     int slot, proc;
     enum role role;
     int64_t started_us;
+    int64_t kill_at_us; /* 0: never */
     bool was_ready;
 };
 
@@ -145,7 +148,7 @@ static struct child *start_child(struct workers *w, int slot, enum role role, co
         return NULL;
     }
     board_set_pid(w->start.shared->board, proc, pid);
-    *child = (struct child){pid, slot, proc, role, now_us, false};
+    *child = (struct child){pid, slot, proc, role, now_us, 0, false};
     return child;
 }
 
@@ -201,7 +204,9 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     if (gone.role != ROLE_SERVING)
         return wrote;
     stats_clear_gauges(stats, gone.slot);
-    if (WIFEXITED(status) && !w->any_ready && w->keeping)
+    if (!w->keeping)
+        return wrote;
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && !w->any_ready)
         w->failed_at_start = true;
     if (now_us - gone.started_us >= HEALTHY_US)
         w->slots[gone.slot].failures = 0;
@@ -250,11 +255,12 @@ enum proc_state workers_next_state(const struct workers *w, int slot)
     return PROC_FREE;
 }
 
-void workers_promote_next(struct workers *w, int slot)
+void workers_promote_next(struct workers *w, int slot, int64_t shutdown_timeout_us, int64_t now_us)
 {
     struct child *old = find(w, slot, ROLE_SERVING), *next = find(w, slot, ROLE_NEXT);
     if (old != NULL) {
         old->role = ROLE_DRAINING;
+        old->kill_at_us = now_us + shutdown_timeout_us + STUCK_US;
         kill(old->pid, SIGQUIT);
     }
     next->role = ROLE_SERVING;
@@ -282,8 +288,28 @@ bool workers_old_listen(const struct workers *w)
 void workers_kill_next(struct workers *w, int slot)
 {
     struct child *next = find(w, slot, ROLE_NEXT);
-    if (next != NULL)
-        kill(next->pid, SIGKILL);
+    if (next == NULL)
+        return;
+    kill(next->pid, SIGKILL);
+    next->role = ROLE_DRAINING; /* a roll that begins before it is reaped must not take it for its own */
+}
+
+int64_t workers_kill_stuck(struct workers *w, int64_t now_us)
+{
+    int64_t next_us = INT64_MAX;
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        struct child *c = &w->children[i];
+        if (c->pid == 0 || c->kill_at_us == 0)
+            continue;
+        if (now_us < c->kill_at_us) {
+            next_us = MIN(next_us, c->kill_at_us);
+            continue;
+        }
+        log_error("worker %d (pid %d) drains for too long and is killed", c->slot, (int)c->pid);
+        kill(c->pid, SIGKILL);
+        c->kill_at_us = 0;
+    }
+    return next_us;
 }
 
 void workers_signal(struct workers *w, int sig)

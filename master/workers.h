@@ -23,6 +23,8 @@ struct workers_start {
 struct workers *workers_create(const struct workers_start *start) MUST_USE;
 void workers_destroy(struct workers **workers);
 
+/* Kills who drains for longer than shutdown_timeout and 5 s; the next time that it may have to, or INT64_MAX. */
+int64_t workers_kill_stuck(struct workers *workers, int64_t now_us);
 /* Starts the slot's worker when there is none and its time has come; that time, or INT64_MAX. */
 int64_t workers_keep(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
 /* Takes the exits of all children that ended. A child that is no worker is told to other(). True: one of them died
@@ -34,8 +36,8 @@ bool workers_failed_at_start(const struct workers *workers);
 /* A second worker for the slot, beside the one that serves. False: no row of the board is free, or no process. */
 bool workers_start_next(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
 enum proc_state workers_next_state(const struct workers *workers, int slot); /* PROC_FREE: it died */
-/* The next one takes the slot, the old one drains. */
-void workers_promote_next(struct workers *workers, int slot);
+/* The next one takes the slot, the old one drains and has shutdown_timeout_us for that. */
+void workers_promote_next(struct workers *workers, int slot, int64_t shutdown_timeout_us, int64_t now_us);
 bool workers_any_drains(const struct workers *workers);
 bool workers_old_listen(const struct workers *workers); /* one that was told to drain still accepts */
 void workers_kill_next(struct workers *workers, int slot);

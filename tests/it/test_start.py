@@ -39,3 +39,19 @@ def test_a_host_without_ipv6_skips_its_addresses_but_not_all(make_perfd, db):
     assert result.code == 3 and "no address is left" in result.err and "perfd.conf:1:8" in result.err, result
     assert start(f"{v4} {v6}").code == 124  # timeout(1) had to end it
     assert f"{v6}: this host has no IPv6; skipped" in perfd.log()
+
+
+def test_the_error_log_may_stand_in_the_folder_that_the_first_start_makes(make_perfd, db):
+    perfd = make_perfd(CONF, db)
+    perfd.configure(perfd.head.replace(perfd.error_log, f"{perfd.run_dir}/error.log") + CONF, whole=True)
+    perfd.start()
+    assert os.path.exists(f"{perfd.run_dir}/error.log")
+
+
+def test_a_start_that_fails_late_leaves_nothing(make_perfd, db):
+    perfd = make_perfd(CONF, db)
+    folder = f"{perfd.folder}/{'r' * 100}"  # the control socket's path is the last thing made, and too long
+    perfd.configure(perfd.head.replace(perfd.run_dir, folder) + CONF, whole=True)
+    result = perfd.command()
+    assert result.code == 3 and "control.sock" in result.err, result
+    assert os.listdir(folder) == []
