@@ -1,5 +1,6 @@
 """perfctl: what a perf engineer reads, beside what clients counted."""
 import json
+import time
 
 import pytest
 
@@ -133,7 +134,11 @@ def test_a_dead_perfd_leaves_its_last_figures(make_perfd, db):
 def test_times_are_those_of_the_clock(make_perfd, db):
     """A quick answer is not counted as slow: libevent's coarse clock once added up to 4 ms."""
     api = make_perfd(CONF, db).start()
+    times = []
     with api.connect() as connection:
         for _ in range(500):
+            start = time.monotonic()
             connection.request("GET", "/one")
-    assert route(api, "GET /one")["hit"]["p50_us"] < 1000
+            times.append(time.monotonic() - start)
+            time.sleep(0.001)
+    assert route(api, "GET /one")["hit"]["p95_us"] < 1e6 * sorted(times)[475] * 1.2 + 100
