@@ -188,8 +188,9 @@ static bool receive(struct conn *c)
         } else if (PQstatus(c->pg) == CONNECTION_BAD) {
             conn_lost(c);
             return true;
-        } else {
-            c->step++; /* NULL ends what one command brought; a Sync has none */
+        } else if (c->steps[c->step].kind != STEP_SYNC || PQtransactionStatus(c->pg) != PQTRANS_ACTIVE) {
+            c->step++; /* NULL ends what one command brought. Behind a Sync's own error, that of the commit, its end
+                          is still to come. */
         }
     }
     answered(c);
