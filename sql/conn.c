@@ -201,7 +201,8 @@ int conn_timeout_ms(int64_t timeout_us)
     return (int)MIN((timeout_us + US_PER_MS - 1) / US_PER_MS, INT_MAX);
 }
 
-/* A keyword that follows dbname replaces the URL's, so the URL's own options are put in front of ours. */
+/* A keyword that follows dbname replaces the URL's, so the URL's own options are put in front of ours. What value.c
+ * relies on holds whatever the server, the database or the role has set. */
 static void add_options(struct buf *out, const struct conn_settings *settings)
 {
     PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
@@ -209,7 +210,9 @@ static void add_options(struct buf *out, const struct conn_settings *settings)
         if (o->val && strcmp(o->keyword, "options") == 0)
             buf_printf(out, "%s ", o->val);
     PQconninfoFree(options);
-    buf_printf(out, "-c TimeZone=UTC -c DateStyle=ISO -c default_transaction_read_only=on -c statement_timeout=%d",
+    buf_printf(out,
+               "-c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c extra_float_digits=1 "
+               "-c default_transaction_read_only=on -c statement_timeout=%d",
                conn_timeout_ms(settings->statement_timeout_us));
 }
 

@@ -102,6 +102,17 @@ def test_types(api):
     assert api.get("/big").body == b'{"big":"9007199254740993","bigs":["1"]}'
 
 
+def test_the_databases_own_settings_change_no_answer(make_perfd, pg):
+    other = pg.create_database("settings", "ALTER DATABASE settings SET bytea_output = escape; "
+                               "ALTER DATABASE settings SET extra_float_digits = 0; "
+                               "ALTER DATABASE settings SET DateStyle = German; "
+                               "ALTER DATABASE settings SET TimeZone = 'Asia/Tokyo'")
+    conf = """route GET /one { query "SELECT 'abc'::bytea AS bin, 0.1::float8 + 0.2 AS f,
+        '2024-05-01 12:00+02'::timestamptz AS t"; result row; }"""
+    api = make_perfd(conf, other).start()
+    assert api.get("/one").json() == {"bin": "YWJj", "f": 0.1 + 0.2, "t": "2024-05-01T10:00:00+00:00"}
+
+
 # --- parameters
 
 def test_wrong_types_are_named_before_a_query_runs(api, db):
