@@ -36,7 +36,8 @@ struct pool {
     struct job_line ended;   /* failed inside pool_run(): told from the loop */
     struct event tick;       /* limits of age and idleness, spare connections, reconnects */
     struct event deliver;
-    struct event acquire; /* the longest waiter's time is up */
+    struct event acquire;  /* a waiter's time is up */
+    int64_t acquire_at_us; /* when that looks; 0: not set */
     enum pool_health health;
     bool draining;
     int failures; /* connects in a row that failed */
@@ -184,8 +185,17 @@ static struct member *pick_idle(struct pool *pool, bool read_only)
     return best;
 }
 
+/* It runs no longer than what is left until its deadline. */
+static void cut_timeout(struct pool_work *work, int64_t now_us)
+{
+    int64_t left_us = MAX(work->deadline_us - now_us, US_PER_MS);
+    if (work->deadline_us > 0)
+        work->timeout_us = work->timeout_us > 0 ? MIN(work->timeout_us, left_us) : left_us;
+}
+
 static void start(struct pool *pool, struct member *m, struct job *job, int64_t now_us)
 {
+    cut_timeout(&job->work, now_us);
     int64_t timeout_us = job->work.timeout_us;
     job->wait_us = MAX(job->wait_us, now_us - job->queued_us);
     job->sent_us = now_us;
@@ -195,18 +205,21 @@ static void start(struct pool *pool, struct member *m, struct job *job, int64_t 
     conn_run(m->conn, &job->work, timeout_us > 0 ? now_us + timeout_us + DEADLINE_GRACE_US : 0, now_us);
 }
 
-/* A request that waits longer than a request may take has no use for a connection. */
-static int64_t acquire_limit_us(const struct pool *pool)
+/* When a job that waits for a connection has no use for one any more. */
+static int64_t give_up_us(const struct pool *pool, const struct job *job)
 {
-    return MIN(pool->conf->database.acquire_timeout_us, pool->conf->request_timeout_us);
+    int64_t at_us = job->queued_us + pool->conf->database.acquire_timeout_us;
+    return job->work.deadline_us > 0 ? MIN(at_us, job->work.deadline_us) : at_us;
 }
 
-static void watch_longest_waiter(struct pool *pool, int64_t now_us)
+/* The line is in order of arrival, not of these times. */
+static void watch_waiter(struct pool *pool, const struct job *job, int64_t now_us)
 {
-    if (pool->waiting.first == NULL)
-        event_del(&pool->acquire);
-    else
-        add_timer(&pool->acquire, pool->waiting.first->queued_us + acquire_limit_us(pool) - now_us);
+    int64_t at_us = give_up_us(pool, job);
+    if (pool->acquire_at_us > 0 && pool->acquire_at_us <= at_us)
+        return;
+    pool->acquire_at_us = at_us;
+    add_timer(&pool->acquire, at_us - now_us);
 }
 
 static void dispatch(struct pool *pool, int64_t now_us)
@@ -221,7 +234,6 @@ static void dispatch(struct pool *pool, int64_t now_us)
         start(pool, m, job_line_pop(&pool->waiting), now_us);
     }
     open_wanted(pool, now_us);
-    watch_longest_waiter(pool, now_us);
 }
 
 /* ---- answers ---- */
@@ -316,6 +328,7 @@ static void member_broke(struct pool *pool, struct member *m, int64_t now_us)
         job->queued_us = now_us;
         conn_reply_deinit(&reply);
         job_line_push_front(&pool->waiting, job);
+        watch_waiter(pool, job, now_us);
         return;
     }
     finish_job(pool, job, &reply);
@@ -368,10 +381,20 @@ static void on_acquire(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct pool *pool = arg;
-    int64_t now_us = clock_mono_us(), limit_us = acquire_limit_us(pool);
-    while (pool->waiting.first != NULL && pool->waiting.first->queued_us + limit_us <= now_us)
-        fail(pool, job_line_pop(&pool->waiting), POOL_TIMEOUT, "waited too long for a database connection");
-    watch_longest_waiter(pool, now_us);
+    struct job_line late = {0};
+    int64_t now_us = clock_mono_us();
+    pool->acquire_at_us = 0;
+    for (struct job *job = pool->waiting.first, *next; job != NULL; job = next) {
+        next = job->next;
+        if (give_up_us(pool, job) > now_us) {
+            watch_waiter(pool, job, now_us);
+            continue;
+        }
+        job_line_remove(&pool->waiting, job);
+        job_line_push(&late, job);
+    }
+    for (struct job *job; (job = job_line_pop(&late)) != NULL;)
+        fail(pool, job, POOL_TIMEOUT, "waited too long for a database connection");
 }
 
 static void retire_idle(struct pool *pool, int64_t now_us)
@@ -461,6 +484,7 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
         fail_later(pool, job, POOL_REJECTED);
     } else {
         job_line_push(&pool->waiting, job);
+        watch_waiter(pool, job, now_us);
         dispatch(pool, now_us);
     }
     return (struct pool_job *)job;

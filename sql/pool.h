@@ -15,7 +15,7 @@ enum pool_fail {
     POOL_OK,
     POOL_REJECTED, /* queue full: 503 */
     POOL_DOWN,     /* database unreachable, or the connection broke under the query: 503 */
-    POOL_TIMEOUT,  /* waited longer than acquire_timeout, or the deadline passed without an answer: 504 */
+    POOL_TIMEOUT,  /* waited longer than acquire_timeout, or the time was over without an answer: 504 */
     POOL_SQL,      /* PostgreSQL refused: sqlstate and message */
 };
 
@@ -31,8 +31,9 @@ struct pool_work {
     int statement_count;
     const char *const *const *values; /* values[statement][i]: text format or NULL; must live until done */
     bool read_only;                   /* runs with default_transaction_read_only; else read write */
-    int64_t timeout_us; /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
-    bool describe;      /* do not run: prepare and describe; results[i] has columns and parameter types */
+    int64_t timeout_us;  /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
+    int64_t deadline_us; /* CLOCK_MONOTONIC: neither waiting nor running nor running again goes on longer; 0: none */
+    bool describe;       /* do not run: prepare and describe; results[i] has columns and parameter types */
 };
 
 struct pool_outcome {

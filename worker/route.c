@@ -189,6 +189,7 @@ static void describe(struct route *route)
                                    .statement_count = route->query->statement_count,
                                    .read_only = true,
                                    .timeout_us = route->service->conf->database.statement_timeout_us,
+                                   .deadline_us = clock_mono_us() + route->service->conf->request_timeout_us,
                                    .describe = true};
     route->state = ROUTE_DESCRIBING;
     pool_run(route->service->pool, &work, on_described, route);

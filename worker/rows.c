@@ -1,16 +1,6 @@
 #include "worker/rows.h"
-#include "common/clock.h"
 #include "common/log.h"
 #include "worker/refusal.h"
-
-/* The statement's own time-out, or what is left of the request's when that is less. */
-static int64_t time_left_us(const struct request *r)
-{
-    int64_t spent_us = clock_mono_us() - r->http->started_us;
-    int64_t left_us = MAX(r->service->conf->request_timeout_us - spent_us, US_PER_MS);
-    int64_t own_us = r->route->conf->timeout_us;
-    return own_us > 0 ? MIN(own_us, left_us) : left_us;
-}
 
 struct pool_work rows_work(const struct request *r)
 {
@@ -18,7 +8,8 @@ struct pool_work rows_work(const struct request *r)
                               .statement_count = r->route->query->statement_count,
                               .values = params_bind(r->route, r->values, r->arena),
                               .read_only = r->method == METHOD_GET,
-                              .timeout_us = time_left_us(r)};
+                              .timeout_us = r->route->conf->timeout_us,
+                              .deadline_us = r->http->started_us + r->service->conf->request_timeout_us};
 }
 
 static bool fail(struct request *r, int status, const char *code, const char *detail)

@@ -10,6 +10,7 @@ CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; }
 route GET /pid { query "SELECT pg_backend_pid() AS pid"; result row; }
 route GET /sleep { query "SELECT pg_sleep(:s), 1 AS one"; result row; param s default=0.3; timeout 20s; }
+route GET /again { query "SELECT fail_late(:s)"; result row; timeout 20s; }
 route GET /cached { query "SELECT 1 AS one"; result row; cache ttl=60s; }
 route GET /table { query "SELECT id FROM t WHERE id = :id"; result row; cache off; }
 route GET /wide { query "SELECT * FROM wide"; result rows; }
@@ -20,7 +21,9 @@ route POST /add { query "INSERT INTO t (id) VALUES (:id)"; result none; }
 @pytest.fixture(scope="module")
 def db(pg):
     return pg.create_database("faults", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
-                                        "CREATE TABLE wide (a int); INSERT INTO wide VALUES (1)")
+                                        "CREATE TABLE wide (a int); INSERT INTO wide VALUES (1);"
+                                        "CREATE FUNCTION fail_late(s float8) RETURNS int LANGUAGE plpgsql AS "
+                                        "$$ BEGIN PERFORM pg_sleep(s); RAISE SQLSTATE '40001'; END $$")
 
 
 @pytest.fixture
@@ -185,6 +188,16 @@ def test_a_request_ends_within_its_time_whatever_its_route_allows(start):
     response, seconds = api.timed("/sleep?s=5")
     assert response.status == 504 and 0.5 < seconds < 1.5
     assert api.get("/sleep?s=0.1").status == 200
+
+
+def test_waiting_and_running_again_are_part_of_a_requests_time(start):
+    api = start("pool max=1 min=1;", workers=1, settings="request_timeout 1500ms;")
+    with Load(api.port, "/sleep?s=1.2", threads=1):
+        time.sleep(0.1)
+        response, seconds = api.timed("/sleep?s=5")  # waits for a second, then has half of one
+    assert response.status == 504 and 1.2 < seconds < 2, (response, seconds)
+    response, seconds = api.timed("/again?s=1")
+    assert response.status == 504 and 1.2 < seconds < 2, (response, seconds)
 
 
 def test_a_host_whose_name_is_not_known(make_perfd, well):
