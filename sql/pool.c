@@ -154,6 +154,11 @@ static void close_member(struct pool *pool, struct member *m)
         pool->metrics.closed++;
 }
 
+static bool is_old(const struct member *m, int64_t now_us)
+{
+    return m->retire_us > 0 && now_us >= m->retire_us;
+}
+
 /* As many connects as there are requests waiting, and what is missing to min; one at a time while the server refuses.
  */
 static void open_wanted(struct pool *pool, int64_t now_us)
@@ -365,6 +370,8 @@ static void on_changed(void *arg)
             conn_reply_deinit(&reply);
             return;
         }
+        if (is_old(m, now_us))
+            close_member(pool, m); /* under load it may never be idle when the tick looks */
         /* The next in line goes first: its query runs while this one's rows become JSON. */
         if (pool->waiting.first != NULL)
             dispatch(pool, now_us);
@@ -405,9 +412,8 @@ static void retire_idle(struct pool *pool, int64_t now_us)
         struct member *m = &pool->members[i];
         if (m->conn == NULL || m->job != NULL || conn_state(m->conn) != CONN_IDLE)
             continue;
-        bool old = m->retire_us > 0 && now_us >= m->retire_us;
         bool idle = idle_us > 0 && now_us - m->idle_since_us >= idle_us && open > pool->conf->database.pool_min;
-        if (old || idle || pool->draining) {
+        if (is_old(m, now_us) || idle || pool->draining) {
             close_member(pool, m);
             open--;
         }

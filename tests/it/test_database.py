@@ -56,6 +56,14 @@ def test_idle_connections_go_and_old_ones_are_replaced(start, db):
     assert eventually(lambda: api.get("/pid").json() != first, 5, every=0.2)
 
 
+def test_old_connections_are_replaced_under_load_too(start):
+    api = start("pool max=1 min=1 max_lifetime=500ms;", workers=1)
+    sessions_seen = set()
+    with Load(api.port, "/pid", threads=4, check=lambda request, response: sessions_seen.add(response.text)) as load:
+        time.sleep(2.5)
+    assert not load.failed and 3 <= len(sessions_seen) <= 10, sessions_seen
+
+
 def test_a_full_queue_is_503_and_a_long_wait_504(start):
     api = start("pool max=1 min=1 queue=2 acquire_timeout=400ms;", workers=1)
     answers = at_once(6, lambda i: api.timed("/sleep?s=1.5"))
