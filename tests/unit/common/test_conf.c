@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,18 @@
 
 /* The tests run in the repository's root, as make does. */
 static char path[64];
+
+/* How many CPUs conf_load() finds, whatever this machine has; 0 is one. */
+static int cpus;
+
+int sched_getaffinity(__pid_t pid, size_t size, cpu_set_t *set)
+{
+    (void)pid, (void)size;
+    CPU_ZERO(set);
+    for (int i = 0; i < MAX(cpus, 1); i++)
+        CPU_SET(i, set);
+    return 0;
+}
 
 static int setup(void **state)
 {
@@ -124,6 +137,17 @@ static uint64_t version_of(const char *route)
     return version;
 }
 
+static void auto_stays_within_the_bounds(void **state)
+{
+    (void)state;
+    cpus = 1000;
+    struct conf *conf = load("database { url postgresql:///x; }");
+    assert_int_equal(conf->workers, 60);
+    assert_int_equal(conf->database.pool_max, 1000);
+    conf_destroy(&conf);
+    cpus = 0;
+}
+
 static void the_version_changes_with_what_shapes_the_answer(void **state)
 {
     (void)state;
@@ -216,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_shipped_file_has_the_guides_figures, setup, teardown),
         cmocka_unit_test_setup_teardown(defaults_are_filled_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(auto_stays_within_the_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(the_version_changes_with_what_shapes_the_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_printed_is_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_name_their_place, setup, teardown),
