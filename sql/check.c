@@ -1,6 +1,7 @@
 #include "sql/check.h"
 #include "common/clock.h"
 #include "sql/encode.h"
+#include "sql/param.h"
 #include "sql/query.h"
 
 #include <errno.h>
@@ -185,6 +186,27 @@ static bool check_shape(struct check *c, const struct conf_route *route, const P
     return fail_in_query(c, route, 1, 1, arena_printf(c->arena, "%s: %s", route->name, err.text));
 }
 
+/* A default that PostgreSQL's type refuses would answer 400 to every request that leaves the parameter out. */
+static bool check_defaults(struct check *c, const struct conf_route *route, const struct query *query,
+                           const struct query_statement *statement, const PGresult *described)
+{
+    for (int p = 0; p < route->param_count; p++) {
+        const struct conf_param *param = &route->params[p];
+        for (int i = 0; i < MIN(statement->param_count, PQnparams(described)) && param->default_text != NULL; i++) {
+            struct param_value ignored;
+            if (strcmp(query->names[statement->params[i]], param->name) != 0)
+                continue;
+            const char *wrong =
+                param_from_text(slice_str(param->default_text), PQparamtype(described, i), c->arena, &ignored);
+            if (wrong != NULL)
+                return fail_at(c, &param->pos,
+                               arena_printf(c->arena, "param %s: the default \"%.100s\" %s", param->name,
+                                            param->default_text, wrong));
+        }
+    }
+    return true;
+}
+
 static enum outcome check_query(struct check *c, const struct conf_route *route, const struct query *query)
 {
     PGresult *columns = NULL;
@@ -195,6 +217,8 @@ static enum outcome check_query(struct check *c, const struct conf_route *route,
         outcome = ask(c, PQsendPrepare(c->pg, "", s->text, 0, NULL), route, s, NULL);
         if (outcome == FINE)
             outcome = ask(c, PQsendDescribePrepared(c->pg, ""), route, s, &described);
+        if (described != NULL && !check_defaults(c, route, query, s, described))
+            outcome = BAD;
         if (described != NULL && PQnfields(described) > 0) {
             PQclear(columns);
             columns = described;

@@ -144,9 +144,12 @@ def test_sql_that_postgresql_refuses_is_named_in_perfd_conf(make_perfd, db):
 
 def test_a_parameter_without_a_type_is_explained(make_perfd, db):
     perfd = make_perfd('route GET /x { query "SELECT id FROM items WHERE :f IS NULL OR id = :f"; }\n', db)
-    result = perfd.check()
-    if result.code:  # PostgreSQL accepts it where it can infer the type from the second use
-        assert "::" in result.out + result.err, result
+    refused(perfd, perfd.line_of(":f IS NULL"), "needs a cast", ":id::int8")
+
+
+def test_a_default_that_its_type_refuses(make_perfd, db):
+    perfd = make_perfd('route GET /x { query "SELECT name FROM items LIMIT :many"; param many default=ten; }\n', db)
+    refused(perfd, perfd.line_of("many default"), '"ten"', "integer")
 
 
 def test_path_names_must_be_parameters_of_the_query(make_perfd, db):
