@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,7 @@ int main(int argc, char **argv)
     enum action action = ACTION_RUN;
     hold_standard_fds();
     title_setup(argc, argv);
+    setlocale(LC_CTYPE, "C.UTF-8"); /* a param's pattern sees characters, not bytes */
     for (int option; (option = getopt_long(argc, argv, "c:tTV", options, NULL)) != -1;)
         switch (option) {
         case 'c':

@@ -138,6 +138,14 @@ def test_required_and_length_and_enum(api):
     assert len(api.get("/filter").json()) == 3
 
 
+def test_a_pattern_sees_characters(make_perfd, db):
+    conf = 'route GET /x { query "SELECT :x::text AS x"; result row; param x pattern="^[[:alpha:] ]{1,6}$"; }'
+    api = make_perfd(conf, db).start()
+    assert api.get("/x?x=J%C3%B3%C5%BCe%C3%A9%20").json() == {"x": "Jóżeé "}
+    assert api.get("/x?x=J%C3%B3%C5%BCe%C3%A9%20x").bad_parameters == ["x"]
+    assert api.get("/x?x=1").bad_parameters == ["x"]
+
+
 def test_given_twice(api):
     assert api.get("/authors?limit=1&limit=2").bad_parameters == ["limit"]
     assert api.request("PUT", "/authors/2", {"name": "Bob", "id": 3}).bad_parameters == ["id"]
