@@ -176,6 +176,7 @@ static bool block_signals(struct master *m, struct err *err)
 #include "master/signals.def"
 #undef SIGNAL
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN); /* other servers' admins send it to upgrade; it would end us */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return err_set(err, "sigprocmask: %s", strerror(errno));
     m->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
