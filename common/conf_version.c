@@ -56,6 +56,9 @@ uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
     add_int(&b, r->cached);
     add_int(&b, r->cache_ttl_us);
     add_int(&b, r->cache_tti_us);
+    add_int(&b, r->cache_stale_us);
+    add_int(&b, r->cache_stale_if_error_us);
+    add_int(&b, r->cache_negative_us);
     add_strings(&b, &r->cache_tags);
     add_int(&b, r->param_count);
     for (int i = 0; i < r->param_count; i++)

@@ -2,7 +2,7 @@
 #include "common/clock.h"
 #include "common/folder.h"
 #include "common/log.h"
-#include "master/control.h"
+#include "master/control_socket.h"
 #include "master/generation.h"
 #include "master/listener.h"
 #include "master/lock.h"
@@ -30,7 +30,7 @@ struct master {
     struct listeners listeners, admin;
     struct workers *workers;
     struct roll *roll;
-    struct control *control;
+    struct control_socket *control;
     int lock_fd, signal_fd, error_log_fd;
     int life[2]; /* workers read the first end; the second is the master's life */
     bool ending;
@@ -123,7 +123,7 @@ static void forget(void *arg)
     close(m->life[1]);
     if (roll_fd(m->roll) >= 0)
         close(roll_fd(m->roll));
-    control_forget(m->control);
+    control_socket_forget(m->control);
 }
 
 static void take_signals(struct master *m)
@@ -147,7 +147,7 @@ static void on_command(void *arg, enum control_command command)
     case CONTROL_RELOAD:
         action_reload(m);
         if (m->ending)
-            control_reloaded(m->control, "perfd is stopping");
+            control_socket_reloaded(m->control, "perfd is stopping");
         break;
     case CONTROL_PING:
         break;
@@ -163,7 +163,7 @@ static void on_command(void *arg, enum control_command command)
 static void on_rolled(void *arg, const char *err)
 {
     struct master *m = arg;
-    control_reloaded(m->control, err);
+    control_socket_reloaded(m->control, err);
 }
 
 /* ---- starting ---- */
@@ -216,7 +216,7 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
         return false;
     if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
         return err_set(err, "pipe: %s", strerror(errno));
-    m->control = control_create(conf->run_dir, on_command, m, err);
+    m->control = control_socket_create(conf->run_dir, on_command, m, err);
     if (m->control == NULL || !block_signals(m, err))
         return false;
     redis_mark_take(conf, m->shared.tags);
@@ -245,19 +245,20 @@ static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
 {
     struct pollfd fds[4 + CONTROL_CLIENTS] = {
         {m->signal_fd, POLLIN, 0}, {m->shared.master_fd, POLLIN, 0}, {roll_fd(m->roll), POLLIN, 0}};
-    int controls = control_poll(m->control, &fds[3]);
+    int controls = control_socket_poll(m->control, &fds[3]);
     uint64_t times;
     poll(fds, (nfds_t)(3 + controls), timeout_ms(until_us, now_us));
     if (fds[1].revents != 0 && read(m->shared.master_fd, &times, sizeof times) < 0)
         log_debug("the workers' eventfd was empty");
     take_signals(m);
-    control_ready(m->control, &fds[3], controls);
+    control_socket_ready(m->control, &fds[3], controls);
 }
 
 /* The next time that something is due. */
 static int64_t keep_workers(struct master *m, int64_t now_us)
 {
     int64_t next_us = workers_kill_stuck(m->workers, now_us);
+    next_us = MIN(next_us, workers_keep(m->workers, KEEPER_SLOT, m->generation, now_us));
     for (int slot = 0; slot < m->generation->conf->workers; slot++)
         next_us = MIN(next_us, workers_keep(m->workers, slot, roll_generation(m->roll, slot, m->generation), now_us));
     if (m->doubt_at_us > 0 && now_us >= m->doubt_at_us) {
@@ -292,7 +293,7 @@ static void clear_ground(struct master *m, const char *run_dir)
 {
     char path[4200];
     if (m->control != NULL)
-        control_destroy(&m->control);
+        control_socket_destroy(&m->control);
     listeners_close(&m->listeners);
     listeners_close(&m->admin);
     if (m->shared.stats != NULL)

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "master/title.h"
 #include "shm/stats.h"
+#include "worker/keeper.h"
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 /* A worker ends by itself at shutdown_timeout; one that does not is stuck. */
 #define STUCK_US (5 * US_PER_S)
 
+/* The keeper is a child like the others, with a slot of its own in front of theirs and without sockets. */
 enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
 
 struct child {
@@ -41,7 +43,7 @@ struct slot {
 struct workers {
     struct workers_start start;
     struct child children[BOARD_ROWS];
-    struct slot *slots;
+    struct slot *slots; /* from KEEPER_SLOT on */
     bool keeping, any_ready, failed_at_start;
 };
 
@@ -49,14 +51,14 @@ struct workers *workers_create(const struct workers_start *start)
 {
     struct workers *w = xcalloc(1, sizeof *w);
     w->start = *start;
-    w->slots = xcalloc((size_t)start->slots, sizeof *w->slots);
+    w->slots = (struct slot *)xcalloc((size_t)start->slots - KEEPER_SLOT, sizeof *w->slots) - KEEPER_SLOT;
     w->keeping = true;
     return w;
 }
 
 void workers_destroy(struct workers **w)
 {
-    free((*w)->slots);
+    free((*w)->slots + KEEPER_SLOT);
     free(*w);
     *w = NULL;
 }
@@ -96,11 +98,23 @@ static void close_others(const struct listeners *listeners, int slot)
             close(listeners->fds[i]);
 }
 
-NORETURN static void be_worker(struct workers *w, int slot, int proc, const struct generation *generation, pid_t master)
+struct name {
+    char s[32];
+};
+
+static struct name name_of(int slot)
+{
+    struct name name = {"keeper"};
+    if (slot != KEEPER_SLOT)
+        snprintf(name.s, sizeof name.s, "worker %d", slot);
+    return name;
+}
+
+NORETURN static void be_child(struct workers *w, int slot, int proc, const struct generation *generation, pid_t master)
 {
     const struct workers_start *start = &w->start;
-    char name[32];
-    snprintf(name, sizeof name, "worker %d", slot);
+    const struct name name = name_of(slot);
+    bool serves = slot != KEEPER_SLOT;
     reset_signals();
     start->forget(start->arg);
     close_others(start->listeners, slot);
@@ -108,23 +122,23 @@ NORETURN static void be_worker(struct workers *w, int slot, int proc, const stru
     prctl(PR_SET_PDEATHSIG, SIGQUIT);
     if (getppid() != master)
         _exit(0); /* it died before the line above */
-    prctl(PR_SET_NAME, "perfd-worker");
-    title_set("perfd: %s (gen %d)", name, generation->number);
-    log_set_name(name);
+    prctl(PR_SET_NAME, serves ? "perfd-worker" : "perfd-keeper");
+    title_set("perfd: %s (gen %d)", name.s, generation->number);
+    log_set_name(name.s);
     const struct worker_start worker = {
         .conf = generation->conf,
         .shared = start->shared,
         .slot = slot,
         .proc = proc,
         .generation = generation->number,
-        .listen_fds = &start->listeners->fds[slot * start->listeners->count],
-        .listen_count = start->listeners->count,
-        .admin_fds = &start->admin->fds[slot * start->admin->count],
-        .admin_count = start->admin->count,
+        .listen_fds = serves ? &start->listeners->fds[slot * start->listeners->count] : NULL,
+        .listen_count = serves ? start->listeners->count : 0,
+        .admin_fds = serves ? &start->admin->fds[slot * start->admin->count] : NULL,
+        .admin_count = serves ? start->admin->count : 0,
         .life_fd = start->life_fd,
         .route_rows = generation->route_rows,
     };
-    _exit(worker_run(&worker));
+    _exit(serves ? worker_run(&worker) : keeper_run(&worker));
 }
 
 static struct child *start_child(struct workers *w, int slot, enum role role, const struct generation *generation,
@@ -136,14 +150,14 @@ static struct child *start_child(struct workers *w, int slot, enum role role, co
             child = &w->children[i];
     int proc = child ? board_take(w->start.shared->board, slot, generation->number) : -1;
     if (proc < 0) {
-        log_error("worker %d cannot start: %d processes live already", slot, BOARD_ROWS);
+        log_error("%s cannot start: %d processes live already", name_of(slot).s, BOARD_ROWS);
         return NULL;
     }
     pid_t master = getpid(), pid = fork();
     if (pid == 0)
-        be_worker(w, slot, proc, generation, master);
+        be_child(w, slot, proc, generation, master);
     if (pid < 0) {
-        log_error("worker %d cannot start: fork: %s", slot, strerror(errno));
+        log_error("%s cannot start: fork: %s", name_of(slot).s, strerror(errno));
         board_set_state(w->start.shared->board, proc, PROC_FREE);
         return NULL;
     }
@@ -160,7 +174,7 @@ static void delay_slot(struct workers *w, int slot, int64_t now_us)
     s->failures++;
     s->start_at_us = now_us + delay_us;
     if (delay_us > 0)
-        log_warn("worker %d starts again in %.1f s", slot, (double)delay_us / US_PER_S);
+        log_warn("%s starts again in %.1f s", name_of(slot).s, (double)delay_us / US_PER_S);
 }
 
 int64_t workers_keep(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
@@ -181,7 +195,7 @@ static void note_ready(struct workers *w)
 {
     for (int i = 0; i < BOARD_ROWS; i++) {
         struct child *c = &w->children[i];
-        if (c->pid > 0 && board_state(w->start.shared->board, c->proc) >= PROC_READY)
+        if (c->pid > 0 && c->slot != KEEPER_SLOT && board_state(w->start.shared->board, c->proc) >= PROC_READY)
             c->was_ready = w->any_ready = true;
     }
 }
@@ -196,14 +210,16 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     bool wrote = shared_reap(w->start.shared, gone.proc);
     bool well = gone.role == ROLE_DRAINING || !w->keeping;
     if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        log_info("worker %d (pid %d) ended", gone.slot, (int)gone.pid);
+        log_info("%s (pid %d) ended", name_of(gone.slot).s, (int)gone.pid);
     } else {
-        log_error("worker %d (pid %d) %s", gone.slot, (int)gone.pid, exit_text(status, text));
-        stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
+        log_error("%s (pid %d) %s", name_of(gone.slot).s, (int)gone.pid, exit_text(status, text));
+        if (gone.slot != KEEPER_SLOT)
+            stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }
     if (gone.role != ROLE_SERVING)
         return wrote;
-    stats_clear_gauges(stats, gone.slot);
+    if (gone.slot != KEEPER_SLOT)
+        stats_clear_gauges(stats, gone.slot);
     if (!w->keeping)
         return wrote;
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && !w->any_ready)
@@ -305,7 +321,7 @@ int64_t workers_kill_stuck(struct workers *w, int64_t now_us)
             next_us = MIN(next_us, c->kill_at_us);
             continue;
         }
-        log_error("worker %d (pid %d) drains for too long and is killed", c->slot, (int)c->pid);
+        log_error("%s (pid %d) drains for too long and is killed", name_of(c->slot).s, (int)c->pid);
         kill(c->pid, SIGKILL);
         c->kill_at_us = 0;
     }

@@ -11,6 +11,9 @@
 
 struct workers;
 
+/* Of the keeper, which workers_keep() keeps like a worker. It takes part in no roll. */
+enum { KEEPER_SLOT = -1 };
+
 struct workers_start {
     struct shared *shared;
     const struct listeners *listeners, *admin;

@@ -1,5 +1,4 @@
 #include "shm/board.h"
-#include "shm/segment.h"
 
 #include <stdatomic.h>
 
@@ -15,9 +14,9 @@ struct board {
     struct row rows[BOARD_ROWS];
 };
 
-struct board *board_create(struct err *err)
+size_t board_bytes(void)
 {
-    return segment_create("perfd-board", sizeof(struct board), err);
+    return sizeof(struct board);
 }
 
 int board_take(struct board *board, int slot, int generation)

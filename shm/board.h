@@ -11,7 +11,7 @@ extern const char *const proc_state_names[PROC_STATE_COUNT];
 
 struct board;
 
-struct board *board_create(struct err *err) MUST_USE; /* before the first fork; every row free */
+size_t board_bytes(void); /* of the control segment; zeroed, every row is free */
 
 int board_take(struct board *board, int slot, int generation); /* the master before a fork; -1: no free row */
 /* Who has the row now: a number that no process had there before; 0 when it is free. */

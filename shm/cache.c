@@ -1,302 +1,280 @@
-#include "shm/cache.h"
-#include "common/clock.h"
-#include "shm/lock.h"
+#include "shm/cache_layout.h"
+#include "shm/fault.h"
 #include "shm/segment.h"
 
+#include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* The simplest form that keeps the promises: stripes, each with a robust mutex, buckets, and a ring of items in the
- * order of their writing. A stripe whose holder died is emptied, since what it was doing is unknown. Offsets count up
- * for ever; an item's place is its offset modulo the ring's size, and 0 means none. */
-enum { STRIPES_MAX = 64, STRIPE_LEAST_BYTES = 1 << 20, ALIGN = 16, LARGEST_SHARE = 4 };
+enum { SEGMENT_LEAST = 16 << 10, SEGMENT_MOST = 4 << 20, SEGMENTS_WANTED = 256, SEGMENTS_LEAST = 8, ITEMS_SHARE = 200 };
+enum { LARGEST_LEAST = 64 << 10, LARGEST_MOST = 64 << 20, LARGEST_SHARE = 64, ENTRY_BYTES_LEAST = 128, LINE = 64 };
+/* last_access_ms is written when it is older than a second and than this share of tti, so that a hot item is read-only.
+ */
+enum { ACCESS_SHARE = 8, ACCESS_LEAST_US = 1000000 };
+/* One hit in so many is counted by the sketch. */
+enum { SKETCH_SHARE = 8 };
+/* -log() of the least number that random() gives, rounded up. */
+enum { EARLY_MOST = 22 };
 
-struct item {
-    uint64_t next; /* offset of the next one in the bucket */
-    uint64_t hash;
-    uint32_t bytes; /* of the whole item, padding included */
-    uint32_t key_len, body_len;
-    uint16_t status;
-    uint8_t tag_count;
-    bool live; /* its bucket names it */
-    int64_t created_us, fresh_until_us, tti_us, last_access_us;
-    uint64_t born_seq;
-    uint32_t tag_slots[CACHE_TAGS_MAX];
-    char etag[36], content_type[48];
-    char bytes_of[]; /* key, body */
-};
+/* ---- making ---- */
 
-struct stripe {
-    pthread_mutex_t lock;
-    uint64_t head, tail; /* where the next item goes; the oldest one */
-    uint64_t entries, used_bytes, evicted, expired, recovered;
-};
-
-struct cache {
-    struct tags *tags;
-    int stripes;
-    uint64_t bucket_count, entries_max, ring_bytes; /* of a stripe */
-    size_t stripe_bytes, total_bytes;
-    char *base;
-};
-
-static struct stripe *stripe_at(const struct cache *c, int i)
+/* Index words for 0.8 of their number, ghost fingerprints for 0.9 x the entries, sketch cells of 4 bytes an entry: 19
+ * bytes an entry. Segments are sealed after entries / 200 items, so that queues have meaning for small caches too. */
+static void plan(struct cache *c, int64_t size_bytes, int64_t entries)
 {
-    return (struct stripe *)(void *)(c->base + (size_t)i * c->stripe_bytes);
+    int64_t segment = MIN(MAX(size_bytes / SEGMENTS_WANTED, (int64_t)SEGMENT_LEAST), (int64_t)SEGMENT_MOST);
+    c->entries_max = (uint64_t)MIN(entries, size_bytes / ENTRY_BYTES_LEAST);
+    c->segment_bytes = (uint32_t)(segment / 4096 * 4096);
+    c->bucket_count = (uint32_t)(c->entries_max * 3 / 2 / CACHE_WAYS + 1);
+    c->ghost_sets = (uint32_t)(c->entries_max * 5 / 4 / CACHE_GHOST_WAYS + 1);
+    c->sketch_bytes = (uint32_t)MAX(c->entries_max * 8, UINT64_C(64));
+    c->largest_bytes = (size_t)MIN(MAX(size_bytes / LARGEST_SHARE, (int64_t)LARGEST_LEAST), (int64_t)LARGEST_MOST);
 }
 
-static uint64_t *buckets_of(struct stripe *s)
+enum section { HEADER, BUCKETS, SEGMENTS, PINS, GHOST, SKETCH, LOG, SECTIONS };
+
+static void sections_of(const struct cache *c, struct segment_section sections[SECTIONS])
 {
-    return (uint64_t *)(void *)((char *)s + (sizeof *s + ALIGN - 1) / ALIGN * ALIGN);
+    const struct segment_section all[SECTIONS] = {
+        [HEADER] = {"header", sizeof *c->header, sizeof *c->header, NULL},
+        [BUCKETS] = {"index", c->bucket_count * sizeof *c->buckets, sizeof *c->buckets, NULL},
+        [SEGMENTS] = {"segments", c->segment_count * sizeof *c->segments, sizeof *c->segments, NULL},
+        [PINS] = {"pins", (size_t)BOARD_ROWS * c->pin_stride * sizeof *c->pins, sizeof *c->pins, NULL},
+        [GHOST] = {"ghost", c->ghost_sets * CACHE_GHOST_WAYS * sizeof *c->ghost, sizeof *c->ghost, NULL},
+        [SKETCH] = {"sketch", c->sketch_bytes, sizeof *c->sketch, NULL},
+        [LOG] = {"log", (size_t)c->segment_count * c->segment_bytes, offsetof(struct cache_item, bytes_of), NULL}};
+    memcpy(sections, all, sizeof all);
 }
 
-static struct item *item_at(const struct cache *c, struct stripe *s, uint64_t offset)
+/* As many as fit beside the tables. */
+static void plan_segments(struct cache *c, int64_t size_bytes)
 {
-    char *ring = (char *)(buckets_of(s) + c->bucket_count);
-    return (struct item *)(void *)(ring + offset % c->ring_bytes);
+    struct segment_section sections[SECTIONS];
+    c->segment_count = (uint32_t)MIN(size_bytes / c->segment_bytes, (int64_t)(1 << WORD_SEGMENT_BITS) - 1);
+    c->pin_stride = (c->segment_count + LINE - 1) / LINE * LINE;
+    sections_of(c, sections);
+    int64_t tables = (int64_t)segment_bytes(sections, LOG);
+    c->segment_count = (uint32_t)MIN(MAX((size_bytes - tables) / c->segment_bytes, (int64_t)SEGMENTS_LEAST),
+                                     (int64_t)c->segment_count);
+    uint64_t filled = MAX(c->segment_count * 3 / 4, 1u);
+    uint64_t items = MAX(MAX(c->entries_max / ITEMS_SHARE, (c->entries_max + filled - 1) / filled), UINT64_C(1));
+    c->segment_items = (uint32_t)MIN(items, (uint64_t)INT16_MAX);
 }
 
-static void empty_stripe(const struct cache *c, struct stripe *s)
+static void place(struct cache *c, const struct segment_section sections[SECTIONS])
 {
-    memset(buckets_of(s), 0, c->bucket_count * sizeof(uint64_t));
-    s->head = s->tail = c->ring_bytes; /* not 0, which means none */
-    s->entries = s->used_bytes = 0;
+    c->header = sections[HEADER].at;
+    c->buckets = sections[BUCKETS].at;
+    c->segments = sections[SEGMENTS].at;
+    c->pins = sections[PINS].at;
+    c->ghost = sections[GHOST].at;
+    c->sketch = sections[SKETCH].at;
+    c->log = sections[LOG].at;
 }
 
 struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err)
 {
+    struct segment_section sections[SECTIONS];
     struct cache *c = xcalloc(1, sizeof *c);
     c->tags = tags;
-    c->stripes = 1;
-    while (c->stripes < STRIPES_MAX && size_bytes / (c->stripes * 2) >= STRIPE_LEAST_BYTES)
-        c->stripes *= 2;
-    c->stripe_bytes = (size_t)size_bytes / (size_t)c->stripes / 4096 * 4096;
-    c->total_bytes = c->stripe_bytes * (size_t)c->stripes;
-    c->entries_max = (uint64_t)MAX((entries + c->stripes - 1) / c->stripes, INT64_C(1));
-    c->bucket_count = MIN(c->entries_max, (uint64_t)c->stripe_bytes / 64);
-    c->bucket_count += c->bucket_count % 2; /* so that the ring begins aligned */
-    size_t used = (sizeof(struct stripe) + ALIGN - 1) / ALIGN * ALIGN + c->bucket_count * sizeof(uint64_t);
-    CHECK(used < c->stripe_bytes / 2);
-    c->ring_bytes = (c->stripe_bytes - used) / ALIGN * ALIGN;
-    c->base = segment_create("perfd-cache", c->total_bytes, err);
-    for (int i = 0; c->base != NULL && i < c->stripes; i++) {
-        lock_init(&stripe_at(c, i)->lock);
-        empty_stripe(c, stripe_at(c, i));
-    }
-    if (c->base == NULL)
+    plan(c, size_bytes, entries);
+    plan_segments(c, size_bytes);
+    cache_attach(c, 0);
+    sections_of(c, sections);
+    c->total_bytes = segment_bytes(sections, SECTIONS);
+    c->shared = segment_create("perfd-cache", sections, SECTIONS, err);
+    if (c->shared == NULL) {
         free(c);
-    return c->base == NULL ? NULL : c;
+        return NULL;
+    }
+    place(c, sections);
+    CHECK(getrandom(&c->header->seed, sizeof c->header->seed, 0) == sizeof c->header->seed);
+    CHECK(getrandom(&c->header->check_seed, sizeof c->header->check_seed, 0) == sizeof c->header->check_seed);
+    return c;
 }
 
 void cache_destroy(struct cache **c)
 {
-    segment_destroy((*c)->base, (*c)->total_bytes);
+    segment_destroy((*c)->shared);
     free(*c);
     *c = NULL;
 }
 
+void cache_attach(struct cache *c, int proc)
+{
+    c->proc = proc;
+    for (int i = 0; i < QUEUE_COUNT; i++)
+        c->open[i] = -1;
+}
+
+void cache_reap(struct cache *c, int proc)
+{
+    log_reap(c, proc);
+    head_reap(c, proc);
+}
+
 size_t cache_largest_bytes(const struct cache *c)
 {
-    return c->ring_bytes / LARGEST_SHARE - sizeof(struct item) - ALIGN;
+    return c->largest_bytes;
 }
 
-static struct stripe *lock_stripe(struct cache *c, uint64_t hash)
+struct cache_key cache_key(const struct cache *c, struct slice bytes)
 {
-    struct stripe *s = stripe_at(c, (int)((hash >> 32) % (uint64_t)c->stripes));
-    switch (lock_take(&s->lock)) {
-    case LOCK_TAKEN:
-        return s;
-    case LOCK_INHERITED:
-        empty_stripe(c, s);
-        s->recovered++;
-        return s;
-    case LOCK_LATE:
-        break;
+    return (struct cache_key){bytes, cache_hash(c, bytes)};
+}
+
+uint64_t cache_key_check(const struct cache *c, const struct cache_key *key)
+{
+    return XXH3_64bits_withSeed(key->bytes.at, key->bytes.len, c->header->check_seed);
+}
+
+/* ---- looking ---- */
+
+static enum cache_state state_at(const struct cache_item *item, const struct cache_rules *rules, int64_t now_us)
+{
+    int64_t idle_us = now_us - item->created_us - (int64_t)item->last_access_ms * 1000;
+    int64_t late_us = now_us - item->fresh_until_us;
+    if (rules->tti_us > 0 && idle_us >= rules->tti_us)
+        return CACHE_MISS;
+    if (late_us < 0)
+        return CACHE_FRESH;
+    if (item->flags & (ITEM_NEGATIVE | ITEM_UNCACHEABLE))
+        return CACHE_MISS;
+    return late_us < rules->stale_us ? CACHE_STALE : late_us < rules->stale_if_error_us ? CACHE_SPARE : CACHE_MISS;
+}
+
+static void touch(struct cache *c, _Atomic uint64_t *word, uint64_t seen, const struct cache_key *key,
+                  const struct cache_rules *rules, int64_t now_us)
+{
+    struct cache_item *item = item_of(c, seen);
+    int64_t idle_us = now_us - item->created_us - (int64_t)item->last_access_ms * 1000;
+    index_raise_freq(word, seen);
+    if (rules->tti_us > 0 &&
+        idle_us >= MIN(MAX(rules->tti_us / ACCESS_SHARE, (int64_t)ACCESS_LEAST_US), rules->tti_us / 2))
+        item->last_access_ms = (uint32_t)MIN((now_us - item->created_us) / 1000, INT64_C(0xffffffff));
+    if (word_freq(seen) < CACHE_FREQ_MAX || (key->hash + (uint64_t)now_us) % SKETCH_SHARE == 0)
+        sketch_add(c, key->hash);
+}
+
+enum cache_state cache_get(struct cache *c, const struct cache_key *key, const struct cache_rules *rules,
+                           int64_t now_us, struct cache_entry *entry_out)
+{
+    uint64_t seen;
+    _Atomic uint64_t *word;
+    for (int from = 0; (word = index_find(c, key, &from, &seen)) != NULL; from++) {
+        const struct cache_item *item = item_of(c, seen);
+        enum cache_state state = state_at(item, rules, now_us);
+        if (state != CACHE_MISS && item_valid(c, item)) {
+            touch(c, word, seen, key, rules, now_us);
+            item_read(c, item, entry_out);
+            entry_out->hold = index_pin_of(c, word_segment(seen));
+            entry_out->slot = (uint32_t)(word - c->buckets->words);
+            return state;
+        }
+        if (index_clear(c, word, word_place(seen)) && state == CACHE_MISS)
+            c->header->expired++;
+        index_unpin(c, seen);
     }
-    return NULL;
-}
-
-/* The word that names key's item, or NULL. */
-static uint64_t *find(struct cache *c, struct stripe *s, uint64_t hash, struct slice key)
-{
-    uint64_t *word = &buckets_of(s)[hash % c->bucket_count];
-    for (; *word != 0; word = &item_at(c, s, *word)->next) {
-        struct item *it = item_at(c, s, *word);
-        if (it->hash == hash && slice_eq(slice_of(it->bytes_of, it->key_len), key))
-            return word;
-    }
-    return NULL;
-}
-
-static void unlink_item(const struct cache *c, struct stripe *s, uint64_t *word)
-{
-    struct item *it = item_at(c, s, *word);
-    *word = it->next;
-    it->live = false;
-    s->entries--;
-    s->used_bytes -= it->bytes;
-}
-
-static bool is_fresh(const struct cache *c, const struct item *it, int64_t now_us)
-{
-    return now_us < it->fresh_until_us && (it->tti_us == 0 || now_us < it->last_access_us + it->tti_us) &&
-           tags_valid(c->tags, it->born_seq, it->tag_slots, it->tag_count);
-}
-
-static void copy_out(const struct item *it, struct cache_entry *out)
-{
-    char *body = xmalloc(it->body_len);
-    memcpy(body, it->bytes_of + it->key_len, it->body_len);
-    *out = (struct cache_entry){.body = slice_of(body, it->body_len),
-                                .created_us = it->created_us,
-                                .fresh_until_us = it->fresh_until_us,
-                                .tti_us = it->tti_us,
-                                .born_seq = it->born_seq,
-                                .tag_count = it->tag_count,
-                                .status = it->status,
-                                .hold = body};
-    memcpy(out->tag_slots, it->tag_slots, sizeof out->tag_slots);
-    memcpy(out->etag, it->etag, sizeof out->etag);
-    memcpy(out->content_type, it->content_type, sizeof out->content_type);
-}
-
-bool cache_get(struct cache *c, struct slice key, int64_t now_us, struct cache_entry *entry_out)
-{
-    uint64_t hash = XXH3_64bits(key.at, key.len);
-    struct stripe *s = lock_stripe(c, hash);
-    if (s == NULL)
-        return false;
-    uint64_t *word = find(c, s, hash, key);
-    struct item *it = word ? item_at(c, s, *word) : NULL;
-    bool fresh = it != NULL && is_fresh(c, it, now_us);
-    if (fresh) {
-        it->last_access_us = MAX(it->last_access_us, now_us);
-        copy_out(it, entry_out);
-    } else if (it != NULL) {
-        unlink_item(c, s, word);
-        s->expired++;
-    }
-    lock_give(&s->lock);
-    return fresh;
+    return CACHE_MISS;
 }
 
 void cache_release(struct cache_entry *entry)
 {
-    free(entry->hold);
+    _Atomic uint32_t *pinned = entry->hold;
+    uint32_t count = atomic_load_explicit(pinned, memory_order_relaxed);
+    atomic_store_explicit(pinned, count - 1, memory_order_release);
     entry->hold = NULL;
 }
 
-/* Room for `bytes` in one piece at the head; an item never wraps, so the ring's end may stay unused. The tail's item
- * moves on to the next one, dead or alive; the gap at the end is an item that is not live. */
-static uint64_t gap_before(const struct cache *c, uint64_t head, uint64_t bytes)
+bool cache_is_waited_for(const struct cache *c, const struct cache_entry *entry)
 {
-    uint64_t left = c->ring_bytes - head % c->ring_bytes;
-    return left < bytes ? left : 0;
+    size_t segment = (size_t)((_Atomic uint32_t *)entry->hold - index_pin_of(c, 0));
+    return segment_state_of(c->segments[segment].word) == SEGMENT_LIMBO;
 }
 
-static uint64_t *word_of(const struct cache *c, struct stripe *s, uint64_t offset)
+void cache_want_gzip(struct cache *c, const struct cache_entry *entry)
 {
-    uint64_t *word = &buckets_of(s)[item_at(c, s, offset)->hash % c->bucket_count];
-    while (*word != offset)
-        word = &item_at(c, s, *word)->next;
-    return word;
+    _Atomic uint64_t *want = &c->header->gzip_wanted[entry->slot % CACHE_WANTS];
+    if (*want == 0)
+        *want = entry->slot + UINT64_C(1);
 }
 
-/* Drops the oldest item. */
-static void drop_tail(const struct cache *c, struct stripe *s)
+bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double uniform)
 {
-    uint64_t left = c->ring_bytes - s->tail % c->ring_bytes;
-    struct item *it = item_at(c, s, s->tail);
-    if (left < sizeof *it || it->bytes == 0) {
-        s->tail += left; /* the gap before the ring's end */
-        return;
-    }
-    if (it->live) {
-        unlink_item(c, s, word_of(c, s, s->tail));
-        s->evicted++;
-    }
-    s->tail += it->bytes;
+    int64_t left_us = entry->fresh_until_us - now_us;
+    if (left_us > entry->cost_us * EARLY_MOST)
+        return false; /* no random number is so small */
+    return -(double)entry->cost_us * log(uniform) >= (double)left_us;
 }
 
-static uint64_t claim(const struct cache *c, struct stripe *s, uint64_t bytes)
+/* ---- storing ---- */
+
+static enum cache_queue queue_for(struct cache *c, const struct cache_key *key, const struct cache_entry *entry)
 {
-    uint64_t gap = gap_before(c, s->head, bytes);
-    while (s->head + gap + bytes - s->tail > c->ring_bytes || s->entries >= c->entries_max)
-        drop_tail(c, s);
-    if (gap >= sizeof(struct item))
-        item_at(c, s, s->head)->bytes = 0;
-    uint64_t offset = s->head + gap;
-    s->head = offset + bytes;
-    return offset;
+    if (entry->negative || entry->uncacheable)
+        return QUEUE_NEGATIVE;
+    sketch_add(c, key->hash);
+    return ghost_take(c, key->hash) ? QUEUE_MAIN : QUEUE_SMALL;
 }
 
-static void fill(struct item *it, uint64_t hash, struct slice key, const struct cache_entry *e, uint32_t bytes,
-                 int64_t now_us)
+/* An item of several segments has a run of its own, which is sealed at once. */
+static bool finish_item(struct cache *c, const struct cache_key *key, uint32_t segment, uint32_t offset,
+                        uint64_t born_seq, int64_t now_us)
 {
-    *it = (struct item){.hash = hash,
-                        .bytes = bytes,
-                        .key_len = (uint32_t)key.len,
-                        .body_len = (uint32_t)e->body.len,
-                        .status = (uint16_t)e->status,
-                        .tag_count = (uint8_t)e->tag_count,
-                        .live = true,
-                        .created_us = e->created_us,
-                        .fresh_until_us = e->fresh_until_us,
-                        .tti_us = e->tti_us,
-                        .last_access_us = now_us,
-                        .born_seq = e->born_seq};
-    memcpy(it->tag_slots, e->tag_slots, sizeof it->tag_slots);
-    memcpy(it->etag, e->etag, sizeof it->etag);
-    memcpy(it->content_type, e->content_type, sizeof it->content_type);
-    memcpy(it->bytes_of, key.at, key.len);
-    if (e->body.len > 0)
-        memcpy(it->bytes_of + key.len, e->body.at, e->body.len);
+    struct cache_item *item = item_at(c, segment, offset);
+    struct cache_segment *s = &c->segments[segment];
+    bool large = item->bytes > c->segment_bytes;
+    log_extend(c, segment, item_expires_us(item), now_us);
+    FAULT(put_filled);
+    if (large)
+        run_declare(c, segment, item->bytes);
+    bool stored = index_publish(c, key, word_make(key->hash, segment, offset), born_seq);
+    FAULT(put_published);
+    if (large)
+        log_seal(c, s, segment_queue_of(s->word));
+    return stored;
 }
 
-static void publish(struct cache *c, struct stripe *s, uint64_t offset)
+bool cache_put(struct cache *c, const struct cache_key *key, const struct cache_rules *rules,
+               const struct cache_entry *entry, int64_t now_us)
 {
-    struct item *it = item_at(c, s, offset);
-    uint64_t *bucket = &buckets_of(s)[it->hash % c->bucket_count];
-    it->next = *bucket;
-    *bucket = offset;
-    s->entries++;
-    s->used_bytes += it->bytes;
-}
-
-bool cache_put(struct cache *c, struct slice key, const struct cache_entry *entry, int64_t now_us)
-{
+    struct item_shape shape;
+    uint32_t segment, offset;
     CHECK(entry->tag_count <= CACHE_TAGS_MAX);
-    if (key.len + entry->body.len > cache_largest_bytes(c))
+    if (!item_measure(c, key, entry, &shape) ||
+        !log_take(c, queue_for(c, key, entry), shape.bytes, now_us, &segment, &offset))
         return false;
-    uint64_t hash = XXH3_64bits(key.at, key.len);
-    uint64_t bytes = (sizeof(struct item) + key.len + entry->body.len + ALIGN - 1) / ALIGN * ALIGN;
-    struct stripe *s = lock_stripe(c, hash);
-    if (s == NULL)
-        return false;
-    uint64_t *word = find(c, s, hash, key);
-    bool older = word != NULL && item_at(c, s, *word)->born_seq > entry->born_seq;
-    if (!older) {
-        if (word != NULL)
-            unlink_item(c, s, word);
-        uint64_t offset = claim(c, s, bytes);
-        fill(item_at(c, s, offset), hash, key, entry, (uint32_t)bytes, now_us);
-        publish(c, s, offset);
-    }
-    lock_give(&s->lock);
-    return !older;
+    FAULT(put_taken);
+    if (MUTANT(late_publish))
+        for (int queue = 0; queue < QUEUE_COUNT; queue++)
+            log_seal_own(c, (enum cache_queue)queue);
+    item_write(item_at(c, segment, offset), &shape, key, rules, entry, now_us);
+    return finish_item(c, key, segment, offset, entry->born_seq, now_us);
 }
 
-void cache_usage(struct cache *c, struct cache_usage *out)
+/* ---- figures ---- */
+
+void cache_usage(const struct cache *c, struct cache_usage *out)
 {
-    *out = (struct cache_usage){.entries_max = c->entries_max * (uint64_t)c->stripes, .size_bytes = c->total_bytes};
-    for (int i = 0; i < c->stripes; i++) {
-        /* Read without the lock: figures for a human, each by itself whole. */
-        const volatile struct stripe *s = stripe_at(c, i);
-        out->entries += s->entries;
-        out->used_bytes += s->used_bytes;
-        out->evicted += s->evicted;
-        out->expired += s->expired;
-        out->recovered += s->recovered;
+    *out = (struct cache_usage){.entries_max = c->entries_max,
+                                .size_bytes = c->total_bytes,
+                                .used_bytes = (uint64_t)(c->log - (char *)c->shared),
+                                .evicted = c->header->evicted,
+                                .expired = c->header->expired,
+                                .promoted = c->header->promoted,
+                                .compressed = c->header->compressed,
+                                .recovered = c->header->recovered,
+                                .segments = c->segment_count};
+    int64_t live = 0;
+    for (uint32_t i = 0; i < c->segment_count; i++) {
+        enum segment_state state = segment_state_of(c->segments[i].word);
+        live += c->segments[i].live;
+        out->used_bytes += c->segments[i].used;
+        out->segments_free += state == SEGMENT_FREE;
+        out->segments_limbo += state == SEGMENT_LIMBO;
     }
+    out->entries = (uint64_t)MAX(live, INT64_C(0));
 }

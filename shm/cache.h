@@ -1,5 +1,8 @@
-/* The cache that all workers share. A value is a finished answer. Nothing here ever waits longer than 2 ms for another
- * process: what cannot be had by then is a miss, or is not stored. */
+/* The cache that all workers share. A value is a finished answer. No function here takes a lock or waits for another
+ * process, and one that is killed inside any of them leaves the rest whole: see cache_layout.h.
+ *
+ * The master creates it; each process attaches after its fork by its row of the board; the master reaps the row of a
+ * process that it has waited for. */
 #ifndef SHM_CACHE_H
 #define SHM_CACHE_H
 
@@ -7,40 +10,102 @@
 #include "common/slice.h"
 #include "shm/tags.h"
 
-enum { CACHE_TAGS_MAX = 8 };
+enum { CACHE_TAGS_MAX = 8, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
 
 struct cache;
 
-struct cache_entry {
-    struct slice body;                          /* valid until cache_release() */
-    int64_t created_us, fresh_until_us, tti_us; /* CLOCK_MONOTONIC; tti_us 0: none */
-    uint64_t born_seq;
-    uint32_t tag_slots[CACHE_TAGS_MAX];
-    int tag_count;
-    int status;
-    char etag[36];         /* with its quotes, NUL-terminated */
-    char content_type[48]; /* NUL-terminated */
-    void *hold;            /* the cache's own */
+struct cache_key {
+    struct slice bytes;
+    uint64_t hash; /* of this cache's own seed */
 };
 
-/* Before the first fork. Sizes count all: size_bytes of memory, at most `entries` entries (to the stripe). */
+/* How long answers of a route are of use. Whoever asks for a key has the rules that it was stored under, as the route's
+ * version is part of the key. 0: not at all; tti_us 0: as long as its ttl. */
+struct cache_rules {
+    int64_t tti_us, stale_us, stale_if_error_us;
+};
+
+enum cache_state {
+    CACHE_MISS,
+    CACHE_FRESH,
+    CACHE_STALE, /* its ttl is over; may be answered while one request fetches anew */
+    CACHE_SPARE  /* may be answered only when the source fails */
+};
+
+struct cache_entry {
+    struct slice body; /* this and what follows to hold: valid until cache_release() */
+    struct slice gzip; /* the same body compressed; empty: none */
+    struct slice head; /* header fields as they go over the wire, each with its CRLF; at most CACHE_HEAD_BYTES */
+    int64_t created_us, fresh_until_us; /* CLOCK_MONOTONIC */
+    uint64_t born_seq;
+    int64_t cost_us;                    /* what fetching it took */
+    uint32_t tag_slots[CACHE_TAGS_MAX]; /* cache_put() reads them, cache_get() does not tell them */
+    int tag_count;
+    int status;
+    bool negative;               /* an absence or an error: kept within a small budget of its own */
+    bool uncacheable;            /* no answer, only word that this key's answers cannot be kept */
+    char etag[CACHE_ETAG_BYTES]; /* with its quotes, NUL-terminated */
+    void *hold;                  /* the cache's own, as is slot */
+    uint32_t slot;
+};
+
+/* Before the first fork. size_bytes counts everything, tables included; at most `entries` entries. */
 struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err) MUST_USE;
-void cache_destroy(struct cache **cache);              /* this process's mapping */
-size_t cache_largest_bytes(const struct cache *cache); /* of a key and body together */
+void cache_destroy(struct cache **cache); /* this process's mapping */
+/* In each process after its fork, before anything below: its row of the board. */
+void cache_attach(struct cache *cache, int proc);
+/* The master, only after waitpid() of the process that had row proc: gives back what it held. */
+void cache_reap(struct cache *cache, int proc);
+size_t cache_largest_bytes(const struct cache *cache); /* of a key, its body and the gzip of it together */
 
-/* Borrow the live entry for key until cache_release(). False is a miss, and so is an entry whose ttl or tti has passed
- * at now_us or one of whose tags was raised after its born_seq. The whole key is compared. */
-bool cache_get(struct cache *cache, struct slice key, int64_t now_us, struct cache_entry *entry_out) MUST_USE;
+struct cache_key cache_key(const struct cache *cache, struct slice bytes);
+/* A second hash: with the first one 128 bits stand for the key. */
+uint64_t cache_key_check(const struct cache *cache, const struct cache_key *key);
+
+/* Borrow the live entry for key until cache_release(). One of whose tags was raised after its born_seq is a miss, as is
+ * one whose time by the rules is over at now_us. The whole key is compared. */
+enum cache_state cache_get(struct cache *cache, const struct cache_key *key, const struct cache_rules *rules,
+                           int64_t now_us, struct cache_entry *entry_out) MUST_USE;
 void cache_release(struct cache_entry *entry);
+/* Its readers wait for memory: whoever can copy the rest of what it sends should, and release it. */
+bool cache_is_waited_for(const struct cache *cache, const struct cache_entry *entry);
+/* A consumer would have taken gzip: the keeper makes one if that pays, for those who come later. */
+void cache_want_gzip(struct cache *cache, const struct cache_entry *entry);
+/* A fresh entry is fetched anew a little early, the sooner the longer that takes, so that a hot key never expires under
+ * load: XFetch (Vattani, Chierichetti, Lowenstein 2015), beta 1. uniform: a random number in (0, 1]. */
+bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double uniform);
 
-/* Store, replacing what key had. False when it does not fit (over the largest object) or a lock could not be had. */
-bool cache_put(struct cache *cache, struct slice key, const struct cache_entry *entry, int64_t now_us);
+/* Store, replacing what key had. False when it is too large, when a value of a later born_seq stands there, or when no
+ * room is to be had at once. */
+bool cache_put(struct cache *cache, const struct cache_key *key, const struct cache_rules *rules,
+               const struct cache_entry *entry, int64_t now_us);
+
+/* Every process, now and then: lets go of what it has not filled for long. */
+void cache_tick(struct cache *cache, int64_t now_us);
+/* The keeper, often: keeps segments free ahead of the workers, frees those whose last item has expired, compresses what
+ * consumers asked for. Everything goes on without it, in the workers. True: there was something to compress, and there
+ * may be more. */
+bool cache_keep(struct cache *cache, int64_t now_us);
 
 struct cache_usage {
     uint64_t entries, entries_max;
     uint64_t used_bytes, size_bytes;
-    uint64_t evicted, expired, recovered; /* recovered: stripes emptied because their holder died */
+    uint64_t evicted, expired, promoted;
+    uint64_t compressed; /* entries that got their gzip */
+    uint64_t segments, segments_free, segments_limbo;
+    uint64_t recovered; /* segments sealed for processes that died */
 };
-void cache_usage(struct cache *cache, struct cache_usage *usage_out);
+void cache_usage(const struct cache *cache, struct cache_usage *usage_out);
+
+/* Goes through everything. Exact when no process is at work; with some stopped or killed in the middle, `wrong` is
+ * still 0. Reads no item's body save for its checksum. */
+struct cache_audit {
+    uint64_t words, duplicates, live_bytes; /* of items that a word names; overhead included */
+    uint64_t overhead_bytes; /* of them, all that is neither key, head, body nor gzip; tables not included */
+    uint64_t wrong;
+    char what[200]; /* the first wrong one */
+    uint64_t free, open, sealed, reclaim, limbo, part, pins;
+};
+void cache_audit(const struct cache *cache, struct cache_audit *audit_out);
 
 #endif

@@ -1,141 +1,179 @@
 #include "shm/flight.h"
-#include "shm/lock.h"
-#include "shm/segment.h"
+#include "shm/fault.h"
 
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
-enum { SLOTS = 4096, GROUPS = 64 };
-_Static_assert(BOARD_ROWS <= 64, "waiters are a bit each");
+enum { SLOTS = 4096 };
+_Static_assert(BOARD_ROWS <= 64, "waiters are a bit each, owners 6 bits");
 
-enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_ENDED, SLOT_ORPHANED };
+enum slot_state { SLOT_FREE, SLOT_CLAIM, SLOT_RUN, SLOT_VALUE, SLOT_NONE, SLOT_ERROR, SLOT_ORPHAN };
 
 struct slot {
-    uint64_t key_hash;
-    uint64_t born_seq;
-    uint64_t waiters; /* bit i: row i of the board has someone waiting */
-    uint32_t generation;
-    int32_t owner; /* row of the board */
-    uint32_t owner_incarnation;
-    enum slot_state state;
-    enum flight_end end;
-    int32_t status;
+    _Atomic uint64_t word;
+    _Atomic uint64_t hash, check, born_seq; /* the owner's, stored between CLAIM and RUN */
+    _Atomic uint64_t waiters;               /* bit i: row i of the board; set and cleared by that process alone* */
+    uint64_t unused[3];
 };
-
-/* A group of slots behind one lock. */
-struct group {
-    pthread_mutex_t lock;
-    struct slot slots[SLOTS / GROUPS];
-};
+_Static_assert(sizeof(struct slot) == FLIGHT_BYTES, "a slot is a cache line");
 
 struct flights {
-    const struct board *board;
-    struct group *groups;
+    struct slot slots[SLOTS];
 };
 
-struct flights *flights_create(const struct board *board, struct err *err)
+size_t flights_bytes(void)
 {
-    struct group *groups = segment_create("perfd-flights", GROUPS * sizeof *groups, err);
-    if (groups == NULL)
-        return NULL;
-    for (int g = 0; g < GROUPS; g++)
-        lock_init(&groups[g].lock);
-    struct flights *flights = xcalloc(1, sizeof *flights);
-    *flights = (struct flights){board, groups};
-    return flights;
+    return sizeof(struct flights);
 }
 
-void flights_destroy(struct flights **flights)
+/* ---- the word: generation 32 | owner 6 | state 4 | status 10 | fragment 12 ---- */
+
+static uint64_t make_word(uint32_t generation, int owner, enum slot_state state, int status, uint64_t hash)
 {
-    segment_destroy((*flights)->groups, GROUPS * sizeof *(*flights)->groups);
-    free(*flights);
-    *flights = NULL;
+    return (uint64_t)generation << 32 | (uint64_t)(owner & 63) << 26 | (uint64_t)state << 22 |
+           (uint64_t)(status & 1023) << 12 | hash >> 52;
 }
 
-/* An owner that died is known by its row, so that nobody has to go through the flights after it. */
-static bool is_running(const struct flights *flights, const struct slot *slot)
+static uint32_t generation_of(uint64_t word)
 {
-    return slot->state == SLOT_RUNNING && board_incarnation(flights->board, slot->owner) == slot->owner_incarnation;
+    return (uint32_t)(word >> 32);
 }
 
-static struct slot *slot_at(struct flights *flights, uint32_t slot)
+static int owner_of(uint64_t word)
 {
-    return &flights->groups[slot % GROUPS].slots[slot / GROUPS % (SLOTS / GROUPS)];
+    return (int)(word >> 26 & 63);
 }
 
-/* Its holder died inside: a flight that was being changed may be torn, so all that run here end; their owners finish
- * nothing (the generation moved on) and their waiters join again. */
-static void repair(struct group *group)
+static enum slot_state state_of(uint64_t word)
 {
-    for (int i = 0; i < SLOTS / GROUPS; i++) {
-        group->slots[i].generation++;
-        group->slots[i].state = SLOT_ORPHANED;
-    }
+    return (enum slot_state)(word >> 22 & 15);
 }
 
-static bool take(struct flights *flights, uint32_t slot)
+static int status_of(uint64_t word)
 {
-    struct group *group = &flights->groups[slot % GROUPS];
-    switch (lock_take(&group->lock)) {
-    case LOCK_TAKEN:
+    return (int)(word >> 12 & 1023);
+}
+
+static bool flies(uint64_t word)
+{
+    return state_of(word) == SLOT_CLAIM || state_of(word) == SLOT_RUN;
+}
+
+static bool change(struct slot *slot, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong(&slot->word, &from, to);
+}
+
+/* ---- owning ---- */
+
+/* From any word to a flight of ours. Nobody reads the key and born_seq of a slot in CLAIM, save by the fragment. */
+static bool claim(struct slot *slot, uint64_t from, struct flight_ticket *ticket, int proc, struct tags *tags)
+{
+    uint32_t generation = generation_of(from) + 1;
+    uint64_t word = make_word(generation, proc, SLOT_CLAIM, 0, ticket->key.hash);
+    if (!change(slot, from, word))
+        return false;
+    FAULT(flight_claimed);
+    if (MUTANT(clear_at_claim))
+        slot->waiters = 0;
+    ticket->generation = generation;
+    ticket->role = FLIGHT_OWNER;
+    ticket->born_seq = tags_now(tags); /* before the fetch can begin* */
+    slot->hash = ticket->key.hash;
+    slot->check = ticket->key.check;
+    slot->born_seq = ticket->born_seq;
+    FAULT(flight_told);
+    change(slot, word, make_word(generation, proc, SLOT_RUN, 0, ticket->key.hash));
+    FAULT(flight_running);
+    return true;
+}
+
+static bool is_of(const struct slot *slot, uint64_t word, const struct flight_key *key)
+{
+    if (state_of(word) == SLOT_CLAIM)
+        return (word & 0xfff) == key->hash >> 52;
+    return slot->hash == key->hash && slot->check == key->check;
+}
+
+/* True: the role is settled. False: the slot has changed, look at it anew. */
+static bool try_join(struct slot *slot, struct flight_ticket *ticket, int proc, struct tags *tags,
+                     const uint32_t *tag_slots, int tag_count, bool wait)
+{
+    uint64_t word = slot->word;
+    if (!flies(word))
+        return claim(slot, word, ticket, proc, tags);
+    ticket->role = FLIGHT_UNSHARED;
+    if (!is_of(slot, word, &ticket->key))
+        return slot->word == word;
+    uint64_t born_seq = state_of(word) == SLOT_RUN ? slot->born_seq : tags_now(tags);
+    if (slot->word != word)
+        return false;
+    if (!tags_valid(tags, born_seq, tag_slots, tag_count))
+        return claim(slot, word, ticket, proc, tags);
+    if (!wait)
         return true;
-    case LOCK_INHERITED:
-        repair(group);
-        return true;
-    case LOCK_LATE:
-        break;
-    }
-    return false;
+    atomic_fetch_or(&slot->waiters, UINT64_C(1) << proc); /* a full fence: the look that follows comes after it */
+    FAULT(flight_marked);
+    ticket->generation = generation_of(word);
+    ticket->born_seq = born_seq;
+    ticket->role = FLIGHT_WAITER;
+    /* Who ended it before it saw our bit has not woken us*. CLAIM to RUN is no end. */
+    uint64_t now = slot->word;
+    return MUTANT(no_recheck_wait) || (flies(now) && generation_of(now) == generation_of(word));
 }
 
-static void give(struct flights *flights, uint32_t slot)
+struct flight_ticket flight_join(struct flights *flights, struct flight_key key, int proc, struct tags *tags,
+                                 const uint32_t *tag_slots, int tag_count, bool wait)
 {
-    lock_give(&flights->groups[slot % GROUPS].lock);
-}
-
-struct flight_ticket flight_join(struct flights *flights, uint64_t key_hash, int proc, uint64_t born_seq,
-                                 bool (*tags_ok)(void *arg, uint64_t flight_born_seq), void *arg)
-{
-    struct flight_ticket ticket = {.slot = (uint32_t)(key_hash % SLOTS), .role = FLIGHT_UNSHARED};
-    struct slot *slot = slot_at(flights, ticket.slot);
-    if (!take(flights, ticket.slot))
-        return ticket;
-    if (!is_running(flights, slot)) {
-        *slot = (struct slot){.key_hash = key_hash,
-                              .born_seq = born_seq,
-                              .generation = slot->generation + 1,
-                              .owner = proc,
-                              .owner_incarnation = board_incarnation(flights->board, proc),
-                              .state = SLOT_RUNNING};
-        ticket.role = FLIGHT_OWNER;
-    } else if (slot->key_hash == key_hash && tags_ok(arg, slot->born_seq)) {
-        slot->waiters |= UINT64_C(1) << proc;
-        ticket.role = FLIGHT_WAITER;
+    struct flight_ticket ticket = {.key = key, .slot = (uint32_t)(key.hash % SLOTS)};
+    while (!try_join(&flights->slots[ticket.slot], &ticket, proc, tags, tag_slots, tag_count, wait)) {
     }
-    ticket.generation = slot->generation;
-    ticket.born_seq = slot->born_seq;
-    give(flights, ticket.slot);
     return ticket;
 }
 
-enum flight_view flight_look(struct flights *flights, const struct flight_ticket *ticket, uint64_t key_hash,
-                             enum flight_end *end_out, int *status_out)
+bool flight_take_over(struct flights *flights, struct flight_ticket *ticket, int proc, struct tags *tags)
 {
-    struct slot *slot = slot_at(flights, ticket->slot);
-    enum flight_view view = FLIGHT_ORPHAN;
-    if (!take(flights, ticket->slot))
-        return FLIGHT_RUNNING; /* looked at again at the next wake-up */
-    if (slot->generation == ticket->generation && slot->key_hash == key_hash) {
-        if (is_running(flights, slot))
-            view = FLIGHT_RUNNING;
-        else if (slot->state == SLOT_ENDED)
-            view = FLIGHT_ENDED;
-        *end_out = slot->end;
-        *status_out = slot->status;
-    }
-    give(flights, ticket->slot);
-    return view;
+    struct slot *slot = &flights->slots[ticket->slot];
+    uint64_t word = slot->word;
+    return state_of(word) == SLOT_RUN && generation_of(word) == ticket->generation &&
+           claim(slot, word, ticket, proc, tags);
 }
+
+/* ---- waiting ---- */
+
+enum flight_view flight_look(struct flights *flights, const struct flight_ticket *ticket, int *status_out)
+{
+    const struct slot *slot = &flights->slots[ticket->slot];
+    uint64_t word = slot->word;
+    if (generation_of(word) != ticket->generation)
+        return FLIGHT_GONE;
+    switch (state_of(word)) {
+    case SLOT_CLAIM:
+    case SLOT_RUN:
+        return FLIGHT_RUNNING;
+    case SLOT_VALUE:
+        return FLIGHT_HAS_VALUE;
+    case SLOT_NONE:
+        return FLIGHT_HAS_NONE;
+    case SLOT_ERROR: {
+        /* Who joined by the fragment alone has not seen the key; whose slot it is now, the word tells. */
+        bool same = MUTANT(error_any_key) || (slot->hash == ticket->key.hash && slot->check == ticket->key.check);
+        *status_out = status_of(word);
+        return same && slot->word == word ? FLIGHT_HAS_FAILED : FLIGHT_GONE;
+    }
+    case SLOT_FREE:
+    case SLOT_ORPHAN:
+        break;
+    }
+    return FLIGHT_GONE;
+}
+
+void flight_leave(struct flights *flights, const struct flight_ticket *ticket, int proc)
+{
+    atomic_fetch_and(&flights->slots[ticket->slot].waiters, ~(UINT64_C(1) << proc));
+}
+
+/* ---- ending ---- */
 
 static void wake(uint64_t rows, const int *wake_fd)
 {
@@ -143,23 +181,41 @@ static void wake(uint64_t rows, const int *wake_fd)
     for (; rows != 0; rows &= rows - 1) {
         ssize_t written = write(wake_fd[__builtin_ctzll(rows)], &one, sizeof one);
         (void)written; /* a full counter wakes as well */
+        FAULT(flight_woken);
     }
 }
 
-bool flight_finish(struct flights *flights, const struct flight_ticket *ticket, int proc, enum flight_end end,
+static enum slot_state state_after(enum flight_end end)
+{
+    switch (end) {
+    case FLIGHT_VALUE:
+        return SLOT_VALUE;
+    case FLIGHT_NONE:
+        return SLOT_NONE;
+    case FLIGHT_ERROR:
+        break;
+    }
+    return SLOT_ERROR;
+}
+
+void flight_finish(struct flights *flights, const struct flight_ticket *ticket, int proc, enum flight_end end,
                    int status, const int *wake_fd)
 {
-    struct slot *slot = slot_at(flights, ticket->slot);
-    uint64_t waiters = 0;
-    if (!take(flights, ticket->slot))
-        return false;
-    if (slot->generation == ticket->generation && slot->owner == proc && slot->state == SLOT_RUNNING) {
-        slot->state = SLOT_ENDED;
-        slot->end = end;
-        slot->status = status;
-        waiters = slot->waiters;
+    struct slot *slot = &flights->slots[ticket->slot];
+    uint64_t mine = make_word(ticket->generation, proc, SLOT_RUN, 0, ticket->key.hash);
+    if (!change(slot, mine, make_word(ticket->generation, proc, state_after(end), status, ticket->key.hash)))
+        return;
+    FAULT(flight_ended);
+    wake(slot->waiters, wake_fd);
+}
+
+void flight_reap(struct flights *flights, int proc)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *slot = &flights->slots[i];
+        uint64_t word = slot->word;
+        slot->waiters &= ~(UINT64_C(1) << proc); /* the next process of this row begins without */
+        if (flies(word) && owner_of(word) == proc && !MUTANT(no_orphans))
+            change(slot, word, make_word(generation_of(word), proc, SLOT_ORPHAN, 0, 0));
     }
-    give(flights, ticket->slot);
-    wake(waiters, wake_fd);
-    return true;
 }

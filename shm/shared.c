@@ -1,10 +1,9 @@
 #include "shm/shared.h"
 #include "common/folder.h"
 #include "shm/cache.h"
-#include "shm/flight.h"
+#include "shm/fault.h"
 #include "shm/memory.h"
 #include "shm/stats.h"
-#include "shm/tags.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,9 +40,11 @@ static bool create_all(struct shared *shared, const struct conf *conf, struct er
     if (!folder_create(conf->run_dir, err) || !fits_memory(conf, err) || !make_eventfds(shared, err))
         return false;
     snprintf(path, sizeof path, "%s/perfd.stats", conf->run_dir);
-    if ((shared->tags = tags_create(err)) == NULL || (shared->board = board_create(err)) == NULL ||
-        (shared->flights = flights_create(shared->board, err)) == NULL)
+    if (!control_create(&shared->control, err))
         return false;
+    shared->tags = shared->control.tags;
+    shared->board = shared->control.board;
+    shared->flights = shared->control.flights;
     shared->cache = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
     if (shared->cache == NULL)
         return false;
@@ -53,6 +54,7 @@ static bool create_all(struct shared *shared, const struct conf *conf, struct er
 
 bool shared_create(struct shared *shared, const struct conf *conf, struct err *err)
 {
+    FAULT_INIT();
     *shared = (struct shared){.master_fd = -1};
     memset(shared->wake_fd, -1, sizeof shared->wake_fd);
     bool ok = create_all(shared, conf, err);
@@ -73,8 +75,10 @@ bool shared_reap(struct shared *shared, int proc)
     bool wrote = board_writes(shared->board, proc) > 0;
     if (wrote)
         shared_doubt(shared);
+    cache_reap(shared->cache, proc);
+    flight_reap(shared->flights, proc);
     board_set_state(shared->board, proc, PROC_FREE);
-    for (int i = 0; i < BOARD_ROWS; i++) {
+    for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++) {
         ssize_t written = write(shared->wake_fd[i], &one, sizeof one);
         (void)written; /* a full counter wakes as well */
     }
@@ -90,7 +94,6 @@ void shared_destroy(struct shared *shared)
         close(shared->master_fd);
     if (shared->cache != NULL)
         cache_destroy(&shared->cache);
-    if (shared->flights != NULL)
-        flights_destroy(&shared->flights);
+    control_destroy(&shared->control);
     stats_close(&shared->stats);
 }

@@ -5,16 +5,15 @@
 
 #include "common/conf.h"
 #include "common/err.h"
-#include "shm/board.h"
+#include "shm/control.h"
 
 struct cache;
-struct tags;
-struct flights;
 struct stats;
 
 struct shared {
     struct cache *cache;
-    struct tags *tags;
+    struct control control;
+    struct tags *tags; /* the control segment's, as are the next two */
     struct flights *flights;
     struct board *board;
     struct stats *stats;

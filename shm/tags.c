@@ -1,5 +1,5 @@
 #include "shm/tags.h"
-#include "shm/segment.h"
+#include "shm/fault.h"
 
 #include <stdatomic.h>
 #define XXH_INLINE_ALL
@@ -15,9 +15,9 @@ struct tags {
     _Atomic uint64_t seq[SLOTS];
 };
 
-struct tags *tags_create(struct err *err)
+size_t tags_bytes(void)
 {
-    return segment_create("perfd-tags", sizeof(struct tags), err);
+    return sizeof(struct tags);
 }
 
 uint32_t tags_slot(struct slice tag)
@@ -34,6 +34,8 @@ uint64_t tags_now(struct tags *tags)
 static void raise_to(_Atomic uint64_t *word, uint64_t seq)
 {
     uint64_t old = atomic_load(word);
+    if (MUTANT(plain_raise))
+        atomic_store(word, seq);
     while (old < seq && !atomic_compare_exchange_weak(word, &old, seq)) {
     }
 }
@@ -41,8 +43,11 @@ static void raise_to(_Atomic uint64_t *word, uint64_t seq)
 void tags_raise(struct tags *tags, const uint32_t *slots, int count)
 {
     uint64_t seq = atomic_fetch_add(&tags->global_seq, 1) + 1;
-    for (int i = 0; i < count; i++)
+    FAULT(tags_numbered);
+    for (int i = 0; i < count; i++) {
         raise_to(&tags->seq[slots[i] % SLOTS], seq);
+        FAULT(tags_raised);
+    }
 }
 
 void tags_raise_epoch(struct tags *tags)

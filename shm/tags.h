@@ -7,7 +7,7 @@
 
 struct tags;
 
-struct tags *tags_create(struct err *err) MUST_USE; /* 8 MB of shared memory, before the first fork */
+size_t tags_bytes(void); /* of the control segment: 8 MB */
 
 uint32_t tags_slot(struct slice tag);                                 /* 0 .. 2^20-1 */
 uint64_t tags_now(struct tags *tags);                                 /* born_seq: read it before the fetch begins */

@@ -4,17 +4,17 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { MAGIC = 0x31647070 /* "ppd1" */ };
+enum { MAGIC = 0x33647070 /* "ppd3" */ };
 
 /* As it lies in memory: all machines that share a Redis are little-endian, the checksum refuses the others'. */
 struct head {
     uint64_t checksum; /* XXH3 of all that follows */
     uint32_t magic;
     uint32_t status;
-    int64_t created_us, fresh_until_us, tti_us; /* wall clock */
+    int64_t created_us, fresh_until_us; /* wall clock */
     uint64_t versions[1 + CACHE_TAGS_MAX];
-    uint32_t tag_count, key_len, body_len, unused;
-    char etag[36], content_type[48];
+    uint32_t tag_count, key_len, head_len, body_len;
+    char etag[CACHE_ETAG_BYTES + 4]; /* so that nothing is padded */
 };
 
 static uint64_t checksum(const char *bytes, size_t len)
@@ -29,17 +29,17 @@ void envelope_write(struct buf *out, const struct redis_key *key, const struct r
                         .status = (uint32_t)entry->status,
                         .created_us = entry->created_us - now_us + wall_us,
                         .fresh_until_us = entry->fresh_until_us - now_us + wall_us,
-                        .tti_us = entry->tti_us,
                         .tag_count = (uint32_t)key->tag_count,
                         .key_len = (uint32_t)key->key.len,
+                        .head_len = (uint32_t)entry->head.len,
                         .body_len = (uint32_t)entry->body.len};
     memcpy(head.versions, versions->at, sizeof head.versions[0] * (size_t)(1 + key->tag_count));
-    memcpy(head.etag, entry->etag, sizeof head.etag);
-    memcpy(head.content_type, entry->content_type, sizeof head.content_type);
+    memcpy(head.etag, entry->etag, sizeof entry->etag);
     size_t start = out->len;
-    buf_reserve(out, sizeof head + key->key.len + entry->body.len);
+    buf_reserve(out, sizeof head + key->key.len + entry->head.len + entry->body.len);
     buf_add(out, &head, sizeof head);
     buf_add(out, key->key.at, key->key.len);
+    buf_add(out, entry->head.at, entry->head.len);
     buf_add(out, entry->body.at, entry->body.len);
     uint64_t sum = checksum(out->at + start, out->len - start);
     memcpy(out->at + start, &sum, sizeof sum);
@@ -49,10 +49,10 @@ static bool head_fits(const struct head *head, struct slice bytes, const struct 
                       const struct redis_versions *versions)
 {
     if (head->magic != MAGIC || head->tag_count != (uint32_t)key->tag_count || head->key_len != key->key.len ||
-        bytes.len != sizeof *head + (size_t)head->key_len + head->body_len)
+        head->head_len > CACHE_HEAD_BYTES ||
+        bytes.len != sizeof *head + (size_t)head->key_len + head->head_len + head->body_len)
         return false;
-    if (memchr(head->etag, 0, sizeof head->etag) == NULL ||
-        memchr(head->content_type, 0, sizeof head->content_type) == NULL)
+    if (memchr(head->etag, 0, CACHE_ETAG_BYTES) == NULL)
         return false;
     return memcmp(head->versions, versions->at, sizeof head->versions[0] * (size_t)(1 + key->tag_count)) == 0;
 }
@@ -68,14 +68,14 @@ bool envelope_read(struct slice bytes, const struct redis_key *key, const struct
         memcmp(bytes.at + sizeof head, key->key.at, key->key.len) != 0 ||
         head.checksum != checksum(bytes.at, bytes.len))
         return false;
-    *entry_out = (struct cache_entry){.body = slice_of(bytes.at + sizeof head + head.key_len, head.body_len),
+    const char *fields = bytes.at + sizeof head + head.key_len;
+    *entry_out = (struct cache_entry){.head = slice_of(fields, head.head_len),
+                                      .body = slice_of(fields + head.head_len, head.body_len),
                                       .created_us = MIN(head.created_us - wall_us + now_us, now_us),
                                       .fresh_until_us = head.fresh_until_us - wall_us + now_us,
-                                      .tti_us = head.tti_us,
                                       .status = (int)head.status,
                                       .tag_count = key->tag_count};
     memcpy(entry_out->tag_slots, key->tag_slots, sizeof *key->tag_slots * (size_t)key->tag_count);
-    memcpy(entry_out->etag, head.etag, sizeof head.etag);
-    memcpy(entry_out->content_type, head.content_type, sizeof head.content_type);
+    memcpy(entry_out->etag, head.etag, sizeof entry_out->etag);
     return true;
 }

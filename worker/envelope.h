@@ -1,5 +1,5 @@
-/* An answer as bytes in Redis: a head with times, versions and lengths, then key, etag, content type and body, then a
- * checksum over all. Whatever else comes from there is not an envelope. */
+/* An answer as bytes in Redis: a fixed part with a checksum over all, times, versions, lengths and etag, then key,
+ * header fields and body. Whatever else comes from there is not an envelope. */
 #ifndef WORKER_ENVELOPE_H
 #define WORKER_ENVELOPE_H
 

@@ -1,15 +1,14 @@
 #include "worker/fetch.h"
 #include "common/clock.h"
+#include "shm/fault.h"
 #include "shm/tags.h"
+#include "worker/lookup.h"
 #include "worker/park.h"
 #include "worker/redis.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* A flight whose owner died, or which ended without a value, is joined again so often; then each fetches alone. */
 enum { JOINS_MAX = 3 };
@@ -18,71 +17,107 @@ enum { JOINS_MAX = 3 };
 
 struct fetch {
     struct request *r;
-    struct slice key;
-    uint64_t hash;
-    uint32_t tag_slots[CACHE_TAGS_MAX];
-    int tag_count;
+    struct lookup lookup;
     uint64_t born_seq; /* tags_now() before this fetch began */
+    int64_t began_us;
     struct flight_ticket ticket;
     int joins;
+    bool refreshes;         /* nobody waits for it: the consumer has its answer */
+    int64_t known_until_us; /* of the value that it refreshes */
     struct parked parked;
     struct redis_versions versions;
 };
 
 static void join(struct fetch *f);
-static void from_redis(struct fetch *f);
 
 static struct redis_key redis_key_of(const struct fetch *f)
 {
-    return (struct redis_key){f->key, f->tag_slots, f->tag_count};
+    return (struct redis_key){f->lookup.key.bytes, f->lookup.tag_slots, f->lookup.tag_count};
+}
+
+/* In (0, 1]. */
+static double uniform(void)
+{
+    return ((double)random() + 1) / ((double)RAND_MAX + 1);
 }
 
 static int64_t jittered(int64_t us)
 {
-    return us - us / 20 + (int64_t)((double)us / 10 * ((double)random() / RAND_MAX));
+    return us - us / 20 + (int64_t)((double)us / 10 * uniform());
 }
 
 /* ---- ends ---- */
 
-static void answer_entry(struct fetch *f, enum source source, const struct cache_entry *entry, int64_t now_us)
-{
-    const struct answer answer = {.status = entry->status,
-                                  .body = entry->body,
-                                  .content_type = entry->content_type[0] ? entry->content_type : NULL,
-                                  .etag = entry->etag,
-                                  .age_us = source == SOURCE_MISS ? -1 : MAX(now_us - entry->created_us, INT64_C(0))};
-    f->r->source = source;
-    reply_answer(f->r, &answer);
-}
-
 static void finish_flight(struct fetch *f, enum flight_end end, int status)
 {
+    const struct service *s = f->r->service;
     if (f->ticket.role == FLIGHT_OWNER)
-        park_finish(f->r->service->park, &f->ticket, end, status);
+        flight_finish(s->shared->flights, &f->ticket, s->proc, end, status, s->shared->wake_fd);
+}
+
+static void end_refresh(struct fetch *f)
+{
+    f->r->service->in_flight--;
+    request_release(f->r);
+}
+
+static void answer(struct fetch *f, enum source source, struct cache_entry *entry, bool lent, int64_t now_us)
+{
+    if (!f->refreshes) {
+        lookup_answer(&f->lookup, source, entry, lent, now_us);
+        return;
+    }
+    if (lent)
+        cache_release(entry);
+    end_refresh(f);
+}
+
+/* True: answered by a value whose time is over, since the source has failed. */
+static bool answer_spare(struct fetch *f)
+{
+    struct cache_entry entry;
+    int64_t now_us = clock_mono_us();
+    if (f->lookup.rules.stale_if_error_us == 0 || lookup_find(&f->lookup, now_us, &entry) == CACHE_MISS)
+        return false;
+    if (entry.negative || entry.uncacheable) {
+        cache_release(&entry);
+        return false;
+    }
+    service_count(f->r->service, STAT_cache_stale);
+    answer(f, SOURCE_STALE, &entry, true, now_us);
+    return true;
+}
+
+/* r->problem says why. */
+static void answer_failure(struct fetch *f, enum source source)
+{
+    struct request *r = f->r;
+    if (f->refreshes) {
+        end_refresh(f);
+    } else if (r->problem.status < 500 || !answer_spare(f)) {
+        r->source = source;
+        reply_problem(r);
+    }
 }
 
 /* ---- the shared cache ---- */
 
 /* True: answered. least_born_seq: what a waiter may take from the flight that it waited for. */
-static bool from_cache(struct fetch *f, enum source source, uint64_t least_born_seq)
+static bool answer_cached(struct fetch *f, enum source source, uint64_t least_born_seq)
 {
     struct cache_entry entry;
     int64_t now_us = clock_mono_us();
-    if (!cache_get(f->r->service->shared->cache, f->key, now_us, &entry))
+    enum cache_state state = lookup_find(&f->lookup, now_us, &entry);
+    if (state == CACHE_MISS)
         return false;
-    bool fits = entry.born_seq >= least_born_seq;
-    if (fits)
-        answer_entry(f, source, &entry, now_us);
-    cache_release(&entry);
-    return fits;
-}
-
-static bool store(struct fetch *f, const struct cache_entry *entry, int64_t now_us)
-{
-    struct service *s = f->r->service;
-    bool stored = cache_put(s->shared->cache, f->key, entry, now_us);
-    service_count(s, stored ? STAT_cache_puts : STAT_cache_put_failures);
-    return stored;
+    if (state != CACHE_FRESH || entry.uncacheable || entry.born_seq < least_born_seq ||
+        entry.fresh_until_us <= f->known_until_us) {
+        cache_release(&entry);
+        return false;
+    }
+    service_count(f->r->service, STAT_cache_coalesced);
+    answer(f, source, &entry, true, now_us);
+    return true;
 }
 
 /* ---- the database ---- */
@@ -91,44 +126,62 @@ static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struc
 {
     const struct conf_route *conf = f->r->route->conf;
     *entry = (struct cache_entry){.body = body,
+                                  .head = slice_str(body.len > 0 ? REPLY_JSON_HEAD : ""),
                                   .created_us = now_us,
                                   .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
-                                  .tti_us = conf->cache_tti_us,
                                   .born_seq = f->born_seq,
-                                  .tag_count = f->tag_count,
+                                  .cost_us = now_us - f->began_us,
+                                  .tag_count = f->lookup.tag_count,
                                   .status = conf->status};
-    memcpy(entry->tag_slots, f->tag_slots, sizeof entry->tag_slots);
-    if (body.len > 0)
-        snprintf(entry->content_type, sizeof entry->content_type, "application/json");
+    memcpy(entry->tag_slots, f->lookup.tag_slots, sizeof entry->tag_slots);
     reply_etag(body, entry->etag);
+}
+
+/* A missing row and a failing database are so for all who wait; a refused value is told in its own words. */
+static void on_failed(struct fetch *f)
+{
+    struct request *r = f->r;
+    const struct conf_route *conf = r->route->conf;
+    int status = r->problem.status;
+    bool shared = status == 404 || status >= 500;
+    /* 503 is this worker's own: no connection, no room in the queue. */
+    if (conf->cached && conf->cache_negative_us > 0 && shared && status != 503)
+        lookup_store_problem(&f->lookup, f->born_seq, clock_mono_us());
+    finish_flight(f, shared ? FLIGHT_ERROR : FLIGHT_NONE, status);
+    answer_failure(f, conf->cached ? SOURCE_MISS : SOURCE_NONE);
+}
+
+static void on_body(struct fetch *f, struct slice body)
+{
+    struct service *s = f->r->service;
+    int64_t now_us = clock_mono_us();
+    struct cache_entry entry;
+    if (MUTANT(born_late))
+        f->born_seq = tags_now(s->shared->tags);
+    FAULT(fetch_read);
+    fill_entry(f, body, now_us, &entry);
+    if (!f->r->route->conf->cached) {
+        answer(f, SOURCE_NONE, &entry, false, now_us);
+        return;
+    }
+    bool stored = lookup_store(&f->lookup, &entry, now_us);
+    FAULT(fetch_stored);
+    finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
+    if (s->redis != NULL) {
+        const struct redis_key key = redis_key_of(f);
+        redis_store(s->redis, &key, &f->versions, &entry, now_us);
+    }
+    answer(f, SOURCE_MISS, &entry, false, now_us);
 }
 
 static void on_rows(void *arg, const struct pool_outcome *outcome)
 {
     struct fetch *f = arg;
-    struct request *r = f->r;
     struct buf body = {0};
-    int64_t now_us = clock_mono_us();
-    struct cache_entry entry;
-    if (!rows_read(r, outcome, &body)) {
-        /* A missing row and a failing database are so for all who wait; a refused value is told in its own words. */
-        bool shared = r->problem.status == 404 || r->problem.status >= 500;
-        finish_flight(f, shared ? FLIGHT_ERROR : FLIGHT_NONE, r->problem.status);
-        r->source = r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE;
-        reply_problem(r);
-    } else if (!r->route->conf->cached) {
-        fill_entry(f, buf_slice(&body), now_us, &entry);
-        answer_entry(f, SOURCE_NONE, &entry, now_us);
-    } else {
-        fill_entry(f, buf_slice(&body), now_us, &entry);
-        bool stored = store(f, &entry, now_us);
-        finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
-        if (r->service->redis != NULL) {
-            const struct redis_key key = redis_key_of(f);
-            redis_store(r->service->redis, &key, &f->versions, &entry, now_us);
-        }
-        answer_entry(f, SOURCE_MISS, &entry, now_us);
-    }
+    if (rows_read(f->r, outcome, &body))
+        on_body(f, buf_slice(&body));
+    else
+        on_failed(f);
     buf_deinit(&body);
 }
 
@@ -140,21 +193,27 @@ static void from_database(struct fetch *f)
 
 /* ---- Redis ---- */
 
+/* What Redis has must be younger than what is refreshed, or it would be asked for again and again. */
+static bool is_enough(const struct fetch *f, const struct cache_entry *found, int64_t now_us)
+{
+    return !f->refreshes || found->fresh_until_us - now_us > f->r->route->conf->cache_ttl_us / 2;
+}
+
 static void on_looked(void *arg, enum redis_found found, const struct redis_versions *versions,
                       const struct cache_entry *found_entry)
 {
     struct fetch *f = arg;
-    if (found != REDIS_HIT) {
+    int64_t now_us = clock_mono_us();
+    if (found != REDIS_HIT || !is_enough(f, found_entry, now_us)) {
         f->versions = *versions;
         from_database(f);
         return;
     }
-    int64_t now_us = clock_mono_us();
     struct cache_entry entry = *found_entry;
     entry.born_seq = f->born_seq;
-    bool stored = store(f, &entry, now_us);
+    bool stored = lookup_store(&f->lookup, &entry, now_us);
     finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
-    answer_entry(f, SOURCE_REDIS, &entry, now_us);
+    answer(f, SOURCE_REDIS, &entry, false, now_us);
 }
 
 static void from_redis(struct fetch *f)
@@ -169,12 +228,6 @@ static void from_redis(struct fetch *f)
 
 /* ---- single flight ---- */
 
-static bool tags_still_hold(void *arg, uint64_t flight_born_seq)
-{
-    struct fetch *f = arg;
-    return tags_valid(f->r->service->shared->tags, flight_born_seq, f->tag_slots, f->tag_count);
-}
-
 static void fetch_alone(struct fetch *f)
 {
     f->ticket.role = FLIGHT_UNSHARED;
@@ -183,31 +236,72 @@ static void fetch_alone(struct fetch *f)
     from_redis(f);
 }
 
+/* The last owner may have finished between our look and our claim*. */
+static void fetch_as_owner(struct fetch *f)
+{
+    struct service *s = f->r->service;
+    const struct flight_ticket ticket = f->ticket;
+    f->born_seq = ticket.born_seq;
+    if (!MUTANT(no_recheck_claim) && answer_cached(f, SOURCE_COALESCED, 0))
+        flight_finish(s->shared->flights, &ticket, s->proc, FLIGHT_VALUE, 0, s->shared->wake_fd);
+    else
+        from_redis(f);
+}
+
+static bool time_is_over(const struct request *r)
+{
+    return clock_mono_us() - r->started_us >= r->service->conf->request_timeout_us;
+}
+
+static void on_late(struct fetch *f)
+{
+    struct service *s = f->r->service;
+    if (time_is_over(f->r)) {
+        reply_refuse(f->r, 504, "timeout", "the fetch that this request shared takes too long");
+    } else if (flight_take_over(s->shared->flights, &f->ticket, s->proc, s->shared->tags)) {
+        service_count(s, STAT_cache_taken_over);
+        fetch_as_owner(f);
+    } else {
+        join(f);
+    }
+}
+
+/* The failure of a fetch that began before an invalidation says nothing about what came after it. */
+static void on_shared_failure(struct fetch *f, int status)
+{
+    struct request *r = f->r;
+    struct tags *tags = r->service->shared->tags;
+    if (!MUTANT(error_any_tags) && !tags_valid(tags, f->ticket.born_seq, f->lookup.tag_slots, f->lookup.tag_count)) {
+        join(f);
+        return;
+    }
+    service_count(r->service, STAT_cache_coalesced);
+    r->problem.status = status;
+    r->problem.code = status == 404 ? "not_found" : "fetch_failed";
+    r->problem.detail = status == 404 ? "there is no such row" : "the fetch that this request shared failed";
+    answer_failure(f, SOURCE_COALESCED);
+}
+
 static void on_flight_ended(struct parked *parked, enum park_end end, int status)
 {
     struct fetch *f = (struct fetch *)(void *)((char *)parked - offsetof(struct fetch, parked));
-    struct service *s = f->r->service;
     switch (end) {
     case PARK_VALUE:
-        if (from_cache(f, SOURCE_COALESCED, f->ticket.born_seq))
-            service_count(s, STAT_cache_coalesced);
-        else
+        if (!answer_cached(f, SOURCE_COALESCED, f->ticket.born_seq))
             join(f);
         return;
     case PARK_ERROR:
-        f->r->source = SOURCE_COALESCED;
-        service_count(s, STAT_cache_coalesced);
-        if (status == 404)
-            reply_refuse(f->r, 404, "not_found", "there is no such row");
-        else
-            reply_refuse(f->r, status, "fetch_failed", "the fetch that this request shared failed");
+        on_shared_failure(f, status);
         return;
     case PARK_NONE:
-    case PARK_LATE:
         fetch_alone(f);
         return;
-    case PARK_ORPHAN:
-        join(f);
+    case PARK_GONE:
+        if (!answer_cached(f, SOURCE_COALESCED, 0))
+            join(f);
+        return;
+    case PARK_LATE:
+        on_late(f);
         return;
     }
 }
@@ -215,40 +309,35 @@ static void on_flight_ended(struct parked *parked, enum park_end end, int status
 static void wait_for_owner(struct fetch *f)
 {
     const struct conf *conf = f->r->service->conf;
-    f->parked = (struct parked){
-        .ticket = f->ticket,
-        .key_hash = f->hash,
-        .deadline_us = clock_mono_us() + WAIT_GRACE_US +
-                       MIN(f->r->route->conf->timeout_us + conf->database.acquire_timeout_us, conf->request_timeout_us),
-        .ended = on_flight_ended};
-    park_add(f->r->service->park, &f->parked);
+    int64_t owner_us = f->r->route->conf->timeout_us + conf->database.acquire_timeout_us + WAIT_GRACE_US;
+    f->parked =
+        (struct parked){.ticket = f->ticket,
+                        .deadline_us = MIN(clock_mono_us() + owner_us, f->r->started_us + conf->request_timeout_us),
+                        .ended = on_flight_ended};
+    if (park_add(f->r->service->park, &f->parked))
+        return;
+    service_count(f->r->service, STAT_cache_refused);
+    reply_refuse(f->r, 503, "overloaded", "too many requests wait for the same fetches");
 }
 
-/* The last owner may have finished between our look and our joining. */
-static bool owner_finds_value(struct fetch *f)
+static struct flight_ticket ask_for_flight(struct fetch *f, bool wait)
 {
     struct service *s = f->r->service;
-    const struct flight_ticket ticket = f->ticket;
-    if (!from_cache(f, SOURCE_COALESCED, 0))
-        return false;
-    service_count(s, STAT_cache_coalesced);
-    park_finish(s->park, &ticket, FLIGHT_VALUE, 0);
-    return true;
+    const struct lookup *l = &f->lookup;
+    const struct flight_key key = {l->key.hash, cache_key_check(s->shared->cache, &l->key)};
+    return flight_join(s->shared->flights, key, s->proc, s->shared->tags, l->tag_slots, l->tag_count, wait);
 }
 
 static void join(struct fetch *f)
 {
-    struct service *s = f->r->service;
     if (f->joins++ == JOINS_MAX) {
         fetch_alone(f);
         return;
     }
-    f->born_seq = tags_now(s->shared->tags);
-    f->ticket = flight_join(s->shared->flights, f->hash, s->proc, f->born_seq, tags_still_hold, f);
+    f->ticket = ask_for_flight(f, true);
     switch (f->ticket.role) {
     case FLIGHT_OWNER:
-        if (!owner_finds_value(f))
-            from_redis(f);
+        fetch_as_owner(f);
         return;
     case FLIGHT_WAITER:
         wait_for_owner(f);
@@ -259,25 +348,85 @@ static void join(struct fetch *f)
     }
 }
 
+/* ---- beginning ---- */
+
+/* The consumer is answered; the request lives on for what its key will be asked for next. */
+static void refresh(struct fetch *f)
+{
+    struct service *s = f->r->service;
+    if (!s->draining)
+        f->ticket = ask_for_flight(f, false);
+    if (f->ticket.role != FLIGHT_OWNER) {
+        request_release(f->r);
+        return;
+    }
+    f->refreshes = true;
+    s->in_flight++;
+    service_count(s, STAT_cache_refreshes);
+    f->r->started_us = f->began_us = clock_mono_us();
+    fetch_as_owner(f);
+}
+
+static void answer_then_refresh(struct fetch *f, enum source source, struct cache_entry *entry, int64_t now_us)
+{
+    f->known_until_us = entry->fresh_until_us;
+    request_hold(f->r);
+    lookup_answer(&f->lookup, source, entry, true, now_us);
+    refresh(f);
+}
+
+/* True: answered. */
+static bool answer_found(struct fetch *f, enum cache_state state, struct cache_entry *entry, int64_t now_us)
+{
+    struct service *s = f->r->service;
+    switch (state) {
+    case CACHE_FRESH:
+        service_count(s, STAT_cache_hits);
+        if (entry->negative)
+            service_count(s, STAT_cache_negative_hits);
+        if (!entry->negative && cache_is_early(entry, now_us, uniform()))
+            answer_then_refresh(f, SOURCE_HIT, entry, now_us);
+        else
+            lookup_answer(&f->lookup, SOURCE_HIT, entry, true, now_us);
+        return true;
+    case CACHE_STALE:
+        service_count(s, STAT_cache_stale);
+        answer_then_refresh(f, SOURCE_STALE, entry, now_us);
+        return true;
+    case CACHE_SPARE:
+        cache_release(entry);
+        return false;
+    case CACHE_MISS:
+        break;
+    }
+    return false;
+}
+
+static struct fetch *fetch_create(struct request *r)
+{
+    struct fetch *f = arena_alloc(r->arena, sizeof *f);
+    f->r = f->lookup.r = r;
+    f->ticket.role = FLIGHT_UNSHARED;
+    f->began_us = clock_mono_us();
+    return f;
+}
+
 void fetch_start(struct request *r)
 {
-    const struct conf_route *conf = r->route->conf;
-    struct service *service = r->service;
-    struct fetch *f = arena_alloc(r->arena, sizeof *f);
-    f->r = r;
-    f->ticket.role = FLIGHT_UNSHARED;
-    if (!conf->cached) {
+    struct fetch *f = fetch_create(r);
+    struct cache_entry entry;
+    if (!r->route->conf->cached) {
         from_database(f);
         return;
     }
-    f->key = params_key(r->route, r->values, r->arena);
-    f->hash = XXH3_64bits(f->key.at, f->key.len);
-    f->tag_count = conf->cache_tags.count;
-    params_tags(r->route, &conf->cache_tags, r->values, f->tag_slots);
-    if (from_cache(f, SOURCE_HIT, 0)) {
-        service_count(service, STAT_cache_hits);
-        return;
+    lookup_init(&f->lookup, r);
+    enum cache_state state = lookup_find(&f->lookup, f->began_us, &entry);
+    if (state == CACHE_FRESH && entry.uncacheable) {
+        cache_release(&entry);
+        service_count(r->service, STAT_cache_misses);
+        fetch_alone(f);
+    } else if (!answer_found(f, state, &entry, f->began_us)) {
+        service_count(r->service, STAT_cache_misses);
+        join(f);
     }
-    service_count(service, STAT_cache_misses);
-    join(f);
 }

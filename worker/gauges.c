@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "shm/cache.h"
 #include "sql/pool.h"
+#include "worker/park.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -79,7 +80,13 @@ static void write_cache(struct service *s)
     set(s, STAT_cache_size_bytes, (int64_t)usage.size_bytes);
     set(s, STAT_cache_evicted, (int64_t)usage.evicted);
     set(s, STAT_cache_expired, (int64_t)usage.expired);
+    set(s, STAT_cache_promoted, (int64_t)usage.promoted);
+    set(s, STAT_cache_compressed, (int64_t)usage.compressed);
+    set(s, STAT_cache_segments, (int64_t)usage.segments);
+    set(s, STAT_cache_segments_free, (int64_t)usage.segments_free);
+    set(s, STAT_cache_segments_limbo, (int64_t)usage.segments_limbo);
     set(s, STAT_cache_recovered, (int64_t)usage.recovered);
+    set(s, STAT_cache_waiting, park_count(s->park));
 }
 
 void gauges_write(struct service *s, int connections, enum proc_state state)

@@ -2,7 +2,10 @@
 #include "sql/pool.h"
 #include "worker/reply.h"
 
-static const struct answer ok = {200, {"{\"status\":\"ok\"}\n", 16}, "application/json", NULL, -1};
+static const struct answer ok = {.status = 200,
+                                 .body = {"{\"status\":\"ok\"}\n", 16},
+                                 .head = {REPLY_JSON_HEAD, sizeof REPLY_JSON_HEAD - 1},
+                                 .age_us = -1};
 
 static void answer_ready(struct request *r)
 {

@@ -1,6 +1,7 @@
 #include "worker/http.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/http_loan.h"
 #include "worker/problem.h"
 
 #include <arpa/inet.h>
@@ -20,6 +21,8 @@
 
 /* evhttp answers what passes its own limits with a bare page of its own, so they stand far above ours. */
 enum { EVHTTP_HEAD_BYTES = 4 << 20, EVHTTP_BODY_SLACK = 8 << 20, LISTENERS_MAX = 256 };
+/* Of a large body at a time: libevent's own 16 KiB cost a turn of the loop each. */
+enum { WRITE_BYTES = 256 << 10 };
 
 const char *const http_method_names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"};
 
@@ -45,6 +48,7 @@ struct http {
     int connections;
     struct evconnlistener *listeners[LISTENERS_MAX];
     int listener_count;
+    struct http_loans loans;
     bool draining;
     int64_t drain_started_us;
 };
@@ -117,6 +121,7 @@ static struct http_conn *conn_of(struct http *http, struct evhttp_connection *ev
         *c = (struct http_conn){.http = http, .evcon = evcon, .fd = fd};
         struct evbuffer *input = bufferevent_get_input(stream_of(c));
         c->received = evbuffer_get_length(input);
+        bufferevent_set_max_single_write(stream_of(c), WRITE_BYTES);
         CHECK(evbuffer_add_cb(input, count_input, c) != NULL);
         http->by_fd[fd] = c;
         http->connections++;
@@ -224,7 +229,7 @@ struct slice http_header_in(const struct http_request *request, const char *name
 }
 
 void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,
-                struct slice body)
+                const struct http_body *body)
 {
     struct evhttp_request *ev = request->hold;
     struct evkeyvalq *out = evhttp_request_get_output_headers(ev);
@@ -239,15 +244,23 @@ void http_reply(struct http_request *request, int status, const struct http_head
             evhttp_add_header(out, "Connection", "close");
     }
     struct evbuffer *buffer = NULL;
+    bool lent = false;
     if (request->method == HTTP_HEAD) {
         char length[24];
-        snprintf(length, sizeof length, "%zu", body.len);
+        snprintf(length, sizeof length, "%zu", body->bytes.len);
         if (status != 204 && status != 304)
             evhttp_add_header(out, "Content-Length", length);
-    } else if (body.len > 0) {
+    } else if (body->bytes.len > 0 && evcon != NULL) {
         buffer = evbuffer_new();
-        CHECK(buffer != NULL && evbuffer_add(buffer, body.at, body.len) == 0);
+        CHECK(buffer != NULL);
+        lent = body->release != NULL;
+        if (lent)
+            http_loan_add(&request->conn->http->loans, buffer, stream_of(request->conn), body, clock_mono_us());
+        else
+            CHECK(evbuffer_add(buffer, body->bytes.at, body->bytes.len) == 0);
     }
+    if (body->release != NULL && !lent)
+        body->release(body->arg);
     /* evhttp's own phrases are those of RFC 2616. */
     evhttp_send_reply(ev, status, status >= 400 ? problem_title(status) : NULL, buffer);
     if (buffer != NULL)
@@ -320,6 +333,16 @@ int http_drain_step(struct http *http, int64_t now_us)
             evhttp_connection_free(c->evcon);
     }
     return http->connections + close_silent(http, http->drain_started_us < before_us);
+}
+
+void http_tick(struct http *http, int64_t now_us)
+{
+    http_loans_return(&http->loans, now_us);
+}
+
+int http_lent(const struct http *http)
+{
+    return http->loans.count;
 }
 
 int http_connections(const struct http *http)

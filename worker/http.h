@@ -17,6 +17,15 @@ struct http_header {
     const char *value;
 };
 
+/* release NULL: the bytes are the caller's and are copied. Else they are borrowed until release(arg) comes, exactly
+ * once, and is_wanted(arg) tells whether it is waited for. */
+struct http_body {
+    struct slice bytes;
+    void (*release)(void *arg);
+    bool (*is_wanted)(void *arg);
+    void *arg;
+};
+
 struct http_request {
     enum http_method method;
     struct slice target; /* as sent */
@@ -44,7 +53,10 @@ struct slice http_header_in(const struct http_request *request, const char *name
 
 /* Ends the request: it must not be touched afterwards. For HEAD the body's length is announced, nothing is sent. */
 void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,
-                struct slice body);
+                const struct http_body *body);
+/* Now and then: borrowed bodies that slow consumers hold back are copied and given back. */
+void http_tick(struct http *http, int64_t now_us);
+int http_lent(const struct http *http); /* borrowed bodies on their way */
 
 /* Stop accepting; answers carry Connection: close from now on. */
 void http_drain(struct http *http);

@@ -6,21 +6,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Every worker is woken when a flight ends or its owner dies, so this serves deadlines alone. */
 #define LOOK_EVERY_US (100 * US_PER_MS)
-
-struct unfinished {
-    struct flight_ticket ticket;
-    enum flight_end end;
-    int status;
-    struct unfinished *next;
-};
+enum { PARKED_MAX = 10000 };
 
 struct park {
     struct service *service;
     struct parked *first;
-    struct unfinished *unfinished;
+    int count;
     struct event woken; /* another process, or this one, ended a flight that we wait for */
-    struct event timer; /* while anyone waits: deadlines, and wake-ups that died with their sender */
+    struct event timer; /* while anyone waits */
 };
 
 static void remove_parked(struct park *park, struct parked *p)
@@ -28,53 +23,57 @@ static void remove_parked(struct park *park, struct parked *p)
     *(p->prev ? &p->prev->next : &park->first) = p->next;
     if (p->next != NULL)
         p->next->prev = p->prev;
+    park->count--;
 }
 
 static bool has_ended(struct park *park, struct parked *p, int64_t now_us, enum park_end *end, int *status)
 {
-    enum flight_end how;
-    switch (flight_look(park->service->shared->flights, &p->ticket, p->key_hash, &how, status)) {
+    switch (flight_look(park->service->shared->flights, &p->ticket, status)) {
     case FLIGHT_RUNNING:
         *end = PARK_LATE;
         return now_us >= p->deadline_us;
-    case FLIGHT_ORPHAN:
-        *end = PARK_ORPHAN;
+    case FLIGHT_HAS_VALUE:
+        *end = PARK_VALUE;
         return true;
-    case FLIGHT_ENDED:
-        *end = how == FLIGHT_VALUE ? PARK_VALUE : how == FLIGHT_NONE ? PARK_NONE : PARK_ERROR;
+    case FLIGHT_HAS_NONE:
+        *end = PARK_NONE;
         return true;
+    case FLIGHT_HAS_FAILED:
+        *end = PARK_ERROR;
+        return true;
+    case FLIGHT_GONE:
+        break;
     }
+    *end = PARK_GONE;
+    return true;
+}
+
+static bool any_waits_in(const struct park *park, uint32_t slot)
+{
+    for (const struct parked *p = park->first; p != NULL; p = p->next)
+        if (p->ticket.slot == slot)
+            return true;
     return false;
 }
 
-static bool finish(struct park *park, const struct flight_ticket *ticket, enum flight_end end, int status)
+/* One bit stands for all of this process that wait in a slot. A bit that stays behind costs a needless wake-up. */
+static void leave(struct park *park, const struct parked *p)
 {
-    const struct service *s = park->service;
-    return flight_finish(s->shared->flights, ticket, s->proc, end, status, s->shared->wake_fd);
+    if (park->first == NULL || !any_waits_in(park, p->ticket.slot))
+        flight_leave(park->service->shared->flights, &p->ticket, park->service->proc);
 }
 
-static void finish_late_ones(struct park *park)
-{
-    for (struct unfinished **at = &park->unfinished; *at != NULL;) {
-        struct unfinished *u = *at;
-        if (!finish(park, &u->ticket, u->end, u->status)) {
-            at = &u->next;
-            continue;
-        }
-        *at = u->next;
-        free(u);
-    }
-}
+struct ended {
+    struct parked *parked;
+    enum park_end end;
+    int status;
+};
 
 /* Those that ended are taken out first: an ended() may park again. */
 static void look(struct park *park)
 {
     int64_t now_us = clock_mono_us();
-    struct ended {
-        struct parked *parked;
-        enum park_end end;
-        int status;
-    } *ended = NULL;
+    struct ended *ended = NULL;
     size_t count = 0, cap = 0;
     for (struct parked *p = park->first, *next; p != NULL; p = next) {
         struct ended e = {.parked = p};
@@ -87,10 +86,12 @@ static void look(struct park *park)
         remove_parked(park, p);
     }
     for (size_t i = 0; i < count; i++)
+        if (i == 0 || ended[i].parked->ticket.slot != ended[i - 1].parked->ticket.slot)
+            leave(park, ended[i].parked);
+    for (size_t i = 0; i < count; i++)
         ended[i].parked->ended(ended[i].parked, ended[i].end, ended[i].status);
     free(ended);
-    finish_late_ones(park);
-    if (park->first == NULL && park->unfinished == NULL)
+    if (park->first == NULL)
         event_del(&park->timer);
 }
 
@@ -127,29 +128,23 @@ void park_destroy(struct park **park)
     *park = NULL;
 }
 
-static void watch(struct park *park)
+bool park_add(struct park *park, struct parked *p)
 {
-    struct timeval every = {0, LOOK_EVERY_US};
-    if (!event_pending(&park->timer, EV_TIMEOUT, NULL))
-        event_add(&park->timer, &every);
-}
-
-void park_finish(struct park *park, const struct flight_ticket *ticket, enum flight_end end, int status)
-{
-    if (finish(park, ticket, end, status))
-        return;
-    struct unfinished *u = xcalloc(1, sizeof *u);
-    *u = (struct unfinished){*ticket, end, status, park->unfinished};
-    park->unfinished = u;
-    watch(park);
-}
-
-void park_add(struct park *park, struct parked *p)
-{
+    const struct timeval every = {0, LOOK_EVERY_US};
+    if (park->count >= PARKED_MAX)
+        return false;
     p->prev = NULL;
     p->next = park->first;
     if (p->next != NULL)
         p->next->prev = p;
     park->first = p;
-    watch(park);
+    park->count++;
+    if (!event_pending(&park->timer, EV_TIMEOUT, NULL))
+        event_add(&park->timer, &every);
+    return true;
+}
+
+int park_count(const struct park *park)
+{
+    return park->count;
 }

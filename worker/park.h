@@ -7,11 +7,11 @@
 
 struct park;
 
-enum park_end { PARK_VALUE, PARK_NONE, PARK_ERROR, PARK_ORPHAN, PARK_LATE };
+/* LATE: the deadline is over and the owner has not ended. GONE: there is no such flight any more. */
+enum park_end { PARK_VALUE, PARK_NONE, PARK_ERROR, PARK_GONE, PARK_LATE };
 
 struct parked {
     struct flight_ticket ticket;
-    uint64_t key_hash;
     int64_t deadline_us;
     /* Comes from the loop, exactly once. status: of PARK_ERROR. */
     void (*ended)(struct parked *parked, enum park_end end, int status);
@@ -20,8 +20,8 @@ struct parked {
 
 struct park *park_create(struct service *service) MUST_USE;
 void park_destroy(struct park **park); /* whoever still waits is forgotten */
-void park_add(struct park *park, struct parked *parked);
-/* flight_finish(), again and again while another process holds the slot's lock. */
-void park_finish(struct park *park, const struct flight_ticket *ticket, enum flight_end end, int status);
+/* False: so many wait already that one more would only wait for nothing. */
+bool park_add(struct park *park, struct parked *parked) MUST_USE;
+int park_count(const struct park *park);
 
 #endif

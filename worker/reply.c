@@ -1,12 +1,16 @@
 #include "worker/reply.h"
 #include "common/clock.h"
 #include "worker/access_log.h"
+#include "worker/encoding.h"
 
 #include <stdio.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { HEADERS_MAX = 10 };
+enum { HEADERS_MAX = 14 };
+/* Compressed, a strong entity tag must differ: RFC 9110 8.8.3.3. */
+#define GZIP_SUFFIX "-gz\""
+enum { GZIP_ETAG_BYTES = CACHE_ETAG_BYTES + sizeof GZIP_SUFFIX, COMPRESS_LEAST_BYTES = 1024 };
 
 struct headers {
     struct http_header at[HEADERS_MAX];
@@ -19,11 +23,16 @@ static void add(struct headers *h, const char *name, const char *value)
     h->at[h->count++] = (struct http_header){name, value};
 }
 
-void reply_etag(struct slice body, char etag_out[ETAG_BYTES])
+void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES])
 {
     XXH128_hash_t hash = XXH3_128bits(body.at, body.len);
-    snprintf(etag_out, ETAG_BYTES, "\"%016llx%016llx\"", (unsigned long long)hash.high64,
+    snprintf(etag_out, CACHE_ETAG_BYTES, "\"%016llx%016llx\"", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
+}
+
+bool reply_may_compress(size_t body_bytes)
+{
+    return body_bytes >= COMPRESS_LEAST_BYTES;
 }
 
 /* ---- the one end of all requests ---- */
@@ -32,7 +41,7 @@ static enum route_hist histogram_of(const struct request *r, int status)
 {
     if (status >= 400)
         return ROUTE_HIST_error;
-    return r->source == SOURCE_HIT ? ROUTE_HIST_hit : ROUTE_HIST_miss;
+    return r->source == SOURCE_HIT || r->source == SOURCE_STALE ? ROUTE_HIST_hit : ROUTE_HIST_miss;
 }
 
 static void count_route(const struct request *r, int status, size_t sent, int64_t took_us)
@@ -43,6 +52,8 @@ static void count_route(const struct request *r, int status, size_t sent, int64_
     stats_route_add(stats, slot, row, ROUTE_STAT_sent_bytes, (int64_t)sent);
     if (r->source == SOURCE_HIT)
         stats_route_add(stats, slot, row, ROUTE_STAT_hits, 1);
+    else if (r->source == SOURCE_STALE)
+        stats_route_add(stats, slot, row, ROUTE_STAT_stale, 1);
     else if (r->source == SOURCE_COALESCED)
         stats_route_add(stats, slot, row, ROUTE_STAT_coalesced, 1);
     else if (r->source == SOURCE_REDIS)
@@ -61,6 +72,8 @@ static const char *source_name(enum source source)
     switch (source) {
     case SOURCE_HIT:
         return "HIT";
+    case SOURCE_STALE:
+        return "STALE";
     case SOURCE_COALESCED:
         return "COALESCED";
     case SOURCE_REDIS:
@@ -73,11 +86,11 @@ static const char *source_name(enum source source)
     return NULL;
 }
 
-static void request_finish(struct request *r, int status, struct headers *h, struct slice body)
+static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)
 {
     struct service *s = r->service;
-    int64_t now_us = clock_mono_us(), took_us = now_us - r->http->started_us;
-    size_t sent = r->http->method == HTTP_HEAD ? 0 : body.len;
+    int64_t now_us = clock_mono_us(), took_us = now_us - r->started_us;
+    size_t sent = r->http->method == HTTP_HEAD ? 0 : body->bytes.len;
     add(h, "X-Request-Id", r->id);
     service_count(s, STAT_requests);
     stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
@@ -100,7 +113,8 @@ static void request_finish(struct request *r, int status, struct headers *h, str
                                                           .database_us = r->run_us});
     s->in_flight--;
     http_reply(r->http, status, h->at, h->count, body);
-    arena_destroy(&r->arena);
+    r->http = NULL;
+    request_release(r);
 }
 
 /* ---- answers ---- */
@@ -124,39 +138,72 @@ static bool none_match(struct slice list, const char *etag)
     return false;
 }
 
+/* Name and value of each line of a head become fields of their own. */
+static void add_head(struct headers *h, struct arena *arena, struct slice head)
+{
+    while (head.len > 0) {
+        const char *colon = memchr(head.at, ':', head.len), *end = memchr(head.at, '\r', head.len);
+        if (colon == NULL || end == NULL || colon + 2 > end)
+            return;
+        add(h, arena_str(arena, slice_of(head.at, (size_t)(colon - head.at))),
+            arena_str(arena, slice_of(colon + 2, (size_t)(end - colon - 2))));
+        size_t used = (size_t)(end - head.at) + 2;
+        head = slice_of(head.at + used, head.len - MIN(used, head.len));
+    }
+}
+
+static void gzip_etag(const char *etag, char gzip_out[GZIP_ETAG_BYTES])
+{
+    snprintf(gzip_out, GZIP_ETAG_BYTES, "%.*s" GZIP_SUFFIX, (int)strlen(etag) - 1, etag);
+}
+
+/* Whichever coding the consumer holds, its copy is as good as the other. */
+static bool has_it_already(const struct request *r, const char *etag, const char *gzipped)
+{
+    struct slice wanted = http_header_in(r->http, "If-None-Match");
+    return wanted.len > 0 && (none_match(wanted, etag) || none_match(wanted, gzipped));
+}
+
+static void add_cache_fields(struct headers *h, const struct request *r, const struct answer *answer)
+{
+    /* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
+    add(h, "Cache-Control", r->method == METHOD_GET ? "no-cache" : "no-store");
+    if (answer->varies)
+        add(h, "Vary", "Accept-Encoding");
+    if (r->source != SOURCE_NONE)
+        add(h, "X-Cache", source_name(r->source));
+    if (answer->age_us >= 0)
+        add(h, "Age", arena_printf(r->arena, "%lld", (long long)(answer->age_us / US_PER_S)));
+}
+
 void reply_answer(struct request *r, const struct answer *answer)
 {
     struct headers h = {0};
-    char age[24];
-    bool reads = r->method == METHOD_GET;
+    char gzipped[GZIP_ETAG_BYTES] = "";
     int status = answer->status;
-    struct slice body = answer->body;
-    if (reads && answer->etag != NULL) {
-        struct slice wanted = http_header_in(r->http, "If-None-Match");
-        add(&h, "ETag", answer->etag);
-        if (wanted.len > 0 && none_match(wanted, answer->etag)) {
+    bool gzip = answer->gzip.len > 0 && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding"));
+    struct http_body body = {gzip ? answer->gzip : answer->body, answer->release, answer->is_wanted, answer->arg};
+    if (r->method == METHOD_GET && answer->etag != NULL) {
+        gzip_etag(answer->etag, gzipped);
+        add(&h, "ETag", gzip ? gzipped : answer->etag);
+        if (has_it_already(r, answer->etag, gzipped)) {
             status = 304;
-            body = slice_of("", 0);
+            body.bytes = slice_of("", 0);
         }
     }
-    if (answer->content_type != NULL && status != 304)
-        add(&h, "Content-Type", answer->content_type);
-    /* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
-    add(&h, "Cache-Control", reads ? "no-cache" : "no-store");
-    if (r->source != SOURCE_NONE)
-        add(&h, "X-Cache", source_name(r->source));
-    if (answer->age_us >= 0) {
-        snprintf(age, sizeof age, "%lld", (long long)(answer->age_us / US_PER_S));
-        add(&h, "Age", age);
-    }
-    request_finish(r, status, &h, body);
+    if (status != 304)
+        add_head(&h, r->arena, answer->head);
+    if (status != 304 && gzip)
+        add(&h, "Content-Encoding", "gzip");
+    add_cache_fields(&h, r, answer);
+    request_finish(r, status, &h, &body);
 }
 
 void reply_options(struct request *r)
 {
     struct headers h = {0};
     add(&h, "Allow", r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS");
-    request_finish(r, 204, &h, slice_of("", 0));
+    request_finish(r, 204, &h, &(struct http_body){0});
 }
 
 void reply_problem(struct request *r)
@@ -170,7 +217,7 @@ void reply_problem(struct request *r)
         add(&h, "Allow", r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS");
     if (r->problem.status == 503)
         add(&h, "Retry-After", "1");
-    request_finish(r, r->problem.status, &h, buf_slice(&body));
+    request_finish(r, r->problem.status, &h, &(struct http_body){.bytes = buf_slice(&body)});
     buf_deinit(&body);
 }
 

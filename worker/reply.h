@@ -1,19 +1,30 @@
-/* The exits of a request: headers, the log line, counters and histograms. Each frees the request. */
+/* The exits of a request: headers, the log line, counters and histograms. Each ends its exchange with the consumer and
+ * releases it. */
 #ifndef WORKER_REPLY_H
 #define WORKER_REPLY_H
 
 #include "worker/request.h"
 
+/* Header fields of an answer with a body, ready for the wire. */
+#define REPLY_JSON_HEAD "Content-Type: application/json\r\n"
+
 struct answer {
     int status;
     struct slice body;
-    const char *content_type; /* NULL: no body */
-    const char *etag;         /* with its quotes; NULL: none */
-    int64_t age_us;           /* since it was fetched; -1: it is new */
+    struct slice gzip; /* the same compressed; empty: none */
+    struct slice head; /* header fields, each with its CRLF */
+    const char *etag;  /* with its quotes; NULL: none */
+    int64_t age_us;    /* since it was fetched; -1: it is new */
+    bool varies;       /* some consumers get its gzip */
+    /* release NULL: the slices are copied. Else they are borrowed, as in struct http_body. */
+    void (*release)(void *arg);
+    bool (*is_wanted)(void *arg);
+    void *arg;
 };
 
-enum { ETAG_BYTES = 36 };
-void reply_etag(struct slice body, char etag_out[ETAG_BYTES]);
+void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES]);
+/* A body of this size may be worth compressing. */
+bool reply_may_compress(size_t body_bytes);
 
 /* A finished answer, or 304 when a GET's If-None-Match has its ETag. */
 void reply_answer(struct request *r, const struct answer *answer);

@@ -51,9 +51,22 @@ static struct request *request_create(struct service *service, struct http_reque
     r->http = http;
     r->id = make_id(arena, http);
     r->method = METHOD_COUNT;
+    r->holds = 1;
+    r->started_us = http->started_us;
     r->wait_us = r->run_us = -1;
     service->in_flight++;
     return r;
+}
+
+void request_hold(struct request *r)
+{
+    r->holds++;
+}
+
+void request_release(struct request *r)
+{
+    if (--r->holds == 0)
+        arena_destroy(&r->arena);
 }
 
 static bool within_limits(struct request *r)

@@ -8,12 +8,14 @@
 #include "worker/params.h"
 #include "worker/service.h"
 
-enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_COALESCED, SOURCE_REDIS, SOURCE_MISS };
+enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_STALE, SOURCE_COALESCED, SOURCE_REDIS, SOURCE_MISS };
 
 struct request {
     struct service *service;
-    struct http_request *http;
+    struct http_request *http; /* NULL: answered */
     struct arena *arena;
+    int holds; /* the consumer's, until it is answered, and those of who works on for others */
+    int64_t started_us;
     const char *id;
     struct target target;
     const struct router_place *place;
@@ -25,6 +27,10 @@ struct request {
     int64_t wait_us, run_us; /* of the database, for the log; -1: it was not asked */
     struct problem problem;
 };
+
+/* Keeps the request, answered or not, until as many releases. */
+void request_hold(struct request *request);
+void request_release(struct request *request);
 
 /* The handler of consumers' and of admins' listeners. */
 void request_begin(void *service, struct http_request *http);

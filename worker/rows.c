@@ -9,7 +9,7 @@ struct pool_work rows_work(const struct request *r)
                               .values = params_bind(r->route, r->values, r->arena),
                               .read_only = r->method == METHOD_GET,
                               .timeout_us = r->route->conf->timeout_us,
-                              .deadline_us = r->http->started_us + r->service->conf->request_timeout_us};
+                              .deadline_us = r->started_us + r->service->conf->request_timeout_us};
 }
 
 static bool fail(struct request *r, int status, const char *code, const char *detail)

@@ -1,8 +1,10 @@
 #include "worker/worker.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "shm/cache.h"
 #include "sql/pool.h"
 #include "worker/access_log.h"
+#include "worker/child.h"
 #include "worker/gauges.h"
 #include "worker/http.h"
 #include "worker/park.h"
@@ -11,10 +13,6 @@
 #include "worker/router.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,11 +25,10 @@
 struct worker {
     struct service service;
     struct http *http, *admin;
-    struct event beat, drain, life, settle;
+    struct child child;
+    struct event beat, drain, settle;
     int64_t settle_until_us;
-    struct event signals[4];
     int64_t drain_until_us;
-    int error_log_fd; /* own; -1: the master's is still in use */
 };
 
 static enum proc_state state_of(const struct worker *w)
@@ -49,17 +46,15 @@ static void tell_master(struct worker *w)
         log_error("the master cannot be told: %s", strerror(errno));
 }
 
-static void every(struct event *event, int64_t us)
-{
-    struct timeval tv = {us / US_PER_S, us % US_PER_S};
-    event_add(event, &tv);
-}
-
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct worker *w = arg;
+    stats_set(w->service.stats, w->service.slot, STAT_cache_lent, http_lent(w->http));
     gauges_write(&w->service, http_connections(w->http), state_of(w));
+    int64_t now_us = clock_mono_us();
+    cache_tick(w->service.shared->cache, now_us);
+    http_tick(w->http, now_us);
     if (w->service.redis != NULL)
         redis_tick(w->service.redis);
 }
@@ -93,62 +88,26 @@ static void drain(struct worker *w, const char *why)
     if (s->pool != NULL)
         pool_drain(s->pool);
     tell_master(w);
-    every(&w->drain, DRAIN_STEP_US);
+    child_every(&w->drain, DRAIN_STEP_US);
 }
 
-static void on_life(evutil_socket_t fd, short what, void *arg)
+static void asked(void *arg, enum child_asked what)
 {
-    (void)what;
     struct worker *w = arg;
-    char byte;
-    if (read(fd, &byte, 1) == 0) {
-        event_del(&w->life);
-        drain(w, "the master is gone");
-    }
-}
-
-static void reopen_logs(struct worker *w)
-{
-    const char *path = w->service.conf->error_log;
-    access_log_reopen(w->service.access_log);
-    if (strcmp(path, "stderr") == 0)
-        return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    if (fd < 0)
-        log_error("error log %s: %s; going on with the old file", path, strerror(errno));
-    else
-        log_set_fd(fd);
-    if (fd >= 0 && w->error_log_fd >= 0)
-        close(w->error_log_fd);
-    if (fd >= 0)
-        w->error_log_fd = fd;
-}
-
-static void on_signal(evutil_socket_t number, short what, void *arg)
-{
-    (void)what;
-    struct worker *w = arg;
-    if (number == SIGUSR1)
-        reopen_logs(w);
-    else if (number == SIGQUIT)
-        drain(w, "asked to");
-    else
+    switch (what) {
+    case CHILD_END:
         event_base_loopbreak(w->service.base);
-}
-
-static void take_signals(struct worker *w)
-{
-    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
-        event_assign(&w->signals[i], w->service.base, numbers[i], EV_SIGNAL | EV_PERSIST, on_signal, w);
-        event_add(&w->signals[i], NULL);
+        return;
+    case CHILD_DRAIN:
+        drain(w, "asked to");
+        return;
+    case CHILD_ORPHANED:
+        drain(w, "the master is gone");
+        return;
+    case CHILD_REOPEN:
+        access_log_reopen(w->service.access_log);
+        return;
     }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    /* Blocked since before the fork: what came meanwhile is taken now. */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* ---- starting ---- */
@@ -176,29 +135,12 @@ static void settle(evutil_socket_t fd, short what, void *arg)
     struct worker *w = arg;
     struct service *s = &w->service;
     if (s->redis != NULL && !redis_settled(s->redis) && clock_mono_us() < w->settle_until_us) {
-        every(&w->settle, SETTLE_STEP_US);
+        child_every(&w->settle, SETTLE_STEP_US);
         return;
     }
     s->described = true;
     tell_master(w);
     gauges_write(s, http_connections(w->http), state_of(w));
-}
-
-static struct event_base *make_base(void)
-{
-    struct event_config *config = event_config_new();
-    CHECK(config != NULL);
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
-    /* The time of waking up, from which a request's latency counts, is else up to 4 ms old. */
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-    /* evhttp turns reading off and on for each request: changes that cancel out never reach the kernel. It asks that no
-     * descriptor is closed while a copy of it stays open, which is why http_listen() makes none. */
-    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
-    struct event_base *base = event_base_new_with_config(config);
-    CHECK(base != NULL);
-    event_config_free(config);
-    return base;
 }
 
 static bool service_init(struct service *s, const struct worker_start *start, struct err *err)
@@ -209,7 +151,8 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     s->stats = start->shared->stats;
     s->slot = start->slot;
     s->proc = start->proc;
-    s->base = make_base();
+    s->base = child_base();
+    cache_attach(s->shared->cache, s->proc);
     s->access_log = access_log_create(s->base, s->conf->access_log, err);
     if (s->access_log == NULL)
         return false;
@@ -241,10 +184,9 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
     event_assign(&w->settle, s->base, -1, 0, settle, w);
-    event_assign(&w->life, s->base, start->life_fd, EV_READ | EV_PERSIST, on_life, w);
-    every(&w->beat, BEAT_US);
-    event_add(&w->life, NULL);
-    take_signals(w);
+    child_every(&w->beat, BEAT_US);
+    w->child = (struct child){.conf = s->conf, .base = s->base, .asked = asked, .arg = w};
+    child_watch(&w->child, start->life_fd);
     return listen_on(w->http, start->listen_fds, start->listen_count, err) &&
            listen_on(w->admin, start->admin_fds, start->admin_count, err);
 }
@@ -259,7 +201,7 @@ static void worker_deinit(struct worker *w)
 
 int worker_run(const struct worker_start *start)
 {
-    struct worker w = {.error_log_fd = -1};
+    struct worker w = {0};
     struct err err;
     if (!worker_init(&w, start, &err)) {
         log_error("%s", err.text);

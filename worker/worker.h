@@ -8,7 +8,7 @@
 struct worker_start {
     const struct conf *conf;
     struct shared *shared;
-    int slot;        /* 0..workers-1 */
+    int slot;        /* 0..workers-1; -1: the keeper */
     int proc;        /* board row */
     int generation;  /* of the configuration, from 1 */
     int *listen_fds; /* sockets of this slot for consumers, bound and listening, non-blocking */

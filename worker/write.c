@@ -1,5 +1,6 @@
 #include "worker/write.h"
 #include "common/clock.h"
+#include "shm/fault.h"
 #include "shm/tags.h"
 #include "worker/redis.h"
 #include "worker/reply.h"
@@ -30,7 +31,7 @@ static void answer(struct write *w)
     struct request *r = w->r;
     const struct answer answer = {.status = r->route->conf->status,
                                   .body = buf_slice(&w->body),
-                                  .content_type = w->body.len > 0 ? "application/json" : NULL,
+                                  .head = slice_str(w->body.len > 0 ? REPLY_JSON_HEAD : ""),
                                   .age_us = -1};
     w->r = NULL;
     if (w->answered)
@@ -63,7 +64,10 @@ static void redis_told(void *arg)
 {
     struct write *w = arg;
     struct service *s = w->service;
-    tags_raise(s->shared->tags, w->slots, w->slot_count);
+    FAULT(write_redis_told);
+    if (!MUTANT(invalidate_first) && !MUTANT(local_first))
+        tags_raise(s->shared->tags, w->slots, w->slot_count);
+    FAULT(write_raised);
     stats_add(s->stats, s->slot, STAT_invalidations, w->slot_count);
     if (w->r != NULL)
         answer(w);
@@ -79,6 +83,11 @@ static void redis_told(void *arg)
 
 static void drop_tags(struct write *w)
 {
+    FAULT(write_committed);
+    if (MUTANT(local_first)) {
+        tags_raise(w->service->shared->tags, w->slots, w->slot_count);
+        FAULT(write_raised);
+    }
     if (w->service->redis != NULL)
         redis_invalidate(w->service->redis, w->slots, w->slot_count, redis_told, w);
     else
@@ -111,5 +120,7 @@ void write_start(struct request *r)
     params_tags(r->route, tags, r->values, w->slots);
     if (w->slot_count > 0)
         board_write_begin(r->service->shared->board, r->service->proc);
+    if (MUTANT(invalidate_first))
+        tags_raise(r->service->shared->tags, w->slots, w->slot_count);
     pool_run(r->service->pool, &work, on_done, w);
 }

@@ -1,5 +1,6 @@
 """What perfd finds when it starts: descriptors, addresses, folders."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -55,3 +56,28 @@ def test_a_start_that_fails_late_leaves_nothing(make_perfd, db):
     result = perfd.command()
     assert result.code == 3 and "control.sock" in result.err, result
     assert os.listdir(folder) == []
+
+
+def test_a_cache_that_the_machine_cannot_hold_is_refused_with_both_figures(make_perfd):
+    """Refused by the figures alone: nothing of it is allocated."""
+    perfd = make_perfd("", cache="size 1000GB;").launch()
+    assert perfd.wait() == 3
+    told = re.search(r"cache: size is (\d+) MB, but only (\d+) MB are left to take \((.+)\)", perfd.log())
+    assert told and int(told[1]) == 1024000 and 0 < int(told[2]) < 1024000, perfd.log()
+
+
+SMALL_SHM = "mount -t tmpfs -o size=64M tmpfs /dev/shm && exec \"$0\" \"$@\""
+
+
+def test_a_container_with_a_small_dev_shm_is_no_limit(make_perfd, pg):
+    """A tmpfs of 64 MB, a container's default, would end a cache of 128 MB with SIGBUS."""
+    db = pg.create_database("small_shm")
+    query = "SELECT repeat(md5(:n::text), 60000) AS text"  # 1.9 MB
+    unshare = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+    perfd = make_perfd(f'route GET /large/{{n}} {{ query "{query}"; result row; cache ttl=60s; }}', db,
+                       cache="size 128MB; entries 1000;", within=unshare + ["sh", "-c", SMALL_SHM]).start()
+    for n in range(60):
+        assert perfd.get(f"/large/{n}").status == 200
+    assert eventually(lambda: perfd.stat("cache_used_bytes") > 100 << 20)
+    pids = perfd.worker_pids()
+    assert all(perfd.get(f"/large/{n}").status == 200 for n in range(60)) and perfd.worker_pids() == pids

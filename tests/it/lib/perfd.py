@@ -11,7 +11,7 @@ import time
 
 from .http_client import Connection, request_once
 from .ports import free_ports
-from .process import alive, children, eventually, tell
+from .process import alive, children, eventually, name_of, tell
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 BUILD = os.path.join(ROOT, os.environ.get("PERFD_BUILD", f"build/{os.environ.get('MODE', 'release')}"))
@@ -46,10 +46,12 @@ def run(*argv, timeout=20, cwd=None, env=None):
 class Perfd:
     """One instance in a folder of its own. `conf` is what stands behind the settings that every instance needs."""
 
-    def __init__(self, conf, database=None, redis=None, workers=2, pool="", cache="", settings="", files=None, env=None):
+    def __init__(self, conf, database=None, redis=None, workers=2, pool="", cache="", settings="", files=None, env=None,
+                 within=()):
         self.folder = tempfile.mkdtemp(prefix="perfd-it.", dir="/tmp")
         self.port, self.admin = free_ports(2)
         self.env = env or {}
+        self.within = list(within)  # a command that runs another: unshare, prlimit
         self.run_dir = f"{self.folder}/run"
         self.access_log = f"{self.folder}/access.log"
         self.error_log = f"{self.folder}/error.log"
@@ -104,7 +106,7 @@ class Perfd:
         """Starts without waiting for anything."""
         self.ended = None
         with open(f"{self.folder}/stdout", "ab") as out, open(f"{self.folder}/stderr", "ab") as err:
-            self.process = subprocess.Popen([PERFD, "-c", self.conf_file], cwd=self.folder, stdout=out, stderr=err,
+            self.process = subprocess.Popen(self.within + [PERFD, "-c", self.conf_file], cwd=self.folder, stdout=out, stderr=err,
                                             stdin=subprocess.DEVNULL, env={**os.environ, **self.env})
         return self
 
@@ -184,7 +186,11 @@ class Perfd:
     # --- looking
 
     def worker_pids(self):
-        return sorted(children(self.process.pid))
+        return sorted(pid for pid in children(self.process.pid) if name_of(pid) == "perfd-worker")
+
+    def keeper_pid(self):
+        keepers = [pid for pid in children(self.process.pid) if name_of(pid) == "perfd-keeper"]
+        return keepers[0] if keepers else None
 
     def log(self):
         text = ""

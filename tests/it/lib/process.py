@@ -30,6 +30,15 @@ def children(pid):
         return []
 
 
+def name_of(pid):
+    """What ps calls it: a worker and the keeper name themselves."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as comm:
+            return comm.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def family(pid):
     found = [pid]
     for child in children(pid):

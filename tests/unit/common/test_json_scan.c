@@ -60,8 +60,9 @@ static void refusals_name_the_byte(void **state)
     }
 }
 
-static const char whole[] = " { \"id\" : 9007199254740993 , \"t\":true,\"n\":null,\"f\":-1.50e+3,"
-                            "\"s\":\"a\\n\\u00e9\\ud83d\\ude00\\\"\xc3\xa9\",\"list\":[ 1, \"x,]\", [], {} ],\"o\":{\"a\":{}} } ";
+static const char whole[] =
+    " { \"id\" : 9007199254740993 , \"t\":true,\"n\":null,\"f\":-1.50e+3,"
+    "\"s\":\"a\\n\\u00e9\\ud83d\\ude00\\\"\xc3\xa9\",\"list\":[ 1, \"x,]\", [], {} ],\"o\":{\"a\":{}} } ";
 
 static void fields_keep_the_bytes_as_they_were_written(void **state)
 {

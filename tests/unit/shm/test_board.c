@@ -8,20 +8,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/board.h"
+#include "shm/control.h"
 
-static struct board *make(void)
+static struct control control;
+static struct board *board;
+
+static int set_up(void **state)
 {
     struct err err;
-    struct board *board = board_create(&err);
-    assert_non_null(board);
-    return board;
+    (void)state;
+    if (!control_create(&control, &err))
+        return -1;
+    board = control.board;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    control_destroy(&control);
+    return 0;
 }
 
 static void rows_are_given_until_none_is_free(void **state)
 {
     (void)state;
-    struct board *board = make();
     for (int i = 0; i < BOARD_ROWS; i++)
         assert_int_equal(board_take(board, 0, 1), i);
     assert_int_equal(board_take(board, 0, 1), -1);
@@ -30,10 +41,26 @@ static void rows_are_given_until_none_is_free(void **state)
     assert_int_equal(board_state(board, 5), PROC_STARTING);
 }
 
+static void who_takes_a_row_finds_nothing_of_who_had_it(void **state)
+{
+    (void)state;
+    int proc = board_take(board, 3, 1);
+    uint32_t first = board_incarnation(board, proc);
+    board_set_state(board, proc, PROC_READY);
+    board_beat(board, proc, 77);
+    assert_int_equal(board_last_beat_us(board, proc), 77);
+    board_set_state(board, proc, PROC_FREE);
+    assert_int_not_equal(first, 0);
+    assert_int_equal(board_incarnation(board, proc), 0);
+    assert_int_equal(board_take(board, 3, 2), proc);
+    assert_int_not_equal(board_incarnation(board, proc), first);
+    assert_int_equal(board_state(board, proc), PROC_STARTING);
+    assert_int_equal(board_last_beat_us(board, proc), 0);
+}
+
 static void a_killed_process_leaves_its_write_on_the_board(void **state)
 {
     (void)state;
-    struct board *board = make();
     int proc = board_take(board, 0, 1), status;
     pid_t child = fork();
     if (child == 0) {
@@ -52,8 +79,9 @@ static void a_killed_process_leaves_its_write_on_the_board(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_given_until_none_is_free),
-        cmocka_unit_test(a_killed_process_leaves_its_write_on_the_board),
+        cmocka_unit_test_setup_teardown(rows_are_given_until_none_is_free, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_takes_a_row_finds_nothing_of_who_had_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_killed_process_leaves_its_write_on_the_board, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,153 +4,296 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "shm/flight.h"
+#include "shm/control.h"
 
-struct fixture {
-    struct board *board;
-    struct flights *flights;
-    int wake_fd[BOARD_ROWS];
-    int a, b; /* rows of two processes */
-};
+enum { SLOTS = 4096, A = 3, B = 5, C = 63 }; /* the slots of the table, rows of three processes */
 
-static int setup(void **state)
+static struct control control;
+static int wake_fd[BOARD_ROWS];
+static uint32_t users, posts; /* tags */
+static const struct flight_key key = {42, 1042}, same_slot = {42 + SLOTS, 1042}, same_hash = {42, 7},
+                               other = {43, 1043};
+
+static int set_up(void **state)
 {
     struct err err;
-    struct fixture *f = xcalloc(1, sizeof *f);
-    f->board = board_create(&err);
-    f->flights = flights_create(f->board, &err);
-    f->a = board_take(f->board, 0, 1);
-    f->b = board_take(f->board, 1, 1);
-    for (int i = 0; i < 2; i++)
-        f->wake_fd[i] = eventfd(0, EFD_NONBLOCK);
-    *state = f;
-    return f->flights == NULL;
+    (void)state;
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if ((wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
+            return -1;
+    users = tags_slot(slice_str("users"));
+    posts = tags_slot(slice_str("posts"));
+    return control_create(&control, &err) ? 0 : -1;
 }
 
-static int teardown(void **state)
+static int tear_down(void **state)
 {
-    struct fixture *f = *state;
-    flights_destroy(&f->flights);
-    close(f->wake_fd[0]);
-    close(f->wake_fd[1]);
-    free(f);
+    (void)state;
+    for (int i = 0; i < BOARD_ROWS; i++)
+        close(wake_fd[i]);
+    control_destroy(&control);
     return 0;
 }
 
-static bool always(void *arg, uint64_t born_seq)
+/* An entry of users that may wait. */
+static struct flight_ticket join(struct flight_key k, int proc)
 {
-    (void)arg, (void)born_seq;
-    return true;
+    return flight_join(control.flights, k, proc, control.tags, &users, 1, true);
 }
 
-static bool up_to_five(void *arg, uint64_t born_seq)
+static void finish(const struct flight_ticket *t, int proc, enum flight_end end, int status)
 {
-    (void)arg;
-    return born_seq >= 5;
+    flight_finish(control.flights, t, proc, end, status, wake_fd);
 }
 
-static bool woken(struct fixture *f, int proc)
+static enum flight_view look(const struct flight_ticket *t)
+{
+    int status = -1;
+    return flight_look(control.flights, t, &status);
+}
+
+static bool is_woken(int proc)
 {
     uint64_t times;
-    return read(f->wake_fd[proc], &times, sizeof times) == sizeof times;
+    return read(wake_fd[proc], &times, sizeof times) == sizeof times;
 }
 
-static void one_fetches_and_the_others_wait(void **state)
+static int woken_rows(void)
 {
-    struct fixture *f = *state;
-    enum flight_end end;
-    int status;
-    struct flight_ticket owner = flight_join(f->flights, 42, f->a, 7, always, NULL);
-    struct flight_ticket waiter = flight_join(f->flights, 42, f->b, 9, always, NULL);
+    int rows = 0;
+    for (int i = 0; i < BOARD_ROWS; i++)
+        rows += is_woken(i);
+    return rows;
+}
+
+/* ---- roles ---- */
+
+static void one_fetches_and_the_others_wait_for_its_end(void **state)
+{
+    (void)state;
+    tags_raise(control.tags, &posts, 1);
+    struct flight_ticket owner = join(key, A), waiter = join(key, B);
     assert_int_equal(owner.role, FLIGHT_OWNER);
+    assert_int_equal(owner.born_seq, tags_now(control.tags));
     assert_int_equal(waiter.role, FLIGHT_WAITER);
-    assert_int_equal(waiter.born_seq, 7);
-    assert_int_equal(flight_look(f->flights, &waiter, 42, &end, &status), FLIGHT_RUNNING);
-    assert_false(woken(f, f->b));
-    assert_true(flight_finish(f->flights, &owner, f->a, FLIGHT_ERROR, 503, f->wake_fd));
-    assert_true(woken(f, f->b));
-    assert_false(woken(f, f->a));
-    assert_int_equal(flight_look(f->flights, &waiter, 42, &end, &status), FLIGHT_ENDED);
-    assert_int_equal(end, FLIGHT_ERROR);
-    assert_int_equal(status, 503);
+    assert_int_equal(waiter.born_seq, owner.born_seq);
+    assert_int_equal(look(&waiter), FLIGHT_RUNNING);
+    finish(&owner, A, FLIGHT_VALUE, 0);
+    assert_int_equal(look(&waiter), FLIGHT_HAS_VALUE);
+    assert_int_equal(join(key, C).role, FLIGHT_OWNER);
 }
 
 static void another_key_of_the_slot_fetches_alone(void **state)
 {
-    struct fixture *f = *state;
-    assert_int_equal(flight_join(f->flights, 42, f->a, 1, always, NULL).role, FLIGHT_OWNER);
-    assert_int_equal(flight_join(f->flights, 42 + 4096, f->b, 1, always, NULL).role, FLIGHT_UNSHARED);
-    assert_int_equal(flight_join(f->flights, 43, f->b, 1, always, NULL).role, FLIGHT_OWNER);
+    (void)state;
+    assert_int_equal(join(key, A).role, FLIGHT_OWNER);
+    assert_int_equal(join(same_slot, B).role, FLIGHT_UNSHARED);
+    assert_int_equal(join(same_hash, B).role, FLIGHT_UNSHARED);
+    assert_int_equal(join(other, B).role, FLIGHT_OWNER);
 }
 
-static void who_needs_newer_data_does_not_wait(void **state)
+static void who_would_not_wait_fetches_alone_and_is_not_woken(void **state)
 {
-    struct fixture *f = *state;
-    struct flight_ticket old = flight_join(f->flights, 42, f->a, 4, always, NULL);
-    assert_int_equal(flight_join(f->flights, 42, f->b, 6, up_to_five, NULL).role, FLIGHT_UNSHARED);
-    assert_true(flight_finish(f->flights, &old, f->a, FLIGHT_VALUE, 0, f->wake_fd));
-    assert_int_equal(flight_join(f->flights, 42, f->a, 6, always, NULL).role, FLIGHT_OWNER);
-    assert_int_equal(flight_join(f->flights, 42, f->b, 6, up_to_five, NULL).role, FLIGHT_WAITER);
-}
-
-static void a_late_owner_ends_nothing(void **state)
-{
-    struct fixture *f = *state;
-    enum flight_end end;
-    int status;
-    struct flight_ticket late = flight_join(f->flights, 42, f->a, 1, always, NULL);
-    board_set_state(f->board, f->a, PROC_FREE);
-    struct flight_ticket owner = flight_join(f->flights, 42, f->b, 2, always, NULL);
+    (void)state;
+    struct flight_ticket owner = flight_join(control.flights, key, A, control.tags, &users, 1, false);
     assert_int_equal(owner.role, FLIGHT_OWNER);
-    assert_true(flight_finish(f->flights, &late, f->a, FLIGHT_VALUE, 0, f->wake_fd));
-    assert_int_equal(flight_look(f->flights, &owner, 42, &end, &status), FLIGHT_RUNNING);
-    assert_int_equal(flight_look(f->flights, &late, 42, &end, &status), FLIGHT_ORPHAN);
+    assert_int_equal(flight_join(control.flights, key, B, control.tags, &users, 1, false).role, FLIGHT_UNSHARED);
+    finish(&owner, A, FLIGHT_VALUE, 0);
+    assert_int_equal(woken_rows(), 0);
 }
 
-static void waiters_of_a_dead_owner_are_told(void **state)
+/* A flight that began before a tag was raised cannot bring what its joiners need. */
+static void a_doomed_flight_is_taken(void **state)
 {
-    struct fixture *f = *state;
-    enum flight_end end;
-    int status;
-    assert_int_equal(flight_join(f->flights, 42, f->a, 1, always, NULL).role, FLIGHT_OWNER);
-    struct flight_ticket waiter = flight_join(f->flights, 42, f->b, 1, always, NULL);
-    board_set_state(f->board, f->a, PROC_FREE);
-    assert_int_equal(flight_look(f->flights, &waiter, 42, &end, &status), FLIGHT_ORPHAN);
-    assert_int_equal(board_take(f->board, 0, 2), f->a); /* the row's next process does not revive the flight */
-    assert_int_equal(flight_look(f->flights, &waiter, 42, &end, &status), FLIGHT_ORPHAN);
-    assert_int_equal(flight_join(f->flights, 42, f->b, 1, always, NULL).role, FLIGHT_OWNER);
+    (void)state;
+    struct flight_ticket doomed = join(key, A), waiter = join(key, B);
+    tags_raise(control.tags, &users, 1);
+    struct flight_ticket taker = join(key, C);
+    assert_int_equal(taker.role, FLIGHT_OWNER);
+    assert_true(taker.born_seq > doomed.born_seq);
+    assert_int_equal(look(&waiter), FLIGHT_GONE);
+    finish(&doomed, A, FLIGHT_VALUE, 0);
+    assert_int_equal(look(&taker), FLIGHT_RUNNING);
+    finish(&taker, C, FLIGHT_VALUE, 0);
+    assert_int_equal(look(&taker), FLIGHT_HAS_VALUE);
+    assert_true(is_woken(B)); /* of whoever ends the flight */
 }
+
+static void who_would_not_wait_takes_a_doomed_flight_as_well(void **state)
+{
+    (void)state;
+    assert_int_equal(join(key, A).role, FLIGHT_OWNER);
+    tags_raise_epoch(control.tags);
+    assert_int_equal(flight_join(control.flights, key, B, control.tags, NULL, 0, false).role, FLIGHT_OWNER);
+}
+
+static void a_flight_that_other_tags_overtook_goes_on(void **state)
+{
+    (void)state;
+    struct flight_ticket owner = join(key, A);
+    tags_raise(control.tags, &posts, 1);
+    struct flight_ticket waiter = join(key, B);
+    assert_int_equal(waiter.role, FLIGHT_WAITER);
+    assert_int_equal(waiter.born_seq, owner.born_seq);
+    tags_raise(control.tags, &users, 1);
+    assert_int_equal(join(same_slot, C).role, FLIGHT_UNSHARED); /* doomed or not, it is another key's */
+}
+
+/* ---- ends ---- */
+
+static void the_end_wakes_those_who_wait_and_nobody_else(void **state)
+{
+    (void)state;
+    struct flight_ticket owner = join(key, A), apart = join(other, A);
+    struct flight_ticket left = join(key, 0);
+    assert_int_equal(join(key, B).role, FLIGHT_WAITER);
+    assert_int_equal(join(key, B).role, FLIGHT_WAITER);
+    assert_int_equal(join(key, C).role, FLIGHT_WAITER);
+    assert_int_equal(join(other, 1).role, FLIGHT_WAITER);
+    flight_leave(control.flights, &left, 0);
+    assert_int_equal(woken_rows(), 0);
+    finish(&owner, A, FLIGHT_VALUE, 0);
+    assert_true(is_woken(B));
+    assert_true(is_woken(C));
+    assert_int_equal(woken_rows(), 0);
+    finish(&apart, A, FLIGHT_VALUE, 0);
+    assert_true(is_woken(1));
+    assert_int_equal(woken_rows(), 0);
+}
+
+static void without_a_value_each_fetches_alone(void **state)
+{
+    (void)state;
+    struct flight_ticket owner = join(key, A), waiter = join(key, B);
+    finish(&owner, A, FLIGHT_NONE, 0);
+    assert_true(is_woken(B));
+    assert_int_equal(look(&waiter), FLIGHT_HAS_NONE);
+}
+
+static void an_error_is_for_those_who_waited_for_this_key(void **state)
+{
+    (void)state;
+    const int statuses[] = {503, 0, 404, 1023};
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        int status = -1;
+        struct flight_ticket owner = join(key, A), waiter = join(key, B), stranger = waiter;
+        finish(&owner, A, FLIGHT_ERROR, statuses[i]);
+        assert_int_equal(flight_look(control.flights, &waiter, &status), FLIGHT_HAS_FAILED);
+        assert_int_equal(status, statuses[i]);
+        stranger.key = same_hash; /* who joined when only a part of the key was to be seen */
+        assert_int_equal(flight_look(control.flights, &stranger, &status), FLIGHT_GONE);
+    }
+}
+
+static void who_comes_too_late_for_an_end_sees_the_next_flight(void **state)
+{
+    (void)state;
+    struct flight_ticket first = join(key, A), waiter = join(key, B);
+    finish(&first, A, FLIGHT_ERROR, 503);
+    struct flight_ticket second = join(key, C);
+    assert_int_equal(second.role, FLIGHT_OWNER);
+    assert_int_equal(look(&waiter), FLIGHT_GONE);
+    finish(&first, A, FLIGHT_VALUE, 0);
+    assert_int_equal(look(&second), FLIGHT_RUNNING);
+}
+
+/* ---- taking over ---- */
+
+static void a_waiter_takes_over_and_the_late_owner_ends_nothing(void **state)
+{
+    (void)state;
+    struct flight_ticket late = join(key, A), waiter = join(key, B), patient = join(key, C);
+    tags_raise(control.tags, &posts, 1);
+    assert_true(flight_take_over(control.flights, &waiter, B, control.tags));
+    assert_int_equal(waiter.role, FLIGHT_OWNER);
+    assert_int_equal(waiter.born_seq, tags_now(control.tags));
+    finish(&late, A, FLIGHT_ERROR, 503);
+    assert_int_equal(woken_rows(), 0);
+    assert_int_equal(look(&waiter), FLIGHT_RUNNING);
+    assert_int_equal(look(&late), FLIGHT_GONE);
+    assert_int_equal(look(&patient), FLIGHT_GONE);
+    finish(&waiter, B, FLIGHT_VALUE, 0);
+    assert_true(is_woken(C));
+}
+
+static void one_of_many_waiters_takes_over(void **state)
+{
+    (void)state;
+    (void)join(key, A);
+    struct flight_ticket first = join(key, B), second = join(key, C);
+    assert_true(flight_take_over(control.flights, &first, B, control.tags));
+    assert_false(flight_take_over(control.flights, &second, C, control.tags));
+    assert_int_equal(join(key, C).role, FLIGHT_WAITER);
+}
+
+static void what_has_ended_is_not_taken_over(void **state)
+{
+    (void)state;
+    struct flight_ticket owner = join(key, A), waiter = join(key, B);
+    finish(&owner, A, FLIGHT_VALUE, 0);
+    assert_false(flight_take_over(control.flights, &waiter, B, control.tags));
+    assert_int_equal(look(&waiter), FLIGHT_HAS_VALUE);
+}
+
+/* ---- deaths ---- */
+
+static void the_flights_of_the_dead_are_anyones(void **state)
+{
+    (void)state;
+    struct flight_ticket dead = join(key, A), waiter = join(key, B), alive = join(other, B);
+    flight_reap(control.flights, A);
+    assert_int_equal(look(&waiter), FLIGHT_GONE);
+    assert_int_equal(look(&alive), FLIGHT_RUNNING);
+    assert_false(flight_take_over(control.flights, &waiter, B, control.tags));
+    struct flight_ticket next = join(same_slot, C);
+    assert_int_equal(next.role, FLIGHT_OWNER);
+    finish(&dead, A, FLIGHT_VALUE, 0); /* the next process of the row has no such ticket; even so */
+    assert_int_equal(look(&next), FLIGHT_RUNNING);
+}
+
+static void the_dead_wait_no_more(void **state)
+{
+    (void)state;
+    struct flight_ticket owner = join(key, A);
+    (void)join(key, B);
+    (void)join(key, C);
+    flight_reap(control.flights, B);
+    finish(&owner, A, FLIGHT_VALUE, 0);
+    assert_true(is_woken(C));
+    assert_int_equal(woken_rows(), 0);
+}
+
+/* ---- at once ---- */
 
 /* Two processes run flights of a few keys; each counts itself in and out of what only one may do at a time. */
 static void a_key_has_one_owner_at_a_time(void **state)
 {
+    (void)state;
     enum { KEYS = 4, ROUNDS = 20000 };
-    struct fixture *f = *state;
     struct shared_counts {
         _Atomic int inside[KEYS], owned, violations;
     } *counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t child = fork();
-    int proc = child == 0 ? f->b : f->a, status;
+    int proc = child == 0 ? B : A, status;
     for (int i = 0; i < ROUNDS; i++) {
-        uint64_t key = (uint64_t)(i % KEYS);
-        struct flight_ticket t = flight_join(f->flights, key, proc, 1, always, NULL);
+        const struct flight_key k = {(uint64_t)(i % KEYS), 1};
+        struct flight_ticket t = join(k, proc);
         if (t.role != FLIGHT_OWNER)
             continue;
         counts->owned++;
-        if (++counts->inside[key] != 1)
+        if (++counts->inside[k.hash] != 1)
             counts->violations++;
-        counts->inside[key]--;
-        while (!flight_finish(f->flights, &t, proc, FLIGHT_VALUE, 0, f->wake_fd))
-            ;
+        counts->inside[k.hash]--;
+        finish(&t, proc, FLIGHT_VALUE, 0);
     }
     if (child == 0)
         _exit(0);
@@ -160,44 +303,102 @@ static void a_key_has_one_owner_at_a_time(void **state)
     munmap(counts, sizeof *counts);
 }
 
-/* Killed at a random moment again and again: the locks stay usable and nobody waits long. */
+static void fetch(void)
+{
+    for (volatile int i = 0; i < 500; i = i + 1) {
+    }
+}
+
+/* Owns and ends flights of the key one after the other, till it is killed. */
+static pid_t busy_owner(int proc)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    for (;;) {
+        struct flight_ticket t = flight_join(control.flights, key, proc, control.tags, &users, 1, false);
+        fetch();
+        if (t.role == FLIGHT_OWNER)
+            finish(&t, proc, FLIGHT_VALUE, 0);
+    }
+}
+
+/* False: the flight has ended and this row was not woken. */
+static bool wait_for_end(const struct flight_ticket *t, int proc)
+{
+    enum { PATIENCE_MS = 3000 };
+    struct pollfd fd = {.fd = wake_fd[proc], .events = POLLIN};
+    while (look(t) == FLIGHT_RUNNING) {
+        if (poll(&fd, 1, PATIENCE_MS) != 1)
+            return false;
+        (void)is_woken(proc);
+    }
+    flight_leave(control.flights, t, proc);
+    return true;
+}
+
+static void no_waiter_is_forgotten(void **state)
+{
+    (void)state;
+    enum { FOR_MS = 300 };
+    int status, waits = 0;
+    bool woken = true;
+    pid_t child = busy_owner(A);
+    for (int64_t end_us = clock_mono_us() + FOR_MS * US_PER_MS; woken && (clock_mono_us() < end_us || waits == 0);) {
+        struct flight_ticket t = join(key, B);
+        if (t.role == FLIGHT_OWNER)
+            finish(&t, B, FLIGHT_VALUE, 0);
+        waits += t.role == FLIGHT_WAITER;
+        woken = t.role != FLIGHT_WAITER || wait_for_end(&t, B);
+    }
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(woken);
+}
+
+/* Killed at a random moment again and again: nobody waits, and every slot can be had. */
 static void a_killed_process_blocks_nobody(void **state)
 {
-    struct fixture *f = *state;
+    (void)state;
     int status;
     for (int round = 0; round < 100; round++) {
-        pid_t child = fork();
-        if (child == 0)
-            for (uint64_t key = 0;; key = (key + 1) % 64) {
-                struct flight_ticket t = flight_join(f->flights, key, f->b, 1, always, NULL);
-                if (t.role == FLIGHT_OWNER && !flight_finish(f->flights, &t, f->b, FLIGHT_VALUE, 0, f->wake_fd))
-                    continue;
-            }
+        pid_t child = busy_owner(B);
         usleep((useconds_t)(random() % 2000));
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, &status, 0), child);
-        board_set_state(f->board, f->b, PROC_FREE);
-        assert_int_equal(board_take(f->board, 1, 1), f->b);
+        flight_reap(control.flights, B);
         int64_t start_us = clock_mono_us();
-        for (uint64_t key = 0; key < 64; key++) {
-            struct flight_ticket t = flight_join(f->flights, key, f->a, 1, always, NULL);
-            assert_int_equal(t.role, FLIGHT_OWNER);
-            assert_true(flight_finish(f->flights, &t, f->a, FLIGHT_VALUE, 0, f->wake_fd));
-        }
+        struct flight_ticket t = join(key, A);
+        assert_int_equal(t.role, FLIGHT_OWNER);
+        finish(&t, A, FLIGHT_VALUE, 0);
+        assert_int_equal(look(&t), FLIGHT_HAS_VALUE);
         assert_true(clock_mono_us() - start_us < US_PER_S);
     }
 }
 
+#define flying(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(one_fetches_and_the_others_wait, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_key_of_the_slot_fetches_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_needs_newer_data_does_not_wait, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_late_owner_ends_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(waiters_of_a_dead_owner_are_told, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_key_has_one_owner_at_a_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_killed_process_blocks_nobody, setup, teardown),
+        flying(one_fetches_and_the_others_wait_for_its_end),
+        flying(another_key_of_the_slot_fetches_alone),
+        flying(who_would_not_wait_fetches_alone_and_is_not_woken),
+        flying(a_doomed_flight_is_taken),
+        flying(who_would_not_wait_takes_a_doomed_flight_as_well),
+        flying(a_flight_that_other_tags_overtook_goes_on),
+        flying(the_end_wakes_those_who_wait_and_nobody_else),
+        flying(without_a_value_each_fetches_alone),
+        flying(an_error_is_for_those_who_waited_for_this_key),
+        flying(who_comes_too_late_for_an_end_sees_the_next_flight),
+        flying(a_waiter_takes_over_and_the_late_owner_ends_nothing),
+        flying(one_of_many_waiters_takes_over),
+        flying(what_has_ended_is_not_taken_over),
+        flying(the_flights_of_the_dead_are_anyones),
+        flying(the_dead_wait_no_more),
+        flying(a_key_has_one_owner_at_a_time),
+        flying(no_waiter_is_forgotten),
+        flying(a_killed_process_blocks_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,10 +57,10 @@ static int teardown(void **state)
     return remove_folder(state);
 }
 
-static bool always(void *arg, uint64_t born_seq)
+static struct flight_ticket join(uint64_t hash, int proc)
 {
-    (void)arg, (void)born_seq;
-    return true;
+    const struct flight_key key = {hash, hash};
+    return flight_join(shared.flights, key, proc, shared.tags, NULL, 0, true);
 }
 
 static bool woken(int fd)
@@ -75,7 +75,7 @@ static void die_inside(int proc, uint64_t key, int begun, int ended)
     int status;
     pid_t child = fork();
     if (child == 0) {
-        (void)flight_join(shared.flights, key, proc, 0, always, NULL);
+        (void)join(key, proc);
         for (int i = 0; i < begun; i++)
             board_write_begin(shared.board, proc);
         for (int i = 0; i < ended; i++)
@@ -115,17 +115,50 @@ static void who_died_between_writes_costs_no_entry(void **state)
 static void its_flights_are_orphans_and_all_are_woken(void **state)
 {
     (void)state;
-    enum flight_end end;
     int status, proc = board_take(shared.board, 0, 1), other = board_take(shared.board, 1, 1);
     die_inside(proc, 42, 0, 0);
-    struct flight_ticket waiter = flight_join(shared.flights, 42, other, 0, always, NULL);
+    struct flight_ticket waiter = join(42, other);
     assert_int_equal(waiter.role, FLIGHT_WAITER);
-    assert_int_equal(flight_look(shared.flights, &waiter, 42, &end, &status), FLIGHT_RUNNING);
+    assert_int_equal(flight_look(shared.flights, &waiter, &status), FLIGHT_RUNNING);
     (void)shared_reap(&shared, proc);
-    assert_int_equal(flight_look(shared.flights, &waiter, 42, &end, &status), FLIGHT_ORPHAN);
+    assert_int_equal(flight_look(shared.flights, &waiter, &status), FLIGHT_GONE);
     for (int i = 0; i < BOARD_ROWS; i++)
         assert_true(woken(shared.wake_fd[i]));
-    assert_int_equal(flight_join(shared.flights, 42, other, 0, always, NULL).role, FLIGHT_OWNER);
+    assert_int_equal(join(42, other).role, FLIGHT_OWNER);
+}
+
+/* A process in the row puts an entry, borrows it, and is killed. */
+static void die_reading(int proc, const struct cache_key *key)
+{
+    int status;
+    const struct cache_rules rules = {0};
+    pid_t child = fork();
+    if (child == 0) {
+        struct cache_entry e = {.body = slice_str("x"), .head = slice_str("a: b\r\n"), .fresh_until_us = 1000};
+        cache_attach(shared.cache, proc);
+        if (cache_put(shared.cache, key, &rules, &e, 0) && cache_get(shared.cache, key, &rules, 0, &e) == CACHE_FRESH)
+            kill(getpid(), SIGKILL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void its_part_of_the_cache_is_given_back(void **state)
+{
+    (void)state;
+    struct cache_audit a;
+    int proc = board_take(shared.board, 0, 1);
+    const struct cache_key key = cache_key(shared.cache, slice_str("a"));
+    die_reading(proc, &key);
+    cache_audit(shared.cache, &a);
+    assert_int_equal(a.pins, 1);
+    assert_int_equal(a.open, 1);
+    (void)shared_reap(&shared, proc);
+    cache_audit(shared.cache, &a);
+    assert_int_equal(a.pins, 0);
+    assert_int_equal(a.open, 0);
+    assert_int_equal(a.words, 1);
 }
 
 static void the_folder_and_a_row_for_each_route_are_made(void **state)
@@ -178,6 +211,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_died_inside_a_write_leaves_doubt, setup, teardown),
         cmocka_unit_test_setup_teardown(who_died_between_writes_costs_no_entry, setup, teardown),
         cmocka_unit_test_setup_teardown(its_flights_are_orphans_and_all_are_woken, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_part_of_the_cache_is_given_back, setup, teardown),
         cmocka_unit_test_setup_teardown(the_folder_and_a_row_for_each_route_are_made, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cache_beyond_the_memory_is_refused_with_both_figures, setup_folder,
                                         remove_folder),

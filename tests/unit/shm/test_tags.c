@@ -7,20 +7,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/tags.h"
+#include "shm/control.h"
 
-static struct tags *make(void)
+static struct control control;
+static struct tags *tags;
+
+static int set_up(void **state)
 {
     struct err err;
-    struct tags *tags = tags_create(&err);
-    assert_non_null(tags);
-    return tags;
+    (void)state;
+    if (!control_create(&control, &err))
+        return -1;
+    tags = control.tags;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    control_destroy(&control);
+    return 0;
 }
 
 static void a_raise_drops_what_was_born_before_it_and_nothing_else(void **state)
 {
     (void)state;
-    struct tags *tags = make();
     uint32_t user = tags_slot(slice_str("user:1")), posts = tags_slot(slice_str("posts"));
     assert_int_not_equal(user, posts);
     uint64_t before = tags_now(tags);
@@ -36,18 +47,41 @@ static void a_raise_drops_what_was_born_before_it_and_nothing_else(void **state)
 static void the_epoch_drops_everything_even_without_tags(void **state)
 {
     (void)state;
-    struct tags *tags = make();
     uint64_t before = tags_now(tags);
     tags_raise_epoch(tags);
     assert_false(tags_valid(tags, before, NULL, 0));
     assert_true(tags_valid(tags, tags_now(tags), NULL, 0));
 }
 
+static void a_tag_that_reaches_the_same_slot_drops_too_much_and_never_too_little(void **state)
+{
+    (void)state;
+    enum { SLOTS = 1 << 20 };
+    const uint32_t slot = 5, beyond = 5 + SLOTS;
+    for (int i = 0; i < 1000; i++)
+        assert_true(tags_slot(slice_of((const char *)&i, sizeof i)) < SLOTS);
+    uint64_t before = tags_now(tags);
+    tags_raise(tags, &beyond, 1);
+    assert_false(tags_valid(tags, before, &slot, 1));
+}
+
+static void one_raise_has_one_number_for_all_its_tags(void **state)
+{
+    (void)state;
+    const uint32_t slots[] = {1, 2, 3};
+    uint64_t before = tags_now(tags);
+    tags_raise(tags, slots, 3);
+    assert_int_equal(tags_now(tags), before + 1);
+    for (int i = 0; i < 3; i++) {
+        assert_false(tags_valid(tags, before, &slots[i], 1));
+        assert_true(tags_valid(tags, before + 1, &slots[i], 1));
+    }
+}
+
 static void raises_of_other_processes_are_all_seen(void **state)
 {
     (void)state;
     enum { PROCESSES = 4, RAISES = 50000 };
-    struct tags *tags = make();
     uint32_t slot = 7;
     for (int i = 0; i < PROCESSES; i++) {
         if (fork() == 0) {
@@ -73,7 +107,6 @@ static void raises_of_other_processes_are_all_seen(void **state)
 static void a_debt_that_grew_meanwhile_is_not_paid(void **state)
 {
     (void)state;
-    struct tags *tags = make();
     assert_int_equal(tags_redis_debt(tags), 0);
     tags_owe_redis(tags);
     uint64_t seen = tags_redis_debt(tags);
@@ -87,7 +120,6 @@ static void a_debt_that_grew_meanwhile_is_not_paid(void **state)
 static void a_payment_of_long_ago_clears_nothing_newer(void **state)
 {
     (void)state;
-    struct tags *tags = make();
     tags_owe_redis(tags);
     uint64_t slow = tags_redis_debt(tags);
     tags_redis_paid(tags, tags_redis_debt(tags));
@@ -99,11 +131,14 @@ static void a_payment_of_long_ago_clears_nothing_newer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_raise_drops_what_was_born_before_it_and_nothing_else),
-        cmocka_unit_test(the_epoch_drops_everything_even_without_tags),
-        cmocka_unit_test(raises_of_other_processes_are_all_seen),
-        cmocka_unit_test(a_debt_that_grew_meanwhile_is_not_paid),
-        cmocka_unit_test(a_payment_of_long_ago_clears_nothing_newer),
+        cmocka_unit_test_setup_teardown(a_raise_drops_what_was_born_before_it_and_nothing_else, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_epoch_drops_everything_even_without_tags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tag_that_reaches_the_same_slot_drops_too_much_and_never_too_little, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(one_raise_has_one_number_for_all_its_tags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(raises_of_other_processes_are_all_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_debt_that_grew_meanwhile_is_not_paid, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_payment_of_long_ago_clears_nothing_newer, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

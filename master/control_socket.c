@@ -1,4 +1,4 @@
-#include "master/control.h"
+#include "master/control_socket.h"
 #include "common/log.h"
 #include "common/slice.h"
 
@@ -21,16 +21,16 @@ struct client {
     char line[LINE_MAX_BYTES];
 };
 
-struct control {
+struct control_socket {
     char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
     int fd;
-    control_asked *asked;
+    control_socket_asked *asked;
     void *arg;
     uint64_t accepted;
     struct client clients[CONTROL_CLIENTS];
 };
 
-static bool open_socket(struct control *c, struct err *err)
+static bool open_socket(struct control_socket *c, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s", c->path);
@@ -43,9 +43,10 @@ static bool open_socket(struct control *c, struct err *err)
     return ok || err_set(err, "control socket %s: %s", c->path, strerror(failed));
 }
 
-struct control *control_create(const char *run_dir, control_asked *asked, void *arg, struct err *err)
+struct control_socket *control_socket_create(const char *run_dir, control_socket_asked *asked, void *arg,
+                                             struct err *err)
 {
-    struct control *c = xcalloc(1, sizeof *c);
+    struct control_socket *c = xcalloc(1, sizeof *c);
     c->asked = asked;
     c->arg = arg;
     c->fd = -1;
@@ -64,7 +65,7 @@ struct control *control_create(const char *run_dir, control_asked *asked, void *
     return c;
 }
 
-void control_destroy(struct control **c)
+void control_socket_destroy(struct control_socket **c)
 {
     unlink((*c)->path);
     close((*c)->fd);
@@ -75,7 +76,7 @@ void control_destroy(struct control **c)
     *c = NULL;
 }
 
-void control_forget(const struct control *c)
+void control_socket_forget(const struct control_socket *c)
 {
     close(c->fd);
     for (int i = 0; i < CONTROL_CLIENTS; i++)
@@ -83,7 +84,7 @@ void control_forget(const struct control *c)
             close(c->clients[i].fd);
 }
 
-int control_poll(const struct control *c, struct pollfd *fds)
+int control_socket_poll(const struct control_socket *c, struct pollfd *fds)
 {
     int count = 0;
     fds[count++] = (struct pollfd){c->fd, POLLIN, 0};
@@ -119,7 +120,7 @@ static void answer(struct client *client, const char *error)
     drop(client);
 }
 
-static void obey(struct control *c, struct client *client, const char *command)
+static void obey(struct control_socket *c, struct client *client, const char *command)
 {
     static const struct {
         const char *name;
@@ -137,7 +138,7 @@ static void obey(struct control *c, struct client *client, const char *command)
     answer(client, "unknown command");
 }
 
-static void take_line(struct control *c, struct client *client)
+static void take_line(struct control_socket *c, struct client *client)
 {
     cJSON *json = cJSON_ParseWithLength(client->line, client->len);
     const cJSON *command = cJSON_GetObjectItemCaseSensitive(json, "command");
@@ -148,7 +149,7 @@ static void take_line(struct control *c, struct client *client)
     cJSON_Delete(json);
 }
 
-static void read_client(struct control *c, struct client *client)
+static void read_client(struct control_socket *c, struct client *client)
 {
     ssize_t n = read(client->fd, client->line + client->len, sizeof client->line - client->len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -165,7 +166,7 @@ static void read_client(struct control *c, struct client *client)
 }
 
 /* When all places are taken, who has been silent for longest loses its own: NULL when all wait for a reload. */
-static struct client *make_room(struct control *c)
+static struct client *make_room(struct control_socket *c)
 {
     struct client *oldest = NULL;
     for (int i = 0; i < CONTROL_CLIENTS; i++) {
@@ -180,7 +181,7 @@ static struct client *make_room(struct control *c)
     return oldest;
 }
 
-static void accept_client(struct control *c)
+static void accept_client(struct control_socket *c)
 {
     int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct client *room = fd >= 0 ? make_room(c) : NULL;
@@ -192,7 +193,7 @@ static void accept_client(struct control *c)
     }
 }
 
-void control_ready(struct control *c, const struct pollfd *fds, int count)
+void control_socket_ready(struct control_socket *c, const struct pollfd *fds, int count)
 {
     for (int f = 1; f < count; f++) {
         if (fds[f].revents == 0)
@@ -208,7 +209,7 @@ void control_ready(struct control *c, const struct pollfd *fds, int count)
         accept_client(c);
 }
 
-void control_reloaded(struct control *c, const char *err)
+void control_socket_reloaded(struct control_socket *c, const char *err)
 {
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if (c->clients[i].fd >= 0 && c->clients[i].waits)

@@ -1,0 +1,20 @@
+/* The control segment: what all processes look at besides the cache itself. */
+#ifndef SHM_CONTROL_H
+#define SHM_CONTROL_H
+
+#include "shm/board.h"
+#include "shm/flight.h"
+#include "shm/tags.h"
+
+struct control {
+    struct tags *tags;
+    struct board *board;
+    struct flights *flights;
+    void *segment;
+};
+
+/* Before the first fork. False: err says why. */
+bool control_create(struct control *control, struct err *err) MUST_USE;
+void control_destroy(struct control *control); /* this process's mapping; nothing when there is none */
+
+#endif

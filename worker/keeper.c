@@ -1,0 +1,48 @@
+#include "worker/keeper.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "shm/cache.h"
+#include "worker/child.h"
+
+#include <string.h>
+
+/* A worker that fills a segment a millisecond, 1 GB/s at 1 MB each, finds the next one free. */
+#define KEEP_US (20 * US_PER_MS)
+
+struct keeper {
+    const struct worker_start *start;
+    struct child child;
+    struct event keep;
+};
+
+static void on_keep(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct keeper *k = arg;
+    struct shared *shared = k->start->shared;
+    int64_t now_us = clock_mono_us();
+    board_beat(shared->board, k->start->proc, now_us);
+    cache_tick(shared->cache, now_us);
+    bool more = cache_keep(shared->cache, now_us);
+    child_every(&k->keep, more ? US_PER_MS : KEEP_US);
+}
+
+static void asked(void *arg, enum child_asked what)
+{
+    struct keeper *k = arg;
+    if (what != CHILD_REOPEN)
+        event_base_loopbreak(k->child.base);
+}
+
+int keeper_run(const struct worker_start *start)
+{
+    struct keeper k = {.start = start};
+    k.child = (struct child){.conf = start->conf, .base = child_base(), .asked = asked, .arg = &k};
+    cache_attach(start->shared->cache, start->proc);
+    event_assign(&k.keep, k.child.base, -1, 0, on_keep, &k);
+    child_every(&k.keep, 0);
+    child_watch(&k.child, start->life_fd);
+    board_set_state(start->shared->board, start->proc, PROC_READY);
+    event_base_dispatch(k.child.base);
+    return 0;
+}

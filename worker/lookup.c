@@ -1,0 +1,134 @@
+#include "worker/lookup.h"
+#include "common/clock.h"
+#include "worker/encoding.h"
+#include "worker/reply.h"
+
+#include <stdlib.h>
+
+/* Up to here a body is copied out (1.2 us); above it is sent from the cache's own memory. */
+enum { LEND_BYTES = 16 << 10 };
+#define UNCACHEABLE_US (10 * US_PER_S)
+
+void lookup_init(struct lookup *l, struct request *r)
+{
+    const struct conf_route *conf = r->route->conf;
+    l->r = r;
+    l->key = cache_key(r->service->shared->cache, params_key(r->route, r->values, r->arena));
+    l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us};
+    l->tag_count = conf->cache_tags.count;
+    params_tags(r->route, &conf->cache_tags, r->values, l->tag_slots);
+}
+
+enum cache_state lookup_find(struct lookup *l, int64_t now_us, struct cache_entry *entry_out)
+{
+    return cache_get(l->r->service->shared->cache, &l->key, &l->rules, now_us, entry_out);
+}
+
+/* ---- answering ---- */
+
+/* An entry whose body is on its way to a consumer. */
+struct lent {
+    struct cache *cache;
+    struct cache_entry entry;
+};
+
+static void give_back(void *arg)
+{
+    struct lent *lent = arg;
+    cache_release(&lent->entry);
+    free(lent);
+}
+
+static bool is_wanted(void *arg)
+{
+    const struct lent *lent = arg;
+    return cache_is_waited_for(lent->cache, &lent->entry);
+}
+
+static bool wants_gzip(const struct lookup *l, const struct cache_entry *entry)
+{
+    return entry->gzip.len == 0 && reply_may_compress(entry->body.len) &&
+           encoding_takes_gzip(http_header_in(l->r->http, "Accept-Encoding"));
+}
+
+/* code, detail: each with its NUL. */
+static void answer_problem(struct lookup *l, enum source source, const struct cache_entry *entry)
+{
+    struct request *r = l->r;
+    const char *code = arena_str(r->arena, entry->body), *detail = code + strlen(code) + 1;
+    r->source = source;
+    reply_refuse(r, entry->status, code, detail);
+}
+
+void lookup_answer(struct lookup *l, enum source source, struct cache_entry *entry, bool lent, int64_t now_us)
+{
+    struct request *r = l->r;
+    struct cache *cache = r->service->shared->cache;
+    struct answer answer = {.status = entry->status,
+                            .body = entry->body,
+                            .gzip = entry->gzip,
+                            .head = entry->head,
+                            .etag = entry->etag,
+                            .varies = reply_may_compress(entry->body.len),
+                            .age_us = source == SOURCE_MISS ? -1 : MAX(now_us - entry->created_us, INT64_C(0))};
+    if (entry->negative) {
+        answer_problem(l, source, entry);
+        if (lent)
+            cache_release(entry);
+        return;
+    }
+    if (lent && wants_gzip(l, entry))
+        cache_want_gzip(cache, entry);
+    r->source = source;
+    if (lent && entry->body.len > LEND_BYTES) {
+        struct lent *mine = xmalloc(sizeof *mine);
+        *mine = (struct lent){cache, *entry};
+        answer.release = give_back;
+        answer.is_wanted = is_wanted;
+        answer.arg = mine;
+        answer.etag = mine->entry.etag;
+        reply_answer(r, &answer);
+        return;
+    }
+    reply_answer(r, &answer);
+    if (lent)
+        cache_release(entry);
+}
+
+/* ---- storing ---- */
+
+static void mark_uncacheable(struct lookup *l, uint64_t born_seq, int64_t now_us)
+{
+    struct cache_entry mark = {
+        .created_us = now_us, .fresh_until_us = now_us + UNCACHEABLE_US, .born_seq = born_seq, .uncacheable = true};
+    (void)cache_put(l->r->service->shared->cache, &l->key, &l->rules, &mark, now_us);
+}
+
+bool lookup_store(struct lookup *l, const struct cache_entry *entry, int64_t now_us)
+{
+    struct service *s = l->r->service;
+    bool stored = cache_put(s->shared->cache, &l->key, &l->rules, entry, now_us);
+    service_count(s, stored ? STAT_cache_puts : STAT_cache_put_failures);
+    if (l->key.bytes.len + entry->body.len > cache_largest_bytes(s->shared->cache))
+        mark_uncacheable(l, entry->born_seq, now_us);
+    return stored;
+}
+
+void lookup_store_problem(struct lookup *l, uint64_t born_seq, int64_t now_us)
+{
+    struct request *r = l->r;
+    const char *code = r->problem.code, *detail = r->problem.detail ? r->problem.detail : "";
+    size_t code_bytes = strlen(code) + 1, bytes = code_bytes + strlen(detail) + 1;
+    char *text = arena_bytes(r->arena, bytes);
+    memcpy(mempcpy(text, code, code_bytes), detail, bytes - code_bytes);
+    struct cache_entry entry = {.body = slice_of(text, bytes),
+                                .created_us = now_us,
+                                .fresh_until_us = now_us + r->route->conf->cache_negative_us,
+                                .born_seq = born_seq,
+                                .tag_count = l->tag_count,
+                                .status = r->problem.status,
+                                .negative = true};
+    memcpy(entry.tag_slots, l->tag_slots, sizeof entry.tag_slots);
+    bool stored = cache_put(r->service->shared->cache, &l->key, &l->rules, &entry, now_us);
+    service_count(r->service, stored ? STAT_cache_puts : STAT_cache_put_failures);
+}

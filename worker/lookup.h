@@ -1,0 +1,28 @@
+/* What the shared cache has for a read, and may have for the next one. */
+#ifndef WORKER_LOOKUP_H
+#define WORKER_LOOKUP_H
+
+#include "worker/request.h"
+
+struct lookup {
+    struct request *r;
+    struct cache_key key;
+    struct cache_rules rules;
+    uint32_t tag_slots[CACHE_TAGS_MAX];
+    int tag_count;
+};
+
+void lookup_init(struct lookup *lookup, struct request *r);
+/* As cache_get(): what is found must be answered or released. */
+enum cache_state lookup_find(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out) MUST_USE;
+/* Answers the request by an entry, or by the problem that a negative one tells. lent: it came from lookup_find(), is
+ * sent from where it lies when it is large, and is released here. The request is gone unless somebody holds it. */
+void lookup_answer(struct lookup *lookup, enum source source, struct cache_entry *entry, bool lent, int64_t now_us);
+
+/* False: no room, too large, or a later one stands there. What is too large leaves a mark, so that readers of the key
+ * do not wait for each other's fetches in vain. */
+bool lookup_store(struct lookup *lookup, const struct cache_entry *entry, int64_t now_us);
+/* The request's problem as the answer to all who ask within the route's `negative`. */
+void lookup_store_problem(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
+
+#endif
