@@ -1,0 +1,84 @@
+#include "tests/bench/lib/steps.h"
+#include "shm/tags.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ZIPF_EXPONENT 0.99
+
+/* The same at each run. */
+static uint64_t random_state = UINT64_C(88172645463325252);
+
+static uint64_t random_next(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+struct step step_of(uint32_t id)
+{
+    struct step step = {.id = id};
+    snprintf(step.key, sizeof step.key, "8c1f0e6a93d25b74/api/users/%08" PRIu32 "/all", id);
+    step.tag_slot = tags_slot(step_key(&step));
+    return step;
+}
+
+/* Ranks get ids at random, so that popular entries do not lie side by side. */
+static uint32_t *shuffled_ids(uint32_t count)
+{
+    uint32_t *ids = xmalloc(count * sizeof *ids);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = (uint32_t)(random_next() % (i + 1));
+        ids[i] = ids[other];
+        ids[other] = i;
+    }
+    return ids;
+}
+
+static double *zipf_sums(uint32_t count)
+{
+    double sum = 0, *sums = xmalloc(count * sizeof *sums);
+    for (uint32_t i = 0; i < count; i++)
+        sums[i] = sum += pow(i + 1, -ZIPF_EXPONENT);
+    return sums;
+}
+
+static uint32_t zipf_rank(const double *sums, uint32_t count)
+{
+    double wanted = (double)(random_next() >> 11) * 0x1p-53 * sums[count - 1];
+    uint32_t low = 0, high = count - 1;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (sums[middle] < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void steps_init(struct steps *steps, enum order order, uint32_t keys)
+{
+    uint32_t *ids = shuffled_ids(keys);
+    double *sums = zipf_sums(keys);
+    steps->count = order == ORDER_EACH ? keys : (uint32_t)STEPS_ZIPF;
+    steps->at = aligned_alloc(_Alignof(struct step), steps->count * sizeof *steps->at);
+    CHECK(steps->at != NULL);
+    for (uint32_t i = 0; i < steps->count; i++) {
+        uint32_t id = ids[order == ORDER_EACH ? i : zipf_rank(sums, keys)];
+        steps->at[i] = step_of(order == ORDER_ABSENT ? keys + id : id);
+        steps->at[i].put = random_next() % 100 < STEP_PUT_PERCENT;
+    }
+    free(sums);
+    free(ids);
+}
+
+void steps_deinit(struct steps *steps)
+{
+    free(steps->at);
+    *steps = (struct steps){NULL, 0};
+}
