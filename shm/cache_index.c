@@ -74,8 +74,10 @@ _Atomic uint64_t *index_find(const struct cache *c, const struct cache_key *key,
             if (seen >> WORD_TAG_SHIFT != tag)
                 continue;
             prefetch_item(item_of(c, seen));
-            if (!index_pin(c, &bucket[way], seen))
+            if (!index_pin(c, &bucket[way], seen)) {
+                way--; /* it has moved, or was replaced: look again */
                 continue;
+            }
             if (is_key(c, seen, key)) { /* the full key, always* */
                 *from = *from / CACHE_WAYS * CACHE_WAYS + way;
                 *seen_out = seen;
@@ -101,6 +103,7 @@ _Atomic uint64_t *index_find_place(const struct cache *c, uint64_t hash, uint64_
 static bool change(struct cache *c, _Atomic uint64_t *word, uint64_t place, uint64_t to)
 {
     for (uint64_t old = *word; word_place(old) == place; old = *word) {
+        FAULT(clear_read);
         if (atomic_compare_exchange_strong(word, &old, to)) {
             FAULT(clear_done);
             --*live_of(c, old);
@@ -212,10 +215,11 @@ static void settle(struct cache *c, const struct cache_key *key, uint64_t mine, 
     for (int from = 0; (word = index_find(c, key, &from, &seen)) != NULL; from++) {
         uint64_t place = word_place(seen), its_born_seq = item_of(c, seen)->born_seq;
         bool greater = its_born_seq > born_seq || (its_born_seq == born_seq && place > mine);
-        _Atomic uint64_t *own = greater && place != mine ? index_find_place(c, key->hash, mine) : NULL;
-        if (own != NULL)
+        /* When another has taken our place already, there is nothing of ours to settle. */
+        _Atomic uint64_t *own = place != mine ? index_find_place(c, key->hash, mine) : NULL;
+        if (own != NULL && greater)
             index_clear(c, own, mine);
-        else if (place != mine && !greater)
+        else if (own != NULL)
             index_clear(c, word, place);
         index_unpin(c, seen);
     }

@@ -93,8 +93,10 @@ bool log_append(struct cache *c, enum cache_queue queue, uint32_t bytes, uint32_
     struct cache_segment *s = &c->segments[*segment_out];
     *offset_out = s->used;
     struct cache_item *item = item_at(c, *segment_out, *offset_out);
-    if (MUTANT(length_late))
+    if (MUTANT(length_late)) {
         s->used += bytes;
+        FAULT(take_sized);
+    }
     memset(item, 0, sizeof *item);
     item->bytes = bytes;
     FAULT(take_sized);

@@ -139,14 +139,15 @@ static unsigned next_tail_estimate(const struct cache *c, struct reclaim *r)
 {
     if (r->tail < 0)
         return 0;
-    if (r->tail_offset >= MIN(c->segments[r->tail].used, c->segment_bytes))
+    if (r->tail_offset + sizeof(struct cache_item) > MIN(c->segments[r->tail].used, c->segment_bytes))
         r->tail_offset = 0;
     const struct cache_item *item = item_at(c, (uint32_t)r->tail, r->tail_offset);
-    if (!item_fits(c, item))
+    struct slice key = item_key(item);
+    if (!item_fits(c, item) || key.at + key.len > c->log + (size_t)c->segment_count * c->segment_bytes)
         return 0;
-    uint64_t hash = cache_hash(c, item_key(item));
+    uint64_t hash = cache_hash(c, key);
     const _Atomic uint64_t *word = index_find_place(c, hash, word_make(hash, (uint32_t)r->tail, r->tail_offset));
-    r->tail_offset += item->bytes;
+    r->tail_offset += MIN(item->bytes, c->segment_bytes);
     return sketch_estimate(c, hash) + (word != NULL && word_freq(*word) > 0);
 }
 

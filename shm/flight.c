@@ -108,7 +108,8 @@ static bool try_join(struct slot *slot, struct flight_ticket *ticket, int proc, 
     uint64_t born_seq = state_of(word) == SLOT_RUN ? slot->born_seq : tags_now(tags);
     if (slot->word != word)
         return false;
-    if (!tags_valid(tags, born_seq, tag_slots, tag_count))
+    FAULT(flight_met);
+    if (state_of(word) == SLOT_RUN && !tags_valid(tags, born_seq, tag_slots, tag_count))
         return claim(slot, word, ticket, proc, tags);
     if (!wait)
         return true;
@@ -141,7 +142,7 @@ bool flight_take_over(struct flights *flights, struct flight_ticket *ticket, int
 
 /* ---- waiting ---- */
 
-enum flight_view flight_look(struct flights *flights, const struct flight_ticket *ticket, int *status_out)
+enum flight_view flight_look(struct flights *flights, struct flight_ticket *ticket, int *status_out)
 {
     const struct slot *slot = &flights->slots[ticket->slot];
     uint64_t word = slot->word;
@@ -158,6 +159,7 @@ enum flight_view flight_look(struct flights *flights, const struct flight_ticket
     case SLOT_ERROR: {
         /* Who joined by the fragment alone has not seen the key; whose slot it is now, the word tells. */
         bool same = MUTANT(error_any_key) || (slot->hash == ticket->key.hash && slot->check == ticket->key.check);
+        ticket->born_seq = slot->born_seq;
         *status_out = status_of(word);
         return same && slot->word == word ? FLIGHT_HAS_FAILED : FLIGHT_GONE;
     }

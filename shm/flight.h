@@ -25,7 +25,7 @@ enum flight_role {
 
 struct flight_ticket {
     struct flight_key key;
-    uint64_t born_seq; /* the flight's: an owner stores its value with it, a waiter takes no value born earlier */
+    uint64_t born_seq; /* the flight's, or later: an owner stores its value with it, a waiter takes none born earlier */
     uint32_t slot, generation;
     enum flight_role role;
 };
@@ -46,7 +46,8 @@ size_t flights_bytes(void); /* of the control segment */
  * wait: else become a waiter if the key is the same. Without it the role is FLIGHT_OWNER or FLIGHT_UNSHARED. */
 struct flight_ticket flight_join(struct flights *flights, struct flight_key key, int proc, struct tags *tags,
                                  const uint32_t *tag_slots, int tag_count, bool wait) MUST_USE;
-enum flight_view flight_look(struct flights *flights, const struct flight_ticket *ticket, int *status_out) MUST_USE;
+/* FLIGHT_HAS_FAILED sets the ticket's born_seq, which who joined before the owner had told its own did not know. */
+enum flight_view flight_look(struct flights *flights, struct flight_ticket *ticket, int *status_out) MUST_USE;
 /* A waiter whose deadline is over makes the flight its own, whatever the owner does. False: it has ended or changed
  * hands: look again. */
 bool flight_take_over(struct flights *flights, struct flight_ticket *ticket, int proc, struct tags *tags) MUST_USE;

@@ -285,6 +285,7 @@ static void on_shared_failure(struct fetch *f, int status)
 static void on_flight_ended(struct parked *parked, enum park_end end, int status)
 {
     struct fetch *f = (struct fetch *)(void *)((char *)parked - offsetof(struct fetch, parked));
+    f->ticket = parked->ticket;
     switch (end) {
     case PARK_VALUE:
         if (!answer_cached(f, SOURCE_COALESCED, f->ticket.born_seq))

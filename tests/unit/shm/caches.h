@@ -66,7 +66,8 @@ static inline struct cache_audit at_rest(void)
     assert_int_equal(a.reclaim, 0);
     assert_int_equal(a.duplicates, 0);
     assert_int_equal(a.words, u.entries);
-    assert_in_range(u.entries, 0, u.entries_max);
+    /* Open segments are filled to their end: those of two queues while the third makes room. */
+    assert_in_range(u.entries, 0, u.entries_max + u.entries_max / 100 + 4);
     assert_in_range(u.used_bytes, a.live_bytes, u.size_bytes);
     return a;
 }

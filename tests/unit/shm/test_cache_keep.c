@@ -174,24 +174,26 @@ static void a_body_that_does_not_shrink_is_tried_once(void **state)
     assert_true(has_number(1, TEXT_BYTES));
 }
 
-static void a_body_larger_than_a_segment_is_tried_once_at_most(void **state)
+static void bodies_of_a_segment_and_more_have_their_gzip_too(void **state)
 {
     (void)state;
-    enum { LARGE_BYTES = 50000 };
-    assert_true(put_rows(1, LARGE_BYTES));
-    compressions = 0;
-    ask_and_keep(1, 5);
-    (void)has_gzip(1, LARGE_BYTES);
-    assert_in_range(compressions, 0, 1);
+    const size_t lens[] = {15500, 17000, 50000};
+    for (int i = 0; i < (int)ARRAY_LEN(lens); i++) {
+        assert_true(put_rows(i, lens[i]));
+        ask_and_keep(i, 2);
+        assert_true(has_gzip(i, lens[i]));
+    }
+    assert_int_equal(usage().compressed, ARRAY_LEN(lens));
 }
 
-static void a_body_that_has_no_room_for_its_gzip_is_tried_once_at_most(void **state)
+static void a_body_that_leaves_no_room_for_its_gzip_is_tried_once(void **state)
 {
     (void)state;
-    assert_true(put_rows(1, 15500)); /* alone in its segment of 16 KB */
+    size_t len = cache_largest_bytes(cache) - strlen(name_of(1)) - 100;
+    assert_true(put_rows(1, len));
     compressions = 0;
     ask_and_keep(1, 5);
-    (void)has_gzip(1, 15500);
+    assert_false(has_gzip(1, len));
     assert_in_range(compressions, 0, 1);
 }
 
@@ -280,6 +282,18 @@ static void what_expires_is_not_evicted(void **state)
     keep_after(TTL_MS);
     assert_int_equal(usage().expired, COUNT);
     assert_int_equal(usage().evicted, 0);
+}
+
+static void a_gzip_shortens_no_life(void **state)
+{
+    (void)state;
+    rules.stale_if_error_us = 300 * US_PER_S;
+    assert_true(put(name_of(1), for_ms(answer(rows_of(1, TEXT_BYTES)), 1000)));
+    ask_and_keep(1, 1);
+    keep_after(300999);
+    assert_true(has_gzip(1, TEXT_BYTES));
+    keep_after(1);
+    assert_int_equal(usage().segments_free, usage().segments);
 }
 
 static void stale_entries_are_kept_while_they_are_of_use(void **state)
@@ -382,13 +396,14 @@ int main(void)
         audited(a_gzip_prolongs_no_life),
         audited(more_bodies_than_can_be_asked_for_at_once_all_get_their_gzip),
         audited(a_body_that_does_not_shrink_is_tried_once),
-        audited(a_body_larger_than_a_segment_is_tried_once_at_most),
-        audited(a_body_that_has_no_room_for_its_gzip_is_tried_once_at_most),
+        audited(bodies_of_a_segment_and_more_have_their_gzip_too),
+        audited(a_body_that_leaves_no_room_for_its_gzip_is_tried_once),
         audited(short_bodies_absences_and_errors_are_never_compressed),
         audited(a_wish_for_what_is_gone_or_new_does_no_harm),
         audited(compressing_a_full_cache_mixes_nothing),
         audited(segments_of_expired_entries_are_free_again),
         audited(what_expires_is_not_evicted),
+        audited(a_gzip_shortens_no_life),
         audited(stale_entries_are_kept_while_they_are_of_use),
         audited(absences_are_not_kept_for_being_stale),
         audited(one_entry_that_lives_keeps_its_segment),

@@ -180,6 +180,19 @@ static void what_is_new_gets_in_although_the_cache_is_full_of_what_was_liked(voi
     assert_in_range(count_of(4 * ENTRIES, NEW, SMALL_BYTES), NEW * 9 / 10, NEW);
 }
 
+static void two_hits_are_enough_however_much_the_others_were_liked(void **state)
+{
+    (void)state;
+    enum { NEW = 50 };
+    put_numbers(0, ENTRIES * 3 / 4, SMALL_BYTES);
+    ask_for(0, ENTRIES * 3 / 4, SMALL_BYTES, 10);
+    pass_by(ENTRIES, ENTRIES / 2);
+    put_numbers(2 * ENTRIES, NEW, SMALL_BYTES);
+    ask_for(2 * ENTRIES, NEW, SMALL_BYTES, 2);
+    pass_by(3 * ENTRIES, ENTRIES / 2);
+    assert_in_range(count_of(2 * ENTRIES, NEW, SMALL_BYTES), NEW * 9 / 10, NEW);
+}
+
 /* ---- absences ---- */
 
 /* All but what an absence drove out of a full bucket of the index. */
@@ -405,6 +418,7 @@ int main(void)
         audited(what_is_missed_soon_after_it_was_dropped_stays_the_second_time),
         audited(a_loop_larger_than_the_cache_keeps_some_hits),
         audited(what_is_new_gets_in_although_the_cache_is_full_of_what_was_liked),
+        audited(two_hits_are_enough_however_much_the_others_were_liked),
         audited(absences_do_not_push_out_what_there_is),
         audited(large_errors_do_not_push_out_what_there_is),
         audited(a_full_cache_makes_room_for_some_absences_and_no_more),

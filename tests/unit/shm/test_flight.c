@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -55,7 +56,7 @@ static void finish(const struct flight_ticket *t, int proc, enum flight_end end,
     flight_finish(control.flights, t, proc, end, status, wake_fd);
 }
 
-static enum flight_view look(const struct flight_ticket *t)
+static enum flight_view look(struct flight_ticket *t)
 {
     int status = -1;
     return flight_look(control.flights, t, &status);
@@ -303,9 +304,9 @@ static void a_key_has_one_owner_at_a_time(void **state)
     munmap(counts, sizeof *counts);
 }
 
-static void fetch(void)
+static void spend(int turns)
 {
-    for (volatile int i = 0; i < 500; i = i + 1) {
+    for (volatile int i = 0; i < turns; i = i + 1) {
     }
 }
 
@@ -317,42 +318,73 @@ static pid_t busy_owner(int proc)
         return child;
     for (;;) {
         struct flight_ticket t = flight_join(control.flights, key, proc, control.tags, &users, 1, false);
-        fetch();
+        spend(500);
         if (t.role == FLIGHT_OWNER)
             finish(&t, proc, FLIGHT_VALUE, 0);
     }
 }
 
-/* False: the flight has ended and this row was not woken. */
-static bool wait_for_end(const struct flight_ticket *t, int proc)
+/* As a parked request does: it looks when it is woken. False: nobody woke it. */
+static bool wait_for_end(struct flight_ticket *t, int proc)
 {
-    enum { PATIENCE_MS = 3000 };
+    enum { PATIENCE_MS = 2000 };
     struct pollfd fd = {.fd = wake_fd[proc], .events = POLLIN};
-    while (look(t) == FLIGHT_RUNNING) {
+    do {
         if (poll(&fd, 1, PATIENCE_MS) != 1)
             return false;
         (void)is_woken(proc);
-    }
+    } while (look(t) == FLIGHT_RUNNING);
     flight_leave(control.flights, t, proc);
     return true;
+}
+
+/* Two processes begin each round at about the same time. */
+static void meet(_Atomic uint64_t *arrived, uint64_t round)
+{
+    enum { SPINS = 2000 };
+    ++*arrived;
+    for (int i = 0; *arrived < 2 * (round + 1); i++)
+        if (i >= SPINS)
+            sched_yield();
+}
+
+enum { FETCH_TURNS = 200 };
+
+/* One flight a round, so that nothing but its own end wakes who waits for it. */
+static pid_t owner_of_rounds(int proc, _Atomic uint64_t *arrived)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    for (uint64_t round = 0;; round++) {
+        meet(arrived, round);
+        struct flight_ticket t = flight_join(control.flights, key, proc, control.tags, &users, 1, false);
+        spend(FETCH_TURNS);
+        if (t.role == FLIGHT_OWNER)
+            finish(&t, proc, FLIGHT_VALUE, 0);
+    }
 }
 
 static void no_waiter_is_forgotten(void **state)
 {
     (void)state;
     enum { FOR_MS = 300 };
-    int status, waits = 0;
+    int status;
     bool woken = true;
-    pid_t child = busy_owner(A);
-    for (int64_t end_us = clock_mono_us() + FOR_MS * US_PER_MS; woken && (clock_mono_us() < end_us || waits == 0);) {
+    _Atomic uint64_t *arrived = mmap(NULL, sizeof *arrived, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t child = owner_of_rounds(A, arrived);
+    const int64_t end_us = clock_mono_us() + FOR_MS * US_PER_MS;
+    for (uint64_t round = 0; woken && clock_mono_us() < end_us; round++) {
+        meet(arrived, round);
+        spend((int)(round % (2 * FETCH_TURNS)));
         struct flight_ticket t = join(key, B);
         if (t.role == FLIGHT_OWNER)
             finish(&t, B, FLIGHT_VALUE, 0);
-        waits += t.role == FLIGHT_WAITER;
         woken = t.role != FLIGHT_WAITER || wait_for_end(&t, B);
     }
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, &status, 0), child);
+    munmap(arrived, sizeof *arrived);
     assert_true(woken);
 }
 
