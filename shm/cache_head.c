@@ -15,7 +15,8 @@ int head_find(struct cache *c, struct slice head)
         if (state == HEAD_FREE && atomic_compare_exchange_strong(&h->state, &state, HEAD_OWNER + (uint32_t)c->proc)) {
             FAULT(head_claimed);
             h->len = (uint16_t)head.len;
-            memcpy(h->bytes, head.at, head.len);
+            if (head.len > 0)
+                memcpy(h->bytes, head.at, head.len);
             FAULT(head_filled);
             h->state = HEAD_READY;
             return i;
