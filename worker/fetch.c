@@ -115,7 +115,8 @@ static bool answer_cached(struct fetch *f, enum source source, uint64_t least_bo
         cache_release(&entry);
         return false;
     }
-    service_count(f->r->service, STAT_cache_coalesced);
+    if (!f->refreshes)
+        service_count(f->r->service, STAT_cache_coalesced);
     answer(f, source, &entry, true, now_us);
     return true;
 }

@@ -69,7 +69,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
                             .gzip = entry->gzip,
                             .head = entry->head,
                             .etag = entry->etag,
-                            .varies = reply_may_compress(entry->body.len),
+                            .varies = source != SOURCE_NONE && reply_may_compress(entry->body.len),
                             .age_us = source == SOURCE_MISS ? -1 : MAX(now_us - entry->created_us, INT64_C(0))};
     if (entry->negative) {
         answer_problem(l, source, entry);
