@@ -1,12 +1,13 @@
 #include "tests/bench/lib/steps.h"
 #include "shm/tags.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define ZIPF_EXPONENT 0.99
+
+#define PUT_BIT (UINT32_C(1) << 31)
+enum { STEP_LAST_DIGIT = 34 };
 
 /* The same at each run. */
 static uint64_t random_state = UINT64_C(88172645463325252);
@@ -21,8 +22,9 @@ static uint64_t random_next(void)
 
 struct step step_of(uint32_t id)
 {
-    struct step step = {.id = id};
-    snprintf(step.key, sizeof step.key, "8c1f0e6a93d25b74/api/users/%08" PRIu32 "/all", id);
+    struct step step = {.id = id, .key = "8c1f0e6a93d25b74/api/users/00000000/all"};
+    for (char *digit = step.key + STEP_LAST_DIGIT; id > 0; id /= 10, digit--)
+        *digit = (char)('0' + id % 10);
     step.tag_slot = tags_slot(step_key(&step));
     return step;
 }
@@ -66,12 +68,12 @@ void steps_init(struct steps *steps, enum order order, uint32_t keys)
     uint32_t *ids = shuffled_ids(keys);
     double *sums = zipf_sums(keys);
     steps->count = order == ORDER_EACH ? keys : (uint32_t)STEPS_ZIPF;
-    steps->at = aligned_alloc(_Alignof(struct step), steps->count * sizeof *steps->at);
-    CHECK(steps->at != NULL);
+    steps->packed = xmalloc(steps->count * sizeof *steps->packed);
     for (uint32_t i = 0; i < steps->count; i++) {
         uint32_t id = ids[order == ORDER_EACH ? i : zipf_rank(sums, keys)];
-        steps->at[i] = step_of(order == ORDER_ABSENT ? keys + id : id);
-        steps->at[i].put = random_next() % 100 < STEP_PUT_PERCENT;
+        steps->packed[i] = order == ORDER_ABSENT ? keys + id : id;
+        if (random_next() % 100 < STEP_PUT_PERCENT)
+            steps->packed[i] |= PUT_BIT;
     }
     free(sums);
     free(ids);
@@ -79,6 +81,13 @@ void steps_init(struct steps *steps, enum order order, uint32_t keys)
 
 void steps_deinit(struct steps *steps)
 {
-    free(steps->at);
+    free(steps->packed);
     *steps = (struct steps){NULL, 0};
+}
+
+struct step steps_at(const struct steps *steps, uint32_t i)
+{
+    struct step step = step_of(steps->packed[i] & ~PUT_BIT);
+    step.put = steps->packed[i] & PUT_BIT;
+    return step;
 }
