@@ -404,7 +404,7 @@ static void a_killed_process_blocks_nobody(void **state)
         assert_int_equal(t.role, FLIGHT_OWNER);
         finish(&t, A, FLIGHT_VALUE, 0);
         assert_int_equal(look(&t), FLIGHT_HAS_VALUE);
-        assert_true(clock_mono_us() - start_us < US_PER_S);
+        assert_true(clock_mono_us() - start_us < 10 * US_PER_S); /* the machine may be busy */
     }
 }
 
