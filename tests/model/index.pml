@@ -98,6 +98,7 @@ bool missed, died, dropped;
 #define HAS(w, k) (w != 0 && key[w - 1] == k)
 #define WL W[NW - 1]
 #define COUNT ((HAS(W[0], THE_KEY) -> 1 : 0) + (HAS(W[1], THE_KEY) -> 1 : 0) + (NW > 2 && HAS(WL, THE_KEY) -> 1 : 0))
+#define ANY_MOVED (moved[0] || moved[1] || moved[NW - 1])
 #define NAMED(p) (W[0] == p + 1 || W[1] == p + 1 || WL == p + 1)
 #define WORDS_OK \
     (LIVE(W[0]) && LIVE(W[1]) && LIVE(WL) && (W[0] == 0 || W[0] != W[1]) && \
@@ -193,7 +194,7 @@ inline take(p, ok)
 #define GOES(w) false
 #endif
 
-/* False: it is not there any more. */
+/* Unless another's item, or a copy of it, has its place by now. */
 inline clear_own(p)
 {
     if
@@ -202,7 +203,7 @@ inline clear_own(p)
 #if NW > 2
     :: W[2] == p + 1 -> cas(2, p + 1, 0, false, ok)
 #endif
-    :: else
+    :: else -> missed = missed || ANY_MOVED
     fi
 }
 
@@ -233,7 +234,8 @@ replace:
     atomic {
         PIN(i, w, ok);
         if
-         :: ok && !HAS(w, k) -> UNPIN(w); i++; goto replace
+        :: !ok -> goto replace
+        :: ok && !HAS(w, k) -> UNPIN(w); i++; goto replace
         :: else
         fi
     };
@@ -302,7 +304,7 @@ look:
     };
 #ifndef NOOWN
     if
-    :: atomic { !NAMED(p) -> missed = missed || moved[0] || moved[1] || moved[NW - 1]; UNPIN(w); i++ }; goto look
+    :: atomic { !NAMED(p) -> missed = missed || ANY_MOVED; UNPIN(w); i++ }; goto look
     :: else
     fi;
 #endif

@@ -9,7 +9,8 @@
  * Claims: a reader that has looked twice reads one key's one value until it unpins (assertion); a word never names a
  * free segment (assertion); a segment is freed by one process only (assertion).
  *
- * Switches: NR readers, NS segments, NK reclaiming processes, KILLS, MOVE (a reclaimer may move what it finds).
+ * Switches: NR readers, NS segments, NK reclaiming processes, KILLS, VICTIMS (sum of 1: readers, 2: the writer, 4:
+ * reclaimers; default all), MOVE (a reclaimer may move what it finds), NOFREQ (freq stays 0: a smaller search).
  * Mutants:
  *   NOFENCE_R    the reader's second look may come before its pin is visible
  *   NOFENCE_K    the pins may be summed before the words are cleared (no such order on x86, where a CAS is a fence)
@@ -37,7 +38,7 @@
 #define KILLS 0
 #endif
 #ifndef VICTIMS
-#define VICTIMS 7 /* 1: readers, 2: the writer, 4: reclaimers */
+#define VICTIMS 7
 #endif
 #define STAMPS 3 /* enough to tell neighbouring uses of a place apart; the key is the stamp's last bit */
 

@@ -8,7 +8,11 @@
  * committed when it listened again counts as acknowledged. REDIS: values and the tags' versions in a second level; an
  * invalidation raises the version there first. An entry is published and read by one word, so in one step (pins.pml).
  *
- * Switches: WRITERS, FOREIGN, REDIS, FETCHERS, ROUNDS of each fetcher, WRITES of each writer.
+ * DIES: writers that die between their commit and their answer; the master then raises the epoch, and what they had
+ * committed counts as acknowledged. FAILS: versions in Redis that a writer could not raise. Redis is owed for both: until
+ * the debt is paid by a new version of the whole namespace nobody reads from it or stores there.
+ *
+ * Switches: WRITERS, FOREIGN, REDIS, FETCHERS, ROUNDS of each fetcher, WRITES of each writer, DIES, FAILS, SOLO (one writer).
  * Mutants:
  *   PLAINSTORE  a tag is raised by a store, no maximum (WRITERS, two writes, SAMETAG: both writers raise tag 0)
  *   BORNLATE    born_seq is read after the snapshot
@@ -18,7 +22,12 @@
  *   REDISLATE   the versions in Redis are read after the snapshot (REDIS)
  *   REPLICA     a fetch reads a replica that lags
  *   ONETAG      a lookup compares only the first tag (WRITERS)
- *   NOEPOCH     a lookup does not compare the epoch (FOREIGN) */
+ *   NOEPOCH     a lookup does not compare the epoch (FOREIGN)
+ *   NODOUBT     nothing is raised for a writer that died (DIES)
+ *   OWELATE     the master raises the epoch before Redis is owed (DIES, REDIS)
+ *   OWENOT      nothing is owed for a version that was not raised (FAILS, REDIS)
+ *   PAYFIRST    the debt is marked as paid before the namespace has its version (DIES, REDIS)
+ *   DEBTFIRST   a fetch looks for a debt before it reads born_seq (DIES, REDIS) */
 #ifndef WRITERS
 #define WRITERS 0
 #endif
@@ -34,6 +43,17 @@
 #ifndef WRITES
 #define WRITES 1
 #endif
+#ifndef DIES
+#define DIES 0
+#endif
+#ifndef FAILS
+#define FAILS 0
+#endif
+#ifdef REDIS
+#define DEBTS (DIES + FAILS > 0)
+#else
+#define DEBTS 0
+#endif
 #ifdef SAMETAG
 #define TAG_OF(w) 0
 #else
@@ -47,6 +67,9 @@ byte cached_version, cached_born;
 byte redis_version[2];
 bool redis_has;
 byte redis_value, redis_seen[2];
+byte owed, paid, space, redis_space; /* debts; the namespace's version, and the value's */
+byte fails, deaths;
+bool writing[2], dead[2];
 
 /* The keeper's connection. */
 bool listening = true;
@@ -77,7 +100,15 @@ inline acknowledge(version)
 inline invalidate(t)
 {
 #if defined(REDIS) && !defined(LOCALFIRST)
-    redis_version[t] = redis_version[t] + 1;
+    if
+    :: redis_version[t] = redis_version[t] + 1
+#if FAILS > 0
+    :: atomic { fails < FAILS -> fails++ };
+#ifndef OWENOT
+       owed++
+#endif
+#endif
+    fi;
 #endif
     number();
 #ifdef PLAINSTORE
@@ -92,6 +123,22 @@ inline invalidate(t)
 }
 
 #if WRITERS > 0
+/* The master's, after waitpid. */
+inline doubt()
+{
+#ifndef NODOUBT
+#if DEBTS && !defined(OWELATE)
+    owed++;
+#endif
+    number();
+    raise(epoch, s);
+#if DEBTS && defined(OWELATE)
+    owed++;
+#endif
+#endif
+    skip
+}
+
 proctype writer(byte t)
 {
     byte s, version, n;
@@ -101,6 +148,16 @@ proctype writer(byte t)
 #ifdef INVFIRST
        invalidate(t);
        atomic { db++; version = db };
+#elif DIES > 0
+       {
+           atomic { db++; version = db; writing[t] = true };
+           invalidate(t);
+           writing[t] = false
+       } unless { dead[t] };
+       if
+       :: dead[t] -> doubt(); writing[t] = false
+       :: else
+       fi;
 #else
        atomic { db++; version = db };
        invalidate(t);
@@ -108,6 +165,34 @@ proctype writer(byte t)
        acknowledge(version)
     od
 }
+
+#if DIES > 0
+proctype killer()
+{
+end:
+    do
+    :: atomic { deaths < DIES && writing[0] && !dead[0] -> deaths++; dead[0] = true }
+    :: atomic { deaths < DIES && writing[1] && !dead[1] -> deaths++; dead[1] = true }
+    od
+}
+#endif
+
+#if DEBTS
+proctype payer()
+{
+    byte debt;
+end:
+    do
+    :: atomic { owed > paid -> debt = owed };
+#ifdef PAYFIRST
+       raise(paid, debt);
+#endif
+       space++;
+       raise(paid, debt);
+       debt = 0
+    od
+}
+#endif
 #endif
 
 #if FOREIGN > 0
@@ -174,18 +259,26 @@ end:
 
 proctype fetcher()
 {
-    byte born, version, n, seen[2];
+    byte born, version, n, seen[2], seen_space;
+    bool off;
     do
     :: n == ROUNDS -> break
     :: atomic { n < ROUNDS -> n++ };
+#ifdef DEBTFIRST
+       off = owed > paid;
+#endif
 #ifndef BORNLATE
        born = global_seq;
 #endif
 #ifdef REDIS
-       atomic { seen[0] = redis_version[0]; seen[1] = redis_version[1] }; /* one MGET */
+#if DEBTS && !defined(DEBTFIRST)
+       off = owed > paid;
+#endif
+       atomic { seen[0] = redis_version[0]; seen[1] = redis_version[1]; seen_space = space }; /* one MGET */
        if
        :: atomic {
-              redis_has && redis_seen[0] == seen[0] && redis_seen[1] == seen[1] -> version = redis_value;
+              !off && redis_has && redis_seen[0] == seen[0] && redis_seen[1] == seen[1] && redis_space == seen_space ->
+              version = redis_value;
               goto publish
           }
        :: else
@@ -196,7 +289,14 @@ proctype fetcher()
 #ifdef REDISLATE
        atomic { seen[0] = redis_version[0]; seen[1] = redis_version[1] };
 #endif
-       atomic { redis_has = true; redis_value = version; redis_seen[0] = seen[0]; redis_seen[1] = seen[1] };
+       if
+       :: atomic {
+              !off && owed == paid ->
+              redis_has = true; redis_value = version;
+              redis_seen[0] = seen[0]; redis_seen[1] = seen[1]; redis_space = seen_space
+          }
+       :: atomic { off || owed != paid -> skip }
+       fi;
 #endif
     publish:
 #ifdef BORNLATE
@@ -204,7 +304,7 @@ proctype fetcher()
 #endif
        atomic {
            cached = true; cached_version = version; cached_born = born;
-           born = 0; version = 0; seen[0] = 0; seen[1] = 0
+           born = 0; version = 0; seen[0] = 0; seen[1] = 0; seen_space = 0; off = false
        }
     od
 }
@@ -250,7 +350,15 @@ init
         run reader();
 #if WRITERS > 0
         run writer(TAG_OF(0));
+#ifndef SOLO
         run writer(TAG_OF(1));
+#endif
+#if DIES > 0
+        run killer();
+#endif
+#if DEBTS
+        run payer();
+#endif
 #endif
 #if FOREIGN > 0
         run foreigner();
