@@ -21,8 +21,9 @@ enum { EARLY_MOST = 22 };
 
 /* ---- making ---- */
 
-/* Index words for 0.8 of their number, ghost fingerprints for 0.9 x the entries, sketch cells of 4 bytes an entry: 19
- * bytes an entry. Segments are sealed after entries / 200 items, so that queues have meaning for small caches too. */
+/* Two thirds of the index are to be used, so that hardly a key finds both its buckets full; the ghost has room for 1.25
+ * x the entries, as its sets fill unevenly; the sketch has 16 counters an entry: 25 bytes an entry in all. Segments are
+ * sealed after entries / 200 items, so that queues have meaning for small caches too. */
 static void plan(struct cache *c, int64_t size_bytes, int64_t entries)
 {
     int64_t segment = MIN(MAX(size_bytes / SEGMENTS_WANTED, (int64_t)SEGMENT_LEAST), (int64_t)SEGMENT_MOST);
@@ -198,6 +199,8 @@ bool cache_is_waited_for(const struct cache *c, const struct cache_entry *entry)
 void cache_want_gzip(struct cache *c, const struct cache_entry *entry)
 {
     _Atomic uint64_t *want = &c->header->gzip_wanted[entry->slot % CACHE_WANTS];
+    if (entry->gzip.len > 0 || entry->gzip_refused || entry->body.len < CACHE_GZIP_LEAST_BYTES)
+        return; /* else each hit would wake the keeper for nothing */
     if (*want == 0)
         *want = entry->slot + UINT64_C(1);
 }
@@ -220,24 +223,6 @@ static enum cache_queue queue_for(struct cache *c, const struct cache_key *key, 
     return ghost_take(c, key->hash) ? QUEUE_MAIN : QUEUE_SMALL;
 }
 
-/* An item of several segments has a run of its own, which is sealed at once. */
-static bool finish_item(struct cache *c, const struct cache_key *key, uint32_t segment, uint32_t offset,
-                        uint64_t born_seq, int64_t now_us)
-{
-    struct cache_item *item = item_at(c, segment, offset);
-    struct cache_segment *s = &c->segments[segment];
-    bool large = item->bytes > c->segment_bytes;
-    log_extend(c, segment, item_expires_us(item), now_us);
-    FAULT(put_filled);
-    if (large)
-        run_declare(c, segment, item->bytes);
-    bool stored = index_publish(c, key, word_make(key->hash, segment, offset), born_seq);
-    FAULT(put_published);
-    if (large)
-        log_seal(c, s, segment_queue_of(s->word));
-    return stored;
-}
-
 bool cache_put(struct cache *c, const struct cache_key *key, const struct cache_rules *rules,
                const struct cache_entry *entry, int64_t now_us)
 {
@@ -251,8 +236,13 @@ bool cache_put(struct cache *c, const struct cache_key *key, const struct cache_
     if (MUTANT(late_publish))
         for (int queue = 0; queue < QUEUE_COUNT; queue++)
             log_seal_own(c, (enum cache_queue)queue);
-    item_write(item_at(c, segment, offset), &shape, key, rules, entry, now_us);
-    return finish_item(c, key, segment, offset, entry->born_seq, now_us);
+    struct cache_item *item = item_at(c, segment, offset);
+    item_write(item, &shape, key, rules, entry, now_us);
+    log_filled(c, segment, item, now_us);
+    bool stored = index_publish(c, key, word_make(key->hash, segment, offset), entry->born_seq);
+    FAULT(put_published);
+    log_published(c, segment);
+    return stored;
 }
 
 /* ---- figures ---- */

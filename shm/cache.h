@@ -11,6 +11,8 @@
 #include "shm/tags.h"
 
 enum { CACHE_TAGS_MAX = 8, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
+/* A body shorter than a packet gains nothing by gzip. */
+enum { CACHE_GZIP_LEAST_BYTES = 1024 };
 
 struct cache;
 
@@ -44,6 +46,7 @@ struct cache_entry {
     int status;
     bool negative;               /* an absence or an error: kept within a small budget of its own */
     bool uncacheable;            /* no answer, only word that this key's answers cannot be kept */
+    bool gzip_refused;           /* told by cache_get(): it was tried and does not pay */
     char etag[CACHE_ETAG_BYTES]; /* with its quotes, NUL-terminated */
     void *hold;                  /* the cache's own, as is slot */
     uint32_t slot;
@@ -69,7 +72,8 @@ enum cache_state cache_get(struct cache *cache, const struct cache_key *key, con
 void cache_release(struct cache_entry *entry);
 /* Its readers wait for memory: whoever can copy the rest of what it sends should, and release it. */
 bool cache_is_waited_for(const struct cache *cache, const struct cache_entry *entry);
-/* A consumer would have taken gzip: the keeper makes one if that pays, for those who come later. */
+/* A consumer would have taken gzip: the keeper makes one if that pays, for those who come later. Nothing happens when
+ * it has one, when it was tried, or when it is too short. */
 void cache_want_gzip(struct cache *cache, const struct cache_entry *entry);
 /* A fresh entry is fetched anew a little early, the sooner the longer that takes, so that a hot key never expires under
  * load: XFetch (Vattani, Chierichetti, Lowenstein 2015), beta 1. uniform: a random number in (0, 1]. */

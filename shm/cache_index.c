@@ -51,7 +51,7 @@ void index_unpin(const struct cache *c, uint64_t seen)
 
 /* ---- looking ---- */
 
-/* Its first lines come while the pin's fence is waited for: 20 % of a hit. */
+/* Its first lines come while the pin's fence is waited for. */
 static void prefetch_item(const struct cache_item *item)
 {
     for (int line = 0; line < 4; line++)

@@ -192,6 +192,7 @@ void item_read(const struct cache *c, const struct cache_item *item, struct cach
     out->status = item->status;
     out->negative = flags & ITEM_NEGATIVE;
     out->uncacheable = flags & ITEM_UNCACHEABLE;
+    out->gzip_refused = flags & ITEM_NO_GZIP;
     etag_read(item, out->etag);
 }
 

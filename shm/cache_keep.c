@@ -9,8 +9,8 @@
 /* Of all segments this share is kept free. An open one that nothing was put into for so long is sealed, so that its
  * items take part in eviction. */
 enum { AHEAD_SHARE = 64, IDLE_US = 60000000 };
-/* A body shorter than a packet gains nothing; one that shrinks by less than an eighth is not worth its copy. */
-enum { GZIP_LEAST_BYTES = 1024, GZIP_LEVEL = 6, GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8, GZIP_GAIN_SHARE = 8 };
+/* One that shrinks by less than an eighth is not worth its copy. */
+enum { GZIP_LEVEL = 6, GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8, GZIP_GAIN_SHARE = 8 };
 
 void cache_tick(struct cache *c, int64_t now_us)
 {
@@ -66,14 +66,10 @@ static bool replace(struct cache *c, _Atomic uint64_t *word, uint64_t seen, stru
     struct cache_item *item = item_at(c, segment, offset);
     item_write(item, &shape, &key, &rules, &entry, now_us);
     item->last_access_ms = old->last_access_ms;
-    log_extend(c, segment, item_expires_us(item), now_us);
-    bool large = shape.bytes > c->segment_bytes;
-    if (large)
-        run_declare(c, segment, shape.bytes);
+    log_filled(c, segment, item, now_us);
     if (index_move(c, word, word_place(seen), word_make(key.hash, segment, offset) | (seen & WORD_FREQ_MASK)))
         c->header->compressed++;
-    if (large)
-        log_seal(c, &c->segments[segment], QUEUE_MAIN);
+    log_published(c, segment);
     return true;
 }
 
@@ -84,7 +80,7 @@ static void compress_item(struct cache *c, _Atomic uint64_t *word, int64_t now_u
         return;
     struct cache_item *item = item_of(c, seen);
     struct slice key = item_key(item), body = slice_of(key.at + key.len, item->body_len);
-    bool wanted = item->gzip_len == 0 && body.len >= GZIP_LEAST_BYTES &&
+    bool wanted = item->gzip_len == 0 && body.len >= CACHE_GZIP_LEAST_BYTES &&
                   !(item->flags & (ITEM_NO_GZIP | ITEM_NEGATIVE | ITEM_UNCACHEABLE));
     if (wanted) {
         FAULT(gzip_taken);

@@ -220,7 +220,10 @@ bool segment_change(struct cache_segment *s, uint64_t from, uint64_t to);
 /* Room in the own open segment of the queue, or in a free one that takes its place. False: none is free. */
 bool log_append(struct cache *c, enum cache_queue queue, uint32_t bytes, uint32_t *segment_out, uint32_t *offset_out);
 bool log_fits(const struct cache *c, enum cache_queue queue, uint32_t bytes); /* in the own open segment */
-void log_extend(struct cache *c, uint32_t segment, int64_t expires_us, int64_t now_us);
+/* The item is whole, and no word names it yet. One of several segments declares its run. */
+void log_filled(struct cache *c, uint32_t segment, const struct cache_item *item, int64_t now_us);
+/* A word names it. A run is full with its one item, and is sealed. */
+void log_published(struct cache *c, uint32_t segment);
 void log_seal(struct cache *c, struct cache_segment *s, enum cache_queue queue);
 void log_seal_own(struct cache *c, enum cache_queue queue);
 void log_reap(struct cache *c, int proc);

@@ -106,11 +106,21 @@ bool log_append(struct cache *c, enum cache_queue queue, uint32_t bytes, uint32_
     return true;
 }
 
-void log_extend(struct cache *c, uint32_t segment, int64_t expires_us, int64_t now_us)
+void log_filled(struct cache *c, uint32_t segment, const struct cache_item *item, int64_t now_us)
 {
     struct cache_segment *s = &c->segments[segment];
-    s->expires_us = MAX(s->expires_us, expires_us);
+    s->expires_us = MAX(s->expires_us, item_expires_us(item));
     s->filled_us = now_us;
+    FAULT(put_filled);
+    if (item->bytes > c->segment_bytes)
+        run_declare(c, segment, item->bytes);
+}
+
+void log_published(struct cache *c, uint32_t segment)
+{
+    struct cache_segment *s = &c->segments[segment];
+    if (s->run > 1)
+        log_seal(c, s, segment_queue_of(s->word));
 }
 
 /* ---- after a process ---- */

@@ -174,7 +174,7 @@ static bool move_item(struct cache *c, const struct reclaim *r, _Atomic uint64_t
     if (!log_append(c, QUEUE_MAIN, item->bytes, &segment, &offset))
         return false;
     memcpy((char *)item_at(c, segment, offset), item, item->bytes);
-    log_extend(c, segment, item_expires_us(item), r->now_us);
+    log_filled(c, segment, item, r->now_us);
     FAULT(move_copied);
     /* If another took the word meanwhile, the copy is dead. */
     if (index_move(c, word, place, word_make(hash, segment, offset) | freq * WORD_FREQ_ONE))

@@ -9,6 +9,11 @@
 
 enum { TRIES = 8, COST_UNUSABLE = 1 << 20 };
 
+static uint32_t length_of(const struct cache *c, uint32_t bytes)
+{
+    return (bytes + c->segment_bytes - 1) / c->segment_bytes;
+}
+
 /* ---- which segments ---- */
 
 /* Of emptying a segment: what it holds, and how young it is among the sealed ones. */
@@ -98,7 +103,7 @@ static bool take(struct cache *c, uint32_t first, uint32_t n, enum cache_queue q
 
 bool run_take(struct cache *c, enum cache_queue queue, uint32_t bytes, int64_t now_us, uint32_t *first_out)
 {
-    uint32_t n = (bytes + c->segment_bytes - 1) / c->segment_bytes;
+    uint32_t n = length_of(c, bytes);
     int32_t first = -1;
     for (int tries = 0; tries < TRIES; tries++) {
         first = cheapest(c, n);
@@ -126,7 +131,7 @@ bool run_take(struct cache *c, enum cache_queue queue, uint32_t bytes, int64_t n
 
 void run_declare(struct cache *c, uint32_t first, uint32_t bytes)
 {
-    uint32_t n = (bytes + c->segment_bytes - 1) / c->segment_bytes;
+    uint32_t n = length_of(c, bytes);
     FAULT(run_filled);
     c->segments[first].run = (uint16_t)n;
     for (uint32_t i = first + 1; i < first + n; i++) {

@@ -100,6 +100,14 @@ static void answer_failure(struct fetch *f, enum source source)
     }
 }
 
+static void fail(struct fetch *f, enum source source, int status, const char *code, const char *detail)
+{
+    f->r->problem.status = status;
+    f->r->problem.code = code;
+    f->r->problem.detail = detail;
+    answer_failure(f, source);
+}
+
 /* ---- the shared cache ---- */
 
 /* True: answered. least_born_seq: what a waiter may take from the flight that it waited for. */
@@ -258,7 +266,7 @@ static void on_late(struct fetch *f)
 {
     struct service *s = f->r->service;
     if (time_is_over(f->r)) {
-        reply_refuse(f->r, 504, "timeout", "the fetch that this request shared takes too long");
+        fail(f, SOURCE_COALESCED, 504, "timeout", "the fetch that this request shared takes too long");
     } else if (flight_take_over(s->shared->flights, &f->ticket, s->proc, s->shared->tags)) {
         service_count(s, STAT_cache_taken_over);
         fetch_as_owner(f);
@@ -270,17 +278,17 @@ static void on_late(struct fetch *f)
 /* The failure of a fetch that began before an invalidation says nothing about what came after it. */
 static void on_shared_failure(struct fetch *f, int status)
 {
-    struct request *r = f->r;
-    struct tags *tags = r->service->shared->tags;
+    struct service *s = f->r->service;
+    struct tags *tags = s->shared->tags;
     if (!MUTANT(error_any_tags) && !tags_valid(tags, f->ticket.born_seq, f->lookup.tag_slots, f->lookup.tag_count)) {
         join(f);
         return;
     }
-    service_count(r->service, STAT_cache_coalesced);
-    r->problem.status = status;
-    r->problem.code = status == 404 ? "not_found" : "fetch_failed";
-    r->problem.detail = status == 404 ? "there is no such row" : "the fetch that this request shared failed";
-    answer_failure(f, SOURCE_COALESCED);
+    service_count(s, STAT_cache_coalesced);
+    if (status == 404)
+        fail(f, SOURCE_COALESCED, status, "not_found", "there is no such row");
+    else
+        fail(f, SOURCE_COALESCED, status, "fetch_failed", "the fetch that this request shared failed");
 }
 
 static void on_flight_ended(struct parked *parked, enum park_end end, int status)
@@ -319,7 +327,7 @@ static void wait_for_owner(struct fetch *f)
     if (park_add(f->r->service->park, &f->parked))
         return;
     service_count(f->r->service, STAT_cache_refused);
-    reply_refuse(f->r, 503, "overloaded", "too many requests wait for the same fetches");
+    fail(f, SOURCE_COALESCED, 503, "overloaded", "too many requests wait for the same fetches");
 }
 
 static struct flight_ticket ask_for_flight(struct fetch *f, bool wait)

@@ -45,12 +45,6 @@ static bool is_wanted(void *arg)
     return cache_is_waited_for(lent->cache, &lent->entry);
 }
 
-static bool wants_gzip(const struct lookup *l, const struct cache_entry *entry)
-{
-    return entry->gzip.len == 0 && reply_may_compress(entry->body.len) &&
-           encoding_takes_gzip(http_header_in(l->r->http, "Accept-Encoding"));
-}
-
 /* code, detail: each with its NUL. */
 static void answer_problem(struct lookup *l, enum source source, const struct cache_entry *entry)
 {
@@ -69,7 +63,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
                             .gzip = entry->gzip,
                             .head = entry->head,
                             .etag = entry->etag,
-                            .varies = source != SOURCE_NONE && reply_may_compress(entry->body.len),
+                            .varies = source != SOURCE_NONE && entry->body.len >= CACHE_GZIP_LEAST_BYTES,
                             .age_us = source == SOURCE_MISS ? -1 : MAX(now_us - entry->created_us, INT64_C(0))};
     if (entry->negative) {
         answer_problem(l, source, entry);
@@ -77,7 +71,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
             cache_release(entry);
         return;
     }
-    if (lent && wants_gzip(l, entry))
+    if (lent && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding")))
         cache_want_gzip(cache, entry);
     r->source = source;
     if (lent && entry->body.len > LEND_BYTES) {

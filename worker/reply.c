@@ -10,7 +10,7 @@
 enum { HEADERS_MAX = 14 };
 /* Compressed, a strong entity tag must differ: RFC 9110 8.8.3.3. */
 #define GZIP_SUFFIX "-gz\""
-enum { GZIP_ETAG_BYTES = CACHE_ETAG_BYTES + sizeof GZIP_SUFFIX, COMPRESS_LEAST_BYTES = 1024 };
+enum { GZIP_ETAG_BYTES = CACHE_ETAG_BYTES + sizeof GZIP_SUFFIX };
 
 struct headers {
     struct http_header at[HEADERS_MAX];
@@ -28,11 +28,6 @@ void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES])
     XXH128_hash_t hash = XXH3_128bits(body.at, body.len);
     snprintf(etag_out, CACHE_ETAG_BYTES, "\"%016llx%016llx\"", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
-}
-
-bool reply_may_compress(size_t body_bytes)
-{
-    return body_bytes >= COMPRESS_LEAST_BYTES;
 }
 
 /* ---- the one end of all requests ---- */

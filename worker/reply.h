@@ -23,8 +23,6 @@ struct answer {
 };
 
 void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES]);
-/* A body of this size may be worth compressing. */
-bool reply_may_compress(size_t body_bytes);
 
 /* A finished answer, or 304 when a GET's If-None-Match has its ETag. */
 void reply_answer(struct request *r, const struct answer *answer);

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "shm/cache.h"
 #include "shm/control.h"
+#include "tests/bench/lib/zipf.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -24,7 +25,7 @@ enum { KEYS = 200000, LEAST_BYTES = 100, MOST_BYTES = 4 << 20, TAG_SHARE = 100, 
 struct churn {
     struct control control;
     struct cache *cache;
-    double *cumulative;
+    double *sums;
     char *body;
     uint64_t random, gets, hits, puts, refused, large, large_refused, segment_bytes;
 };
@@ -35,20 +36,6 @@ static double uniform(struct churn *c)
     c->random ^= c->random >> 7;
     c->random ^= c->random << 17;
     return (double)(c->random >> 11) * 0x1p-53;
-}
-
-static uint32_t pick(struct churn *c)
-{
-    double wanted = uniform(c) * c->cumulative[KEYS - 1];
-    uint32_t low = 0, high = KEYS - 1;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (c->cumulative[middle] < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 /* A key has its size for ever. */
@@ -87,7 +74,7 @@ static void ask(struct churn *c, int64_t now_us)
     static const struct cache_rules rules = {0};
     struct cache_entry entry;
     char name[32];
-    uint32_t n = pick(c);
+    uint32_t n = zipf_rank(c->sums, KEYS, uniform(c));
     int len = snprintf(name, sizeof name, "churn/%u", n);
     const struct cache_key key = cache_key(c->cache, slice_of(name, (size_t)len));
     c->gets++;
@@ -151,7 +138,6 @@ static bool run(struct churn *c, int64_t seconds, int64_t every)
 static bool make(struct churn *c, int64_t size_mb, struct err *err)
 {
     struct cache_usage usage;
-    double sum = 0;
     if (!control_create(&c->control, err))
         return false;
     c->cache = cache_create(size_mb << 20, 100000, c->control.tags, err);
@@ -160,9 +146,7 @@ static bool make(struct churn *c, int64_t size_mb, struct err *err)
     cache_usage(c->cache, &usage);
     c->segment_bytes = (usage.size_bytes - usage.used_bytes) / usage.segments;
     c->random = UINT64_C(88172645463325252);
-    c->cumulative = xcalloc(KEYS, sizeof *c->cumulative);
-    for (int i = 0; i < KEYS; i++)
-        c->cumulative[i] = sum += pow(i + 1, -0.9);
+    c->sums = zipf_create(KEYS, 0.9);
     c->body = xmalloc(MOST_BYTES);
     memset(c->body, 'x', MOST_BYTES);
     return true;

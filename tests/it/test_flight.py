@@ -12,6 +12,8 @@ from lib.process import eventually, tell
 SCHEMA = """
 CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL);
 INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 1000) g;
+CREATE TABLE pace (seconds float8 NOT NULL);
+INSERT INTO pace VALUES (0);
 CREATE FUNCTION slow_name(item bigint, seconds float8) RETURNS text LANGUAGE sql AS
     $$ SELECT name FROM items, pg_sleep(seconds) WHERE id = item $$;
 """
@@ -23,6 +25,8 @@ route PATCH /items/{id} { query "UPDATE items SET name = :name WHERE id = :id RE
     invalidates item:{id}; }
 route GET /absent/{id} { query "SELECT name FROM items, pg_sleep(:s) WHERE id = :id"; result row;
     cache ttl=60s tags=item:{id}; param s default=0.5; }
+route GET /spare/{id} { query "SELECT slow_name(:id, (SELECT seconds FROM pace)) AS name"; result row;
+    cache ttl=1s stale_if_error=60s; }
 route PUT /items/{id} { query "INSERT INTO items VALUES (:id, 'made') RETURNING id"; result row; invalidates item:{id}; }
 """
 
@@ -47,6 +51,19 @@ def slot_that_fetches(api):
     assert busy and len(busy) == 1, busy
     workers = {row["slot"]: row["pid"] for row in api.perfctl_json("workers")["workers"]}
     return workers[busy[0]]
+
+
+def answered(connections, within):
+    """The answers that come in time: who is queued at a stopped worker gets none."""
+    end, done = time.monotonic() + within, []
+    for connection in connections:
+        connection.sock.settimeout(max(0.1, end - time.monotonic()))
+        try:
+            done.append(connection.read())
+        except (TimeoutError, OSError):
+            pass
+    assert done, "none was answered by the worker that runs"
+    return done
 
 
 class Crowd:
@@ -109,26 +126,38 @@ def test_an_owner_that_is_stopped_does_not_stop_the_others(api, db):
     owner = slot_that_fetches(api)
     os.kill(owner, signal.SIGSTOP)
     try:
-        answers = []
-        for _ in range(12):
-            connection = api.connect(timeout=20)
+        waiting = [api.connect() for _ in range(12)]
+        for connection in waiting:
             connection.send("GET", "/slow/3?s=0.8")
-            answers.append(connection)
-        done = []
-        start = time.monotonic()
-        for connection in answers:
-            connection.sock.settimeout(max(0.1, 9 - (time.monotonic() - start)))
-            try:
-                done.append(connection.read())
-            except (TimeoutError, OSError):
-                pass  # queued at the stopped worker
-        assert done, "none was answered by the worker that runs"
+        done = answered(waiting, 9)
         assert {a.status for a in done} == {200}
         assert api.stat("cache_taken_over") == 1
     finally:
         tell(owner, signal.SIGCONT)
         first.join(20)
     assert api.get("/slow/3?s=0.8").cache == "HIT"
+
+
+def test_a_waiter_whose_time_is_over_is_given_the_spare_value(make_perfd, db):
+    """The owner is stopped for longer than a request may take."""
+    api = make_perfd(CONF, db, cache="size 16MB; entries 1000;", settings="request_timeout 2s;").start()
+    first = api.get("/spare/8")
+    time.sleep(1.1)
+    db.run("UPDATE pace SET seconds = 1")
+    asking = threading.Thread(target=lambda: api.get("/spare/8", timeout=30))
+    asking.start()
+    owner = slot_that_fetches(api)
+    os.kill(owner, signal.SIGSTOP)
+    try:
+        waiting = [api.connect() for _ in range(12)]
+        for connection in waiting:
+            connection.send("GET", "/spare/8")
+        done = answered(waiting, 4)
+        assert {(a.status, a.cache, a.body) for a in done} == {(200, "STALE", first.body)}
+    finally:
+        tell(owner, signal.SIGCONT)
+        asking.join(20)
+        db.run("UPDATE pace SET seconds = 0")
 
 
 def test_a_fetch_that_began_before_a_write_answers_nobody_who_asked_after_it(api, db):

@@ -17,7 +17,7 @@ from lib.ports import free_ports, is_free
 from lib.process import eventually, tell
 
 RUN = f"{ROOT}/scripts/run"
-pytestmark = pytest.mark.skipif(os.environ.get("MODE", "release") != "release", reason="scripts/run builds release")
+pytestmark = pytest.mark.skipif(os.environ.get("MODE", "release") != "release", reason="scripts/run serves the release build: tried with that one")
 
 
 @pytest.fixture

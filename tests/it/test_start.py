@@ -16,6 +16,12 @@ def db(pg):
     return pg.create_database("start")
 
 
+def skip_unless_possible(inside, kind):
+    """A container's kernel may refuse its root a namespace, and so it does in a folder that is no mount point."""
+    if run(*inside, "true").code != 0:
+        pytest.skip(f"the kernel allows no {kind} namespace here; as root of the machine it is tried")
+
+
 def test_started_without_standard_descriptors_their_numbers_stay_free_of_sockets(make_perfd, db):
     perfd = make_perfd(CONF, db)
     perfd.process = subprocess.Popen(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', PERFD, perfd.conf_file],
@@ -29,8 +35,7 @@ def test_a_host_without_ipv6_skips_its_addresses_but_not_all(make_perfd, db):
     v4, v6 = f"127.0.0.1:{perfd.port}", f"[::1]:{perfd.port}"
     inside = ["unshare", "-n", "sh", "-c", "ip link set lo up && sysctl -qw net.ipv6.conf.all.disable_ipv6=1 && exec "
               '"$@"', "sh"]
-    if run(*inside, "true").code != 0:
-        pytest.skip("no network namespace can be made here")
+    skip_unless_possible(inside, "network")
 
     def start(listen):
         perfd.configure(perfd.head.replace(f"listen {v4}", f"listen {listen}") + CONF, whole=True)
@@ -70,10 +75,9 @@ UNSHARE = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-us
 SMALL_SHM = "mount -t tmpfs -o size=64M tmpfs /dev/shm && exec \"$0\" \"$@\""
 
 
-@pytest.mark.skipif(subprocess.run(UNSHARE + ["true"], check=False, capture_output=True).returncode != 0,
-                    reason="no mount namespace can be made here")
 def test_a_container_with_a_small_dev_shm_is_no_limit(make_perfd, pg):
     """A tmpfs of 64 MB, a container's default, would end a cache of 128 MB with SIGBUS."""
+    skip_unless_possible(UNSHARE, "mount")
     db = pg.create_database("small_shm")
     query = "SELECT repeat(md5(:n::text), 60000) AS text"  # 1.9 MB
     perfd = make_perfd(f'route GET /large/{{n}} {{ query "{query}"; result row; cache ttl=60s; }}', db,

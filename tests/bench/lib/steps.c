@@ -1,7 +1,7 @@
 #include "tests/bench/lib/steps.h"
 #include "shm/tags.h"
+#include "tests/bench/lib/zipf.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #define ZIPF_EXPONENT 0.99
@@ -41,36 +41,14 @@ static uint32_t *shuffled_ids(uint32_t count)
     return ids;
 }
 
-static double *zipf_sums(uint32_t count)
-{
-    double sum = 0, *sums = xmalloc(count * sizeof *sums);
-    for (uint32_t i = 0; i < count; i++)
-        sums[i] = sum += pow(i + 1, -ZIPF_EXPONENT);
-    return sums;
-}
-
-static uint32_t zipf_rank(const double *sums, uint32_t count)
-{
-    double wanted = (double)(random_next() >> 11) * 0x1p-53 * sums[count - 1];
-    uint32_t low = 0, high = count - 1;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (sums[middle] < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 void steps_init(struct steps *steps, enum order order, uint32_t keys)
 {
     uint32_t *ids = shuffled_ids(keys);
-    double *sums = zipf_sums(keys);
+    double *sums = zipf_create(keys, ZIPF_EXPONENT);
     steps->count = order == ORDER_EACH ? keys : (uint32_t)STEPS_ZIPF;
     steps->packed = xmalloc(steps->count * sizeof *steps->packed);
     for (uint32_t i = 0; i < steps->count; i++) {
-        uint32_t id = ids[order == ORDER_EACH ? i : zipf_rank(sums, keys)];
+        uint32_t id = ids[order == ORDER_EACH ? i : zipf_rank(sums, keys, (double)(random_next() >> 11) * 0x1p-53)];
         steps->packed[i] = order == ORDER_ABSENT ? keys + id : id;
         if (random_next() % 100 < STEP_PUT_PERCENT)
             steps->packed[i] |= PUT_BIT;

@@ -163,6 +163,19 @@ static void more_bodies_than_can_be_asked_for_at_once_all_get_their_gzip(void **
         assert_true(has_gzip(i, TEXT_BYTES));
 }
 
+/* Or every hit of a body that is as it shall be would wake the keeper. */
+static void a_wish_that_was_answered_is_none_any_more(void **state)
+{
+    (void)state;
+    assert_true(put_number(1, TEXT_BYTES) && put_rows(2, TEXT_BYTES) && put_rows(3, 100));
+    ask_and_keep(1, 1);
+    ask_and_keep(2, 1);
+    assert_true(has_gzip(2, TEXT_BYTES));
+    for (int i = 1; i <= 3; i++)
+        want_gzip(i);
+    assert_false(cache_keep(cache, now_us));
+}
+
 static void a_body_that_does_not_shrink_is_tried_once(void **state)
 {
     (void)state;
@@ -395,6 +408,7 @@ int main(void)
         audited(a_gzip_changes_nothing_else_of_its_entry),
         audited(a_gzip_prolongs_no_life),
         audited(more_bodies_than_can_be_asked_for_at_once_all_get_their_gzip),
+        audited(a_wish_that_was_answered_is_none_any_more),
         audited(a_body_that_does_not_shrink_is_tried_once),
         audited(bodies_of_a_segment_and_more_have_their_gzip_too),
         audited(a_body_that_leaves_no_room_for_its_gzip_is_tried_once),

@@ -1,8 +1,8 @@
 #include "shm/flight.h"
 #include "tests/unit/shm/caches.h"
+#include "tests/unit/shm/meet.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -201,16 +201,6 @@ static void a_stopped_process_makes_nobody_wait(void **state)
         cache_reap(cache, 1);
     }
     everything_is_free_in_the_end();
-}
-
-/* Both come to each key at about the same time. */
-static void meet(_Atomic uint64_t *arrived, uint64_t round)
-{
-    enum { SPINS = 2000 };
-    ++*arrived;
-    for (int i = 0; *arrived < 2 * (round + 1); i++)
-        if (i >= SPINS)
-            sched_yield();
 }
 
 static void put_new_keys(_Atomic uint64_t *arrived, const char *body)

@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -15,6 +14,7 @@
 
 #include "common/clock.h"
 #include "shm/control.h"
+#include "tests/unit/shm/meet.h"
 
 enum { SLOTS = 4096, A = 3, B = 5, C = 63 }; /* the slots of the table, rows of three processes */
 
@@ -336,16 +336,6 @@ static bool wait_for_end(struct flight_ticket *t, int proc)
     } while (look(t) == FLIGHT_RUNNING);
     flight_leave(control.flights, t, proc);
     return true;
-}
-
-/* Two processes begin each round at about the same time. */
-static void meet(_Atomic uint64_t *arrived, uint64_t round)
-{
-    enum { SPINS = 2000 };
-    ++*arrived;
-    for (int i = 0; *arrived < 2 * (round + 1); i++)
-        if (i >= SPINS)
-            sched_yield();
 }
 
 enum { FETCH_TURNS = 200 };
