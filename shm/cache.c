@@ -31,7 +31,7 @@ static void plan(struct cache *c, int64_t size_bytes, int64_t entries)
     c->segment_bytes = (uint32_t)(segment / 4096 * 4096);
     c->bucket_count = (uint32_t)(c->entries_max * 3 / 2 / CACHE_WAYS + 1);
     c->ghost_sets = (uint32_t)(c->entries_max * 5 / 4 / CACHE_GHOST_WAYS + 1);
-    c->sketch_bytes = (uint32_t)MAX(c->entries_max * 8, UINT64_C(64));
+    c->sketch_bytes = (uint32_t)(c->entries_max * 8 / CACHE_SKETCH_LINE + 1) * CACHE_SKETCH_LINE;
     c->largest_bytes = (size_t)MIN(MAX(size_bytes / LARGEST_SHARE, (int64_t)LARGEST_LEAST), (int64_t)LARGEST_MOST);
 }
 
@@ -45,7 +45,7 @@ static void sections_of(const struct cache *c, struct segment_section sections[S
         [SEGMENTS] = {"segments", c->segment_count * sizeof *c->segments, sizeof *c->segments, NULL},
         [PINS] = {"pins", (size_t)BOARD_ROWS * c->pin_stride * sizeof *c->pins, sizeof *c->pins, NULL},
         [GHOST] = {"ghost", c->ghost_sets * CACHE_GHOST_WAYS * sizeof *c->ghost, sizeof *c->ghost, NULL},
-        [SKETCH] = {"sketch", c->sketch_bytes, sizeof *c->sketch, NULL},
+        [SKETCH] = {"sketch", c->sketch_bytes, CACHE_SKETCH_LINE, NULL},
         [LOG] = {"log", (size_t)c->segment_count * c->segment_bytes, offsetof(struct cache_item, bytes_of), NULL}};
     memcpy(sections, all, sizeof all);
 }
@@ -134,11 +134,15 @@ uint64_t cache_key_check(const struct cache *c, const struct cache_key *key)
 
 /* ---- looking ---- */
 
+static int64_t idle_us(const struct cache_item *item, int64_t now_us)
+{
+    return now_us - item->created_us - (int64_t)item->last_access_ms * 1000;
+}
+
 static enum cache_state state_at(const struct cache_item *item, const struct cache_rules *rules, int64_t now_us)
 {
-    int64_t idle_us = now_us - item->created_us - (int64_t)item->last_access_ms * 1000;
     int64_t late_us = now_us - item->fresh_until_us;
-    if (rules->tti_us > 0 && idle_us >= rules->tti_us)
+    if (rules->tti_us > 0 && idle_us(item, now_us) >= rules->tti_us)
         return CACHE_MISS;
     if (late_us < 0)
         return CACHE_FRESH;
@@ -147,52 +151,45 @@ static enum cache_state state_at(const struct cache_item *item, const struct cac
     return late_us < rules->stale_us ? CACHE_STALE : late_us < rules->stale_if_error_us ? CACHE_SPARE : CACHE_MISS;
 }
 
-static void touch(struct cache *c, _Atomic uint64_t *word, uint64_t seen, const struct cache_key *key,
+static void touch(struct cache *c, const struct index_look *at, const struct cache_key *key,
                   const struct cache_rules *rules, int64_t now_us)
 {
-    struct cache_item *item = item_of(c, seen);
-    int64_t idle_us = now_us - item->created_us - (int64_t)item->last_access_ms * 1000;
-    index_raise_freq(word, seen);
-    if (rules->tti_us > 0 &&
-        idle_us >= MIN(MAX(rules->tti_us / ACCESS_SHARE, (int64_t)ACCESS_LEAST_US), rules->tti_us / 2))
-        item->last_access_ms = (uint32_t)MIN((now_us - item->created_us) / 1000, INT64_C(0xffffffff));
-    if (word_freq(seen) < CACHE_FREQ_MAX || (key->hash + (uint64_t)now_us) % SKETCH_SHARE == 0)
+    index_raise_freq(at->word, at->seen);
+    if (rules->tti_us > 0 && idle_us(at->item, now_us) >=
+                                 MIN(MAX(rules->tti_us / ACCESS_SHARE, (int64_t)ACCESS_LEAST_US), rules->tti_us / 2))
+        at->item->last_access_ms = (uint32_t)MIN((now_us - at->item->created_us) / 1000, INT64_C(0xffffffff));
+    if (word_freq(at->seen) < CACHE_FREQ_MAX || (key->hash + (uint64_t)now_us) % SKETCH_SHARE == 0)
         sketch_add(c, key->hash);
 }
 
 enum cache_state cache_get(struct cache *c, const struct cache_key *key, const struct cache_rules *rules,
                            int64_t now_us, struct cache_entry *entry_out)
 {
-    uint64_t seen;
-    _Atomic uint64_t *word;
-    for (int from = 0; (word = index_find(c, key, &from, &seen)) != NULL; from++) {
-        const struct cache_item *item = item_of(c, seen);
-        enum cache_state state = state_at(item, rules, now_us);
-        if (state != CACHE_MISS && item_valid(c, item)) {
-            touch(c, word, seen, key, rules, now_us);
-            item_read(c, item, entry_out);
-            entry_out->hold = index_pin_of(c, word_segment(seen));
-            entry_out->slot = (uint32_t)(word - c->buckets->words);
+    for (struct index_look at = {0}; index_find(c, key, &at); at.place++) {
+        enum cache_state state = state_at(at.item, rules, now_us);
+        if (state != CACHE_MISS && item_valid(c, at.item)) {
+            touch(c, &at, key, rules, now_us);
+            item_read(c, at.item, entry_out);
+            entry_out->hold = at.pin;
+            entry_out->slot = (uint32_t)(at.word - c->buckets->words);
             return state;
         }
-        if (index_clear(c, word, word_place(seen)) && state == CACHE_MISS)
+        if (index_clear(c, at.word, word_place(at.seen)) && state == CACHE_MISS)
             c->header->expired++;
-        index_unpin(c, seen);
+        index_unpin(at.pin);
     }
     return CACHE_MISS;
 }
 
 void cache_release(struct cache_entry *entry)
 {
-    _Atomic uint32_t *pinned = entry->hold;
-    uint32_t count = atomic_load_explicit(pinned, memory_order_relaxed);
-    atomic_store_explicit(pinned, count - 1, memory_order_release);
+    index_unpin(entry->hold);
     entry->hold = NULL;
 }
 
 bool cache_is_waited_for(const struct cache *c, const struct cache_entry *entry)
 {
-    size_t segment = (size_t)((_Atomic uint32_t *)entry->hold - index_pin_of(c, 0));
+    size_t segment = (size_t)((_Atomic uint32_t *)entry->hold - index_pins(c));
     return segment_state_of(c->segments[segment].word) == SEGMENT_LIMBO;
 }
 
@@ -239,7 +236,7 @@ bool cache_put(struct cache *c, const struct cache_key *key, const struct cache_
     struct cache_item *item = item_at(c, segment, offset);
     item_write(item, &shape, key, rules, entry, now_us);
     log_filled(c, segment, item, now_us);
-    bool stored = index_publish(c, key, word_make(key->hash, segment, offset), entry->born_seq);
+    bool stored = index_publish(c, key, item, word_make(key->hash, segment, offset));
     FAULT(put_published);
     log_published(c, segment);
     return stored;

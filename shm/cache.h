@@ -79,8 +79,8 @@ void cache_want_gzip(struct cache *cache, const struct cache_entry *entry);
  * load: XFetch (Vattani, Chierichetti, Lowenstein 2015), beta 1. uniform: a random number in (0, 1]. */
 bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double uniform);
 
-/* Store, replacing what key had. False when it is too large, when a value of a later born_seq stands there, or when no
- * room is to be had at once. */
+/* Store, replacing what key had; a value of a later born_seq, or of the same one but made later, stays instead. False
+ * when it is too large, or when no room is to be had at once. */
 bool cache_put(struct cache *cache, const struct cache_key *key, const struct cache_rules *rules,
                const struct cache_entry *entry, int64_t now_us);
 

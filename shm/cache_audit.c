@@ -81,13 +81,9 @@ static void audit_item(const struct audit *a, uint32_t bucket, uint64_t word)
     else if (item->bytes > a->c->segment_bytes && s->run * (uint64_t)a->c->segment_bytes < item->bytes)
         wrong(a, "an item beyond its run", bucket, word);
     const struct cache_key whole = {key, hash};
-    for (int from = 0; from < CACHE_PLACES; from++) {
-        uint64_t seen;
-        const _Atomic uint64_t *other = index_find(a->c, &whole, &from, &seen);
-        if (other == NULL)
-            break;
-        index_unpin(a->c, seen);
-        a->out->duplicates += word_place(seen) > word_place(word);
+    for (struct index_look at = {0}; index_find(a->c, &whole, &at); at.place++) {
+        a->out->duplicates += word_place(at.seen) > word_place(word);
+        index_unpin(at.pin);
     }
     a->out->live_bytes += item->bytes;
     a->out->overhead_bytes +=

@@ -5,10 +5,14 @@
 #include <string.h>
 
 /* Two choices of bucket, from different bits; a word never changes its bucket. */
+static struct cache_bucket *bucket_at(const struct cache *c, uint64_t hash, int choice)
+{
+    return &c->buckets[spread((uint32_t)(choice == 0 ? hash : hash >> 32), c->bucket_count)];
+}
+
 static _Atomic uint64_t *word_at(const struct cache *c, uint64_t hash, int place)
 {
-    uint32_t bits = (uint32_t)(place < CACHE_WAYS ? hash : hash >> 32);
-    return &c->buckets[spread(bits, c->bucket_count)].words[place % CACHE_WAYS];
+    return &bucket_at(c, hash, place / CACHE_WAYS)->words[place % CACHE_WAYS];
 }
 
 static _Atomic int16_t *live_of(const struct cache *c, uint64_t word)
@@ -18,76 +22,88 @@ static _Atomic int16_t *live_of(const struct cache *c, uint64_t word)
 
 /* ---- pins: how many reads a process has under way in a segment. Only that process writes its row. ---- */
 
-_Atomic uint32_t *index_pin_of(const struct cache *c, uint32_t segment)
+/* The add is the fence without which the second look may come before the pin is to be seen, and without the second look
+ * the segment may have been freed before it*. */
+_Atomic uint32_t *index_pin(const struct cache *c, const _Atomic uint64_t *word, uint64_t seen)
 {
-    return &c->pins[(size_t)c->proc * c->pin_stride + segment];
-}
-
-/* Without the fence the second look may come before the pin is to be seen, and without the second look the segment may
- * have been freed before it*. */
-bool index_pin(const struct cache *c, const _Atomic uint64_t *word, uint64_t seen)
-{
-    _Atomic uint32_t *mine = index_pin_of(c, word_segment(seen));
-    uint32_t count = atomic_load_explicit(mine, memory_order_relaxed);
+    _Atomic uint32_t *pin = &index_pins(c)[word_segment(seen)];
     FAULT(pin_loaded);
-    atomic_store_explicit(mine, count + !MUTANT(no_pin), memory_order_relaxed);
+    atomic_fetch_add(pin, !MUTANT(no_pin));
     FAULT(pin_stored);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (MUTANT(no_reload) || word_place(*word) == word_place(seen)) {
-        FAULT(pin_held);
-        return true;
+    if (!MUTANT(no_reload) && word_place(*word) != word_place(seen)) {
+        index_unpin(pin);
+        return NULL;
     }
-    atomic_store_explicit(mine, count, memory_order_release);
-    return false;
+    FAULT(pin_held);
+    return pin;
 }
 
-void index_unpin(const struct cache *c, uint64_t seen)
+void index_unpin(_Atomic uint32_t *pin)
 {
-    _Atomic uint32_t *mine = index_pin_of(c, word_segment(seen));
-    uint32_t count = atomic_load_explicit(mine, memory_order_relaxed);
+    uint32_t count = atomic_load_explicit(pin, memory_order_relaxed);
     FAULT(unpin);
-    atomic_store_explicit(mine, count - !MUTANT(no_pin), memory_order_release);
+    atomic_store_explicit(pin, count - !MUTANT(no_pin), memory_order_release);
 }
 
 /* ---- looking ---- */
 
-/* Its first lines come while the pin's fence is waited for. */
+/* Its first lines come while the pin is waited for. */
 static void prefetch_item(const struct cache_item *item)
 {
     for (int line = 0; line < 4; line++)
         __builtin_prefetch((const char *)item + 64 * line);
 }
 
-static bool is_key(const struct cache *c, uint64_t seen, const struct cache_key *key)
+/* The places whose words have this tag, one bit each. Where a key stands cannot be foretold, so a branch at each of
+ * them would be missed more often than not: all are compared at once, by the upper halves of their words. A word may
+ * change meanwhile; what index_pin() sees counts. */
+typedef uint32_t lanes __attribute__((vector_size(16), may_alias));
+enum { UPPER = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, LANES = sizeof(lanes) / sizeof(uint32_t) };
+
+static lanes uppers(const lanes *pairs)
 {
-    return slice_eq(item_key(item_of(c, seen)), key->bytes) || MUTANT(no_key_compare);
+    return __builtin_shuffle(pairs[0], pairs[1], (lanes){UPPER, 2 + UPPER, 4 + UPPER, 6 + UPPER});
 }
 
-_Atomic uint64_t *index_find(const struct cache *c, const struct cache_key *key, int *from, uint64_t *seen_out)
+static unsigned matches(struct cache_bucket *const choices[2], uint64_t tag)
 {
-    uint64_t tag = word_tag(key->hash);
-    __builtin_prefetch(word_at(c, key->hash, CACHE_WAYS));
-    for (; *from < CACHE_PLACES; ++*from) {
-        _Atomic uint64_t *bucket = word_at(c, key->hash, *from / CACHE_WAYS * CACHE_WAYS);
-        for (int way = *from % CACHE_WAYS; way < CACHE_WAYS; way++) {
-            uint64_t seen = atomic_load_explicit(&bucket[way], memory_order_relaxed); /* index_pin()'s look counts */
-            if (seen >> WORD_TAG_SHIFT != tag)
-                continue;
-            prefetch_item(item_of(c, seen));
-            if (!index_pin(c, &bucket[way], seen)) {
-                way--; /* it has moved, or was replaced: look again */
-                continue;
-            }
-            if (is_key(c, seen, key)) { /* the full key, always* */
-                *from = *from / CACHE_WAYS * CACHE_WAYS + way;
-                *seen_out = seen;
-                return &bucket[way];
-            }
-            index_unpin(c, seen);
-        }
-        *from = *from / CACHE_WAYS * CACHE_WAYS + CACHE_WAYS - 1;
+    lanes wanted = (lanes){0} + (uint32_t)tag, bits = {1, 2, 4, 8}, found = {0};
+#pragma GCC unroll 4
+    for (int half = 0; half < CACHE_PLACES / LANES; half++) {
+        const lanes *words = (const lanes *)(const void *)choices[half / 2] + half % 2 * 2;
+        found |= (lanes)(uppers(words) >> (WORD_TAG_SHIFT - 32) == wanted) & bits << half * LANES;
     }
-    return NULL;
+    return found[0] | found[1] | found[2] | found[3];
+}
+
+static bool is_key(const struct cache_item *item, const struct cache_key *key)
+{
+    return slice_eq(item_key(item), key->bytes) || MUTANT(no_key_compare);
+}
+
+bool index_find(const struct cache *c, const struct cache_key *key, struct index_look *look)
+{
+    struct cache_bucket *choices[] = {bucket_at(c, key->hash, 0), bucket_at(c, key->hash, 1)};
+    uint64_t tag = word_tag(key->hash);
+    unsigned places = matches(choices, tag) & ~0u << look->place;
+    for (; places != 0; places &= places - 1) {
+        look->place = __builtin_ctz(places);
+        look->word = &choices[look->place / CACHE_WAYS]->words[look->place % CACHE_WAYS];
+        do { /* until it stays what it is under the pin: it may be moved or replaced meanwhile */
+            look->seen = atomic_load_explicit(look->word, memory_order_relaxed);
+            look->item = item_of(c, look->seen);
+            if (look->seen >> WORD_TAG_SHIFT != tag)
+                break;
+            prefetch_item(look->item);
+            look->pin = index_pin(c, look->word, look->seen);
+        } while (look->pin == NULL);
+        if (look->seen >> WORD_TAG_SHIFT != tag)
+            continue;
+        if (is_key(look->item, key)) /* the full key, always* */
+            return true;
+        index_unpin(look->pin);
+    }
+    return false;
 }
 
 _Atomic uint64_t *index_find_place(const struct cache *c, uint64_t hash, uint64_t place)
@@ -183,59 +199,55 @@ static bool insert(struct cache *c, uint64_t hash, uint64_t to)
     return false;
 }
 
-static bool is_newer(const struct cache *c, const struct cache_item *item, uint64_t born_seq)
+/* Of two values of a key the one that was born later counts, and of two born at once the one made later: where they lie
+ * decides nothing, since a move changes that. */
+static bool is_later(const struct cache_item *one, const struct cache_item *two)
 {
-    return item->born_seq > born_seq && item_valid(c, item) && !MUTANT(late_wins);
+    return one->born_seq != two->born_seq ? one->born_seq > two->born_seq : one->created_us > two->created_us;
 }
 
 /* Who finds the key takes its place. The pin stays until after the CAS: the place cannot have come to mean another item
  * with the same bits. */
 enum replaced { REPLACED_NONE, REPLACED_ONE, REPLACED_REFUSED };
 
-static enum replaced replace(struct cache *c, const struct cache_key *key, uint64_t to, uint64_t born_seq)
+static enum replaced replace(struct cache *c, const struct cache_key *key, const struct cache_item *item, uint64_t to)
 {
-    uint64_t seen;
-    _Atomic uint64_t *word;
-    for (int from = 0; (word = index_find(c, key, &from, &seen)) != NULL; from++) {
-        bool newer = is_newer(c, item_of(c, seen), born_seq);
-        bool done = !newer && change(c, word, word_place(seen), to | (seen & WORD_FREQ_MASK));
-        index_unpin(c, seen);
-        if (newer || done)
-            return newer ? REPLACED_REFUSED : REPLACED_ONE;
+    for (struct index_look at = {0}; index_find(c, key, &at); at.place++) {
+        bool refused = is_later(at.item, item) && item_valid(c, at.item) && !MUTANT(late_wins);
+        bool done = !refused && change(c, at.word, word_place(at.seen), to | (at.seen & WORD_FREQ_MASK));
+        index_unpin(at.pin);
+        if (refused || done)
+            return refused ? REPLACED_REFUSED : REPLACED_ONE;
     }
     return REPLACED_NONE;
 }
 
 /* Two processes may enter a key at a time, each into a place of its own. At least the later one sees both, and all
- * agree on which one stays: the one born later, and of two born at once the one of the greater place. */
-static void settle(struct cache *c, const struct cache_key *key, uint64_t mine, uint64_t born_seq)
+ * agree on which one stays; two made at once both stay. */
+static void settle(struct cache *c, const struct cache_key *key, const struct cache_item *item, uint64_t mine)
 {
-    uint64_t seen;
-    _Atomic uint64_t *word;
-    for (int from = 0; (word = index_find(c, key, &from, &seen)) != NULL; from++) {
-        uint64_t place = word_place(seen), its_born_seq = item_of(c, seen)->born_seq;
-        bool greater = its_born_seq > born_seq || (its_born_seq == born_seq && place > mine);
-        /* When another has taken our place already, there is nothing of ours to settle. */
-        _Atomic uint64_t *own = place != mine ? index_find_place(c, key->hash, mine) : NULL;
-        if (own != NULL && greater)
+    for (struct index_look at = {0}; index_find(c, key, &at); at.place++) {
+        bool yields = is_later(at.item, item);
+        _Atomic uint64_t *own = yields ? index_find_place(c, key->hash, mine) : NULL;
+        if (own != NULL)
             index_clear(c, own, mine);
-        else if (own != NULL)
-            index_clear(c, word, place);
-        index_unpin(c, seen);
+        else if (is_later(item, at.item))
+            index_clear(c, at.word, word_place(at.seen));
+        index_unpin(at.pin);
     }
 }
 
-bool index_publish(struct cache *c, const struct cache_key *key, uint64_t word, uint64_t born_seq)
+bool index_publish(struct cache *c, const struct cache_key *key, const struct cache_item *item, uint64_t word)
 {
     ++*live_of(c, word);
     FAULT(publish_counted);
-    enum replaced replaced = replace(c, key, word, born_seq);
+    enum replaced replaced = replace(c, key, item, word);
     if (replaced == REPLACED_REFUSED || (replaced == REPLACED_NONE && !insert(c, key->hash, word))) {
         --*live_of(c, word);
-        return false;
+        return replaced == REPLACED_REFUSED;
     }
     FAULT(publish_settling);
     if (!MUTANT(no_settle))
-        settle(c, key, word, born_seq);
+        settle(c, key, item, word);
     return true;
 }

@@ -76,7 +76,8 @@ static bool replace(struct cache *c, _Atomic uint64_t *word, uint64_t seen, stru
 static void compress_item(struct cache *c, _Atomic uint64_t *word, int64_t now_us)
 {
     uint64_t seen = *word;
-    if (seen == 0 || !index_pin(c, word, seen))
+    _Atomic uint32_t *pin = seen != 0 ? index_pin(c, word, seen) : NULL;
+    if (pin == NULL)
         return;
     struct cache_item *item = item_of(c, seen);
     struct slice key = item_key(item), body = slice_of(key.at + key.len, item->body_len);
@@ -90,7 +91,7 @@ static void compress_item(struct cache *c, _Atomic uint64_t *word, int64_t now_u
             item->flags |= ITEM_NO_GZIP; /* tried once */
         free(room);
     }
-    index_unpin(c, seen);
+    index_unpin(pin);
 }
 
 static bool compress_wanted(struct cache *c, int64_t now_us)

@@ -19,7 +19,14 @@
 #include "shm/board.h"
 #include "shm/cache.h"
 
-enum { CACHE_GHOST_WAYS = 8, CACHE_WAYS = 8, CACHE_PLACES = 2 * CACHE_WAYS, CACHE_ALIGN = 8, CACHE_FREQ_MAX = 3 };
+enum {
+    CACHE_GHOST_WAYS = 8,
+    CACHE_SKETCH_LINE = 64,
+    CACHE_WAYS = 8,
+    CACHE_PLACES = 2 * CACHE_WAYS,
+    CACHE_ALIGN = 8,
+    CACHE_FREQ_MAX = 3
+};
 
 /* ---- index ---- */
 
@@ -120,6 +127,7 @@ struct cache {
     char *log;
     uint64_t entries_max;
     int proc;
+    uint32_t sketch_untold;    /* own adds that header->sketch_adds lacks */
     int32_t open[QUEUE_COUNT]; /* own open segments; -1: none */
 };
 
@@ -169,6 +177,12 @@ static inline struct cache_item *item_of(const struct cache *c, uint64_t word)
     return item_at(c, word_segment(word), word_offset(word));
 }
 
+/* This process's row, one pin a segment. */
+static inline _Atomic uint32_t *index_pins(const struct cache *c)
+{
+    return &c->pins[(size_t)c->proc * c->pin_stride];
+}
+
 /* ---- cache_item.c ---- */
 
 struct item_shape {
@@ -194,20 +208,27 @@ uint64_t cache_hash(const struct cache *c, struct slice key);
 
 /* ---- cache_index.c ---- */
 
-/* Looks for key from the from-th of its places on. Not NULL: the word, its value and, pinned, its item's segment. */
-_Atomic uint64_t *index_find(const struct cache *c, const struct cache_key *key, int *from, uint64_t *seen_out);
-/* The segment of what the word names stays, and the word still named it afterwards. False: it does not. */
-bool index_pin(const struct cache *c, const _Atomic uint64_t *word, uint64_t seen);
-void index_unpin(const struct cache *c, uint64_t seen);
-_Atomic uint32_t *index_pin_of(const struct cache *c, uint32_t segment);
+/* Where a key was found. */
+struct index_look {
+    int place; /* of its CACHE_PLACES; before: the first one to look at */
+    _Atomic uint64_t *word;
+    uint64_t seen; /* the word's value */
+    struct cache_item *item;
+    _Atomic uint32_t *pin; /* on the item's segment, until index_unpin() */
+};
+bool index_find(const struct cache *c, const struct cache_key *key, struct index_look *look);
+/* The segment of what the word names stays, and the word still named it afterwards. NULL: it does not. */
+_Atomic uint32_t *index_pin(const struct cache *c, const _Atomic uint64_t *word, uint64_t seen);
+void index_unpin(_Atomic uint32_t *pin);
 /* The word that names this place, or NULL. */
 _Atomic uint64_t *index_find_place(const struct cache *c, uint64_t hash, uint64_t place);
 /* Whatever its freq: to 0, or to another place. False: it names something else by now. */
 bool index_clear(struct cache *c, _Atomic uint64_t *word, uint64_t place);
 bool index_move(struct cache *c, _Atomic uint64_t *word, uint64_t place, uint64_t to);
 void index_raise_freq(_Atomic uint64_t *word, uint64_t seen);
-/* Makes key's item visible in the place of what key had. False: a newer value stands there. */
-bool index_publish(struct cache *c, const struct cache_key *key, uint64_t word, uint64_t born_seq);
+/* Makes key's item, which is whole and lies where word says, visible in the place of what key had. False: no place is
+ * to be had. True with a later value there, which stays. */
+bool index_publish(struct cache *c, const struct cache_key *key, const struct cache_item *item, uint64_t word);
 
 /* ---- cache_log.c ---- */
 

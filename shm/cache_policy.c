@@ -56,20 +56,32 @@ bool ghost_take(struct cache *c, uint64_t hash)
     return false;
 }
 
-/* ---- sketch: count-min of four rows in one array of 4-bit counters, halved every so often ---- */
+/* ---- sketch: count-min of four rows of 4-bit counters, halved every so often ---- */
 
-enum { SKETCH_ROWS = 4, SKETCH_MOST = 15, SKETCH_AGE_FACTOR = 10 };
+/* A key's four counters stand in one cache line, a row in each quarter of it: one miss, not four. */
+enum { SKETCH_ROWS = 4, SKETCH_MOST = 15, SKETCH_AGE_FACTOR = 10, ROW_BITS = 5, ROW_COUNTERS = 1 << ROW_BITS };
+/* A process tells the others of its adds by so many, since all write the same word. */
+enum { SKETCH_TOLD = 32 };
+
+static _Atomic uint8_t *sketch_line(const struct cache *c, uint64_t mixed)
+{
+    return &c->sketch[spread((uint32_t)(mixed >> 32), c->sketch_bytes / CACHE_SKETCH_LINE) * CACHE_SKETCH_LINE];
+}
+
+static uint64_t sketch_mix(uint64_t hash)
+{
+    return hash * UINT64_C(0xff51afd7ed558ccd);
+}
 
 struct counter {
     _Atomic uint8_t *cell;
     int shift;
 };
 
-static struct counter counter_of(const struct cache *c, uint64_t hash, int row)
+static struct counter counter_of(_Atomic uint8_t *line, uint64_t mixed, int row)
 {
-    uint64_t mixed = (hash + (uint64_t)row * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
-    uint32_t i = spread((uint32_t)(mixed >> 32), c->sketch_bytes * 2);
-    return (struct counter){&c->sketch[i / 2], i % 2 ? 4 : 0};
+    unsigned i = (unsigned)(mixed >> row * ROW_BITS) % ROW_COUNTERS + (unsigned)row * ROW_COUNTERS;
+    return (struct counter){&line[i / 2], i % 2 ? 4 : 0};
 }
 
 static unsigned value_of(struct counter counter)
@@ -85,22 +97,36 @@ static void sketch_age(struct cache *c)
         atomic_store_explicit(&c->sketch[i], c->sketch[i] >> 1 & 0x77, memory_order_relaxed);
 }
 
+static void count_add(struct cache *c)
+{
+    uint64_t age = SKETCH_AGE_FACTOR * MAX(c->entries_max, UINT64_C(1));
+    if (++c->sketch_untold < SKETCH_TOLD)
+        return;
+    uint64_t before = atomic_fetch_add(&c->header->sketch_adds, c->sketch_untold);
+    if (before / age != (before + c->sketch_untold) / age)
+        sketch_age(c);
+    c->sketch_untold = 0;
+}
+
 void sketch_add(struct cache *c, uint64_t hash)
 {
+    uint64_t mixed = sketch_mix(hash);
+    _Atomic uint8_t *line = sketch_line(c, mixed);
     unsigned least = sketch_estimate(c, hash);
     for (int row = 0; row < SKETCH_ROWS && least < SKETCH_MOST; row++) {
-        struct counter counter = counter_of(c, hash, row);
+        struct counter counter = counter_of(line, mixed, row);
         if (value_of(counter) == least)
             atomic_store_explicit(counter.cell, (uint8_t)(*counter.cell + (1 << counter.shift)), memory_order_relaxed);
     }
-    if (++c->header->sketch_adds % (SKETCH_AGE_FACTOR * MAX(c->entries_max, UINT64_C(1))) == 0)
-        sketch_age(c);
+    count_add(c);
 }
 
 unsigned sketch_estimate(const struct cache *c, uint64_t hash)
 {
+    uint64_t mixed = sketch_mix(hash);
+    _Atomic uint8_t *line = sketch_line(c, mixed);
     unsigned least = SKETCH_MOST;
     for (int row = 0; row < SKETCH_ROWS; row++)
-        least = MIN(least, value_of(counter_of(c, hash, row)));
+        least = MIN(least, value_of(counter_of(line, mixed, row)));
     return least;
 }

@@ -19,7 +19,7 @@ enum cache_state lookup_find(struct lookup *lookup, int64_t now_us, struct cache
  * sent from where it lies when it is large, and is released here. The request is gone unless somebody holds it. */
 void lookup_answer(struct lookup *lookup, enum source source, struct cache_entry *entry, bool lent, int64_t now_us);
 
-/* False: no room, too large, or a later one stands there. What is too large leaves a mark, so that readers of the key
+/* False: no room, or too large. What is too large leaves a mark, so that readers of the key
  * do not wait for each other's fetches in vain. */
 bool lookup_store(struct lookup *lookup, const struct cache_entry *entry, int64_t now_us);
 /* The request's problem as the answer to all who ask within the route's `negative`. */

@@ -28,8 +28,9 @@
  * the least and the greatest of wall's. `failed` counts gets that missed (for miss: that hit) and refused puts, in
  * percent.
  *
- * Both sides serve the same: a hit gives body, header fields, status and ETag, and checks ttl and one tag. The cache
- * keeps a checksum beside, and may keep other entries than an LRU would. No keeper runs: puts make room for themselves.
+ * Both sides serve the same: a hit gives body, header fields, status and ETag, and checks ttl and one tag. Tags of
+ * others, one for a hundred entries, have been raised since these were made. The cache keeps a checksum beside, and may
+ * keep other entries than an LRU would. No keeper runs: puts make room for themselves.
  *
  * Exit status: 0; 1 when a body was another key's, a hit or a miss was none, or a process died; 64 for a wrong command
  * line. */
@@ -53,7 +54,7 @@
 #include <unistd.h>
 
 enum { EX_OK = 0, EX_FAILED = 1, EX_USAGE = 64 };
-enum { BATCH = 256 };
+enum { BATCH = 256, RAISED_SHARE = 100 };
 enum { ENTRIES_DEFAULT = 100000, ENTRIES_LEAST = 1000, ENTRIES_MOST = 4000000 };
 
 struct worker;
@@ -373,12 +374,24 @@ static void work(const struct trial *t, int proc)
         }
 }
 
+/* Writes of others have gone on since the entries were made. One whose tag collides with such a one is made again. */
 static void fill(const struct trial *t, int proc)
 {
     struct worker w = worker_of(t, proc);
     cache_attach(t->cache, proc);
     for (int side = 0; side < SIDE_COUNT; side++)
         each_key(&w, store_once[side]);
+    for (uint32_t id = t->keys; id < t->keys + t->keys / RAISED_SHARE; id++) {
+        struct step step = step_of(id);
+        tags_raise(t->tags, &step.tag_slot, 1);
+    }
+    for (uint32_t id = 0; id < t->keys; id++) {
+        struct step step = step_of(id);
+        int64_t now_us = clock_mono_us();
+        for (int side = 0; side < SIDE_COUNT; side++)
+            if (!read_once[side](&w, &step, now_us))
+                store_once[side](&w, &step, now_us);
+    }
 }
 
 /* ---- all processes ---- */

@@ -338,6 +338,16 @@ static void of_two_invalidations_the_later_number_stays(void **state)
     assert_int_equal(scene_get(&scene, THING), 0);
 }
 
+static void what_a_group_has_reached_goes_with_its_tag(void **state)
+{
+    (void)state;
+    scene_put(&scene, THING, OLD);
+    struct actor writer = actor_paused_at(&scene, FAULT_tags_grouped, 1, ONE, invalidate, THING);
+    assert_int_equal(scene_get(&scene, THING), OLD); /* nothing is acknowledged yet */
+    actor_ends(&scene, &writer);
+    assert_int_equal(scene_get(&scene, THING), 0);
+}
+
 static void of_two_tags_each_drops_what_it_has_reached(void **state)
 {
     (void)state;
@@ -371,6 +381,7 @@ int main(int argc, char **argv)
         in_scene(what_was_born_before_a_number_is_gone_when_it_is_raised),
         in_scene(what_was_born_after_a_number_stays_when_it_is_raised),
         in_scene(of_two_invalidations_the_later_number_stays),
+        in_scene(what_a_group_has_reached_goes_with_its_tag),
         in_scene(of_two_tags_each_drops_what_it_has_reached),
     };
     play_choose(argc, argv);

@@ -49,7 +49,7 @@ def ask(api, *request):
         return None
 
 
-WRITE_POINTS = ["write_committed", "write_redis_told", "write_raised", "tags_numbered", "tags_raised"]
+WRITE_POINTS = ["write_committed", "write_redis_told", "write_raised", "tags_numbered", "tags_grouped", "tags_raised"]
 FETCH_POINTS = ["fetch_read", "fetch_stored", "flight_claimed", "flight_told", "flight_running", "put_taken", "put_filled",
                 "put_published"]
 

@@ -14,24 +14,25 @@
  *   - when all writers are done, one word at most names the key, unless a move came between a settle's look and its CAS,
  *     or took away the item that settled (`missed`), or a writer was killed before it had settled (`died`). A duplicate
  *     is harmless: each entry has its own born_seq and is checked by it;
- *   - LEFT: then one word at least names it, unless an item was evicted, cleared or dropped meanwhile. In the order of
- *     places this does NOT hold for three writers, or two and a move: one takes the greater item's place with a lesser
- *     one, and each of two that settle gives way to an item that goes. Harmless too: a miss. It holds BYTIME.
+ *   - LEFT: then one word at least names it, unless an item was evicted, cleared or dropped meanwhile.
  *
  * Switches: WRITERS of the key, FOREIGN (1: a writer of another key), ROUNDS of each, RECLAIMS (moves or clears), GZIPS,
  * INVS, GET (a reader), NW, NP, DIE (a writer may), DUP (two words name the key at the start), LEFT, and
- *   BYTIME  of two born at once the one made later counts as later, for replace too, and of two made at once both stay;
- *           a place, which a move changes, decides nothing
  *   RETRY   a settle whose CAS fails because of a move looks at the word again
  *   STRICT  `missed` excuses nothing: fails without RETRY, and shows how a duplicate stays
  * Mutants:
+ *   BYPLACE       of two born at once the one at the greater place counts as later, for settle alone: one takes the greater
+ *                 item's place with a lesser one, and each of two that settle gives way to an item that goes (LEFT, three
+ *                 writers or a move)
  *   NOSETTLE      nobody looks for duplicates
  *   SETTLEOWN     who is lesser clears its own; nobody clears a lesser one of another
  *   SETTLEOTHERS  each clears the others': none stays (LEFT)
  *   NOTIE         of two born at once both stay
- *   NOOWN         settle goes on though its own item was replaced (LEFT)
  *   NOTAGS        after one entry that was dropped the next one is not checked (DUP, GET, INVS)
  *   NOPIN         replace and settle look at items without a pin (FOREIGN, RECLAIMS) */
+#ifndef BYPLACE
+#define BYTIME
+#endif
 #ifndef WRITERS
 #define WRITERS 2
 #endif
@@ -302,12 +303,6 @@ look:
         :: else
         fi
     };
-#ifndef NOOWN
-    if
-    :: atomic { !NAMED(p) -> missed = missed || ANY_MOVED; UNPIN(w); i++ }; goto look
-    :: else
-    fi;
-#endif
     atomic {
         if
         :: STAYS(w) -> clear_own(p); i++

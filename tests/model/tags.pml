@@ -3,6 +3,9 @@
  *
  * Claim (assertion): a lookup that begins after an invalidation was acknowledged serves nothing older than its commit.
  *
+ * Both tags are of one group, whose number is raised before the tag's; a lookup whose entry was born after the group was
+ * raised looks at no tag.
+ *
  * Who invalidates: WRITERS, two of this machine, one tag each, at once. FOREIGN: another's commits, of which the keeper
  * hears only while it listens; it may lose its connection, listens again, then raises the epoch, and what had been
  * committed when it listened again counts as acknowledged. REDIS: values and the tags' versions in a second level; an
@@ -21,6 +24,8 @@
  *   LOCALFIRST  the version in Redis is raised after the tag here (REDIS)
  *   REDISLATE   the versions in Redis are read after the snapshot (REDIS)
  *   REPLICA     a fetch reads a replica that lags
+ *   PLAINGROUP  so is the group's number (WRITERS)
+ *   NOGROUP     the group's number is not raised (WRITERS)
  *   ONETAG      a lookup compares only the first tag (WRITERS)
  *   NOEPOCH     a lookup does not compare the epoch (FOREIGN)
  *   NODOUBT     nothing is raised for a writer that died (DIES)
@@ -61,7 +66,7 @@
 #endif
 
 byte db = 1, replica_db = 1;
-byte global_seq, tag[2], epoch;
+byte global_seq, tag[2], group, epoch;
 bool cached;
 byte cached_version, cached_born;
 byte redis_version[2];
@@ -111,6 +116,11 @@ inline invalidate(t)
     fi;
 #endif
     number();
+#if defined(PLAINGROUP)
+    group = s;
+#elif !defined(NOGROUP)
+    raise(group, s);
+#endif
 #ifdef PLAINSTORE
     tag[t] = s;
 #else
@@ -317,15 +327,20 @@ end:
     :: atomic { cached -> began = acked };
        atomic { version = cached_version; born = cached_born };
        if
-       :: tag[0] > born -> goto miss
-       :: else
-       fi;
+       :: group > born ->
+          if
+          :: tag[0] > born -> goto miss
+          :: else
+          fi;
 #ifndef ONETAG
-       if
-       :: tag[1] > born -> goto miss
+          if
+          :: tag[1] > born -> goto miss
+          :: else
+          fi;
+#endif
+          skip
        :: else
        fi;
-#endif
 #ifndef NOEPOCH
        if
        :: epoch > born -> goto miss

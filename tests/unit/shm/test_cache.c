@@ -24,12 +24,23 @@ static void what_was_put_is_had_until_a_later_born_value_replaces_it(void **stat
     assert_true(has("a", "one"));
     assert_true(put("a", two));
     assert_true(has("a", "two"));
-    assert_false(put("a", one));
+    assert_true(put("a", one)); /* there is a value, if not this one */
     assert_true(has("a", "two"));
     assert_int_equal(usage().entries, 1);
 }
 
-static void of_values_born_at_once_the_last_stays(void **state)
+static void of_values_born_at_once_the_one_made_later_stays(void **state)
+{
+    (void)state;
+    struct cache_entry early = text("early"), late = text("late");
+    late.created_us = early.created_us + 1;
+    assert_true(put("a", late));
+    assert_true(put("a", early));
+    assert_true(has("a", "late"));
+    assert_int_equal(usage().entries, 1);
+}
+
+static void of_values_made_at_once_the_last_stays(void **state)
 {
     (void)state;
     assert_true(put("a", text("one")));
@@ -464,7 +475,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         audited(what_was_put_is_had_until_a_later_born_value_replaces_it),
-        audited(of_values_born_at_once_the_last_stays),
+        audited(of_values_born_at_once_the_one_made_later_stays),
+        audited(of_values_made_at_once_the_last_stays),
         audited(a_later_born_value_that_was_dropped_refuses_nothing),
         audited(an_entry_comes_back_whole),
         audited(an_entry_lives_for_its_ttl_and_not_a_microsecond_more),

@@ -65,6 +65,20 @@ static void a_tag_that_reaches_the_same_slot_drops_too_much_and_never_too_little
     assert_false(tags_valid(tags, before, &slot, 1));
 }
 
+static void a_neighbour_of_a_raised_slot_stays(void **state)
+{
+    (void)state;
+    const uint32_t first = 64, second = 65, last = 127;
+    uint64_t before = tags_now(tags);
+    tags_raise(tags, &second, 1);
+    assert_true(tags_valid(tags, before, &first, 1));
+    assert_true(tags_valid(tags, before, &last, 1));
+    tags_raise(tags, &first, 1);
+    assert_false(tags_valid(tags, before, &second, 1));
+    assert_false(tags_valid(tags, before, &first, 1));
+    assert_true(tags_valid(tags, before, &last, 1));
+}
+
 static void one_raise_has_one_number_for_all_its_tags(void **state)
 {
     (void)state;
@@ -135,6 +149,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_epoch_drops_everything_even_without_tags, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tag_that_reaches_the_same_slot_drops_too_much_and_never_too_little, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_neighbour_of_a_raised_slot_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_raise_has_one_number_for_all_its_tags, set_up, tear_down),
         cmocka_unit_test_setup_teardown(raises_of_other_processes_are_all_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_debt_that_grew_meanwhile_is_not_paid, set_up, tear_down),
