@@ -159,13 +159,15 @@ def test_in_the_foreground_it_ends_with_ctrl_c(place, pg, redis):
                      database { url ${PERFD_DATABASE_URL}; } redis { url ${PERFD_REDIS_URL}; }
                      route GET /one { query "SELECT 1 AS one"; result row; }""")
     shell = subprocess.Popen([*args, "--conf", conf, "--database-url", pg.url("run"), "--redis-url", redis.url],
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             # a shell's background command has it ignored, and so have its children
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     for line in shell.stdout:
         if line.startswith("stop"):
             break
     assert request_once(port, "GET", "/one").json() == {"one": 1}
     assert not os.path.exists(f"{folder}/pg")
-    shell.send_signal(2)
+    shell.send_signal(signal.SIGINT)
     shell.communicate(timeout=15)
     assert shell.returncode == 0
     assert is_free(port) and not processes_of(folder)
