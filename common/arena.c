@@ -18,6 +18,9 @@ struct arena {
     size_t used_bytes;
 };
 
+/* The arena itself is the first thing in its first block. */
+enum { FIRST_USED = (sizeof(struct arena) + ALIGN - 1) / ALIGN * ALIGN };
+
 static struct block *add_block(struct arena *arena, size_t least)
 {
     size_t size = MAX((size_t)BLOCK_BYTES - sizeof(struct block), least);
@@ -31,11 +34,10 @@ static struct block *add_block(struct arena *arena, size_t least)
 
 struct arena *arena_create(void)
 {
-    /* The arena itself is the first thing in its first block. */
     struct arena empty = {0};
     struct block *b = add_block(&empty, 0);
     struct arena *arena = (struct arena *)(void *)b->bytes;
-    b->used = (sizeof *arena + ALIGN - 1) / ALIGN * ALIGN;
+    b->used = FIRST_USED;
     *arena = (struct arena){b, 0};
     return arena;
 }
@@ -51,6 +53,17 @@ void arena_destroy(struct arena **arena)
         free(b);
         b = next;
     }
+}
+
+void arena_reset(struct arena *arena)
+{
+    while (arena->blocks->next != NULL) {
+        struct block *b = arena->blocks;
+        arena->blocks = b->next;
+        free(b);
+    }
+    arena->blocks->used = FIRST_USED;
+    arena->used_bytes = 0;
 }
 
 static char *take(struct arena *arena, size_t bytes, size_t align)

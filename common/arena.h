@@ -8,6 +8,7 @@ struct arena;
 
 struct arena *arena_create(void) MUST_USE;
 void arena_destroy(struct arena **arena);
+void arena_reset(struct arena *arena); /* all that was in it is gone; it goes on with its first block */
 
 void *arena_alloc(struct arena *arena, size_t bytes) MUST_USE; /* zeroed, aligned for anything */
 char *arena_bytes(struct arena *arena, size_t bytes) MUST_USE; /* not zeroed, not aligned */

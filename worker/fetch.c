@@ -385,16 +385,21 @@ static void answer_then_refresh(struct fetch *f, enum source source, struct cach
     refresh(f);
 }
 
+static void count_hit(struct service *s, const struct cache_entry *entry)
+{
+    service_count(s, STAT_cache_hits);
+    if (entry->negative)
+        service_count(s, STAT_cache_negative_hits);
+}
+
 /* True: answered. */
 static bool answer_found(struct fetch *f, enum cache_state state, struct cache_entry *entry, int64_t now_us)
 {
     struct service *s = f->r->service;
     switch (state) {
     case CACHE_FRESH:
-        service_count(s, STAT_cache_hits);
-        if (entry->negative)
-            service_count(s, STAT_cache_negative_hits);
-        if (!entry->negative && cache_is_early(entry, now_us, uniform()))
+        count_hit(s, entry);
+        if (!entry->negative && (f->r->http->early || cache_is_early(entry, now_us, uniform())))
             answer_then_refresh(f, SOURCE_HIT, entry, now_us);
         else
             lookup_answer(&f->lookup, SOURCE_HIT, entry, true, now_us);
@@ -410,6 +415,25 @@ static bool answer_found(struct fetch *f, enum cache_state state, struct cache_e
         break;
     }
     return false;
+}
+
+bool fetch_hit(struct request *r)
+{
+    struct lookup lookup;
+    struct cache_entry entry;
+    int64_t now_us = clock_mono_us();
+    lookup_init(&lookup, r);
+    enum cache_state state = lookup_find(&lookup, now_us, &entry);
+    if (state == CACHE_MISS)
+        return false;
+    r->http->early = state == CACHE_FRESH && !entry.negative && cache_is_early(&entry, now_us, uniform());
+    if (state != CACHE_FRESH || entry.uncacheable || r->http->early) {
+        cache_release(&entry);
+        return false;
+    }
+    count_hit(r->service, &entry);
+    lookup_answer(&lookup, SOURCE_HIT, &entry, true, now_us);
+    return true;
 }
 
 static struct fetch *fetch_create(struct request *r)

@@ -4,6 +4,8 @@
 
 #include "worker/request.h"
 
+/* Answers by a fresh entry and returns true, or does nothing but tell http->early. */
+bool fetch_hit(struct request *r);
 void fetch_start(struct request *r);
 
 #endif

@@ -1,16 +1,14 @@
-/* The door to evhttp: nothing else in perfd knows it. A request comes in as slices, exactly one http_reply() ends it.
- */
+/* The door to HTTP. A request comes in as slices, exactly one http_reply() ends it. Behind it stand the gate (gate.h),
+ * which reads, frames and writes, and evhttp, which hands on what the gate cannot answer at once. */
 #ifndef WORKER_HTTP_H
 #define WORKER_HTTP_H
 
 #include "common/conf.h"
-#include "common/slice.h"
+#include "worker/http_head.h"
 
 struct event_base;
+struct gate_message;
 struct http;
-
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
-extern const char *const http_method_names[];
 
 struct http_header {
     const char *name;
@@ -27,22 +25,33 @@ struct http_body {
 };
 
 struct http_request {
+    const struct http_head *head;
     enum http_method method;
-    struct slice target; /* as sent */
+    struct slice target; /* a path and query, "*", or what an absolute form has behind its authority */
     struct slice body;
-    size_t head_bytes; /* of the request line and the header fields */
-    char remote[46];
-    int64_t started_us; /* CLOCK_MONOTONIC: when the loop saw the request's last bytes */
-    void *user;         /* the listener's argument of http_listen() */
-    struct http_conn *conn;
+    struct http_refusal refusal; /* its status is not 0: the bytes were no request, this is the answer */
+    char remote[46];             /* address of the consumer, or "" */
+    int64_t started_us;          /* CLOCK_MONOTONIC: when its last bytes were seen */
+    void *user;                  /* http_create()'s argument */
+    bool early;                  /* http_hit() wants it answered by a fetch although its answer is fresh still */
+    /* The handler's: called at most once, when the consumer has gone before it was answered; it is answered all the
+     * same. */
+    void (*gone)(void *arg);
+    void *gone_arg;
+    /* The door's own. */
+    struct http_conn *conn; /* NULL: gone */
+    struct gate_message *message;
     void *hold;
 };
 
-typedef void http_handler(void *arg, struct http_request *request);
+struct http_handlers {
+    /* Answers within the call and returns true, or does nothing. The request is gone afterwards, whichever it was. */
+    bool (*hit)(void *arg, struct http_request *request);
+    void (*handle)(void *arg, struct http_request *request); /* answers now or later */
+};
 
-/* addresses: those that its sockets are bound to, by which it knows its connections. */
-struct http *http_create(struct event_base *base, const struct conf *conf, const struct conf_listens *addresses,
-                         http_handler *handler, void *arg) MUST_USE;
+struct http *http_create(struct event_base *base, const struct conf *conf, const struct http_handlers *handlers,
+                         void *arg) MUST_USE;
 void http_destroy(struct http **http);
 
 /* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */
@@ -51,17 +60,19 @@ bool http_listen(struct http *http, int fd) MUST_USE;
 /* First value of a request header, empty when absent. */
 struct slice http_header_in(const struct http_request *request, const char *name);
 
-/* Ends the request: it must not be touched afterwards. For HEAD the body's length is announced, nothing is sent. */
+/* Ends the request: it must not be touched afterwards. For HEAD the body's length is announced, nothing is sent. Date,
+ * Content-Length and Connection are added. */
 void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,
                 const struct http_body *body);
-/* Now and then: borrowed bodies that slow consumers hold back are copied and given back. */
+/* A few times a second: connections that have waited too long end; borrowed bodies that slow consumers hold back are
+ * copied and given back. */
 void http_tick(struct http *http, int64_t now_us);
 int http_lent(const struct http *http); /* borrowed bodies on their way */
 
 /* Stop accepting; answers carry Connection: close from now on. */
 void http_drain(struct http *http);
 /* Close what has been idle for keepalive_min: no request under way or half received, no answer half sent; returns the
- * connections that are left. Call it now and then. */
+ * connections that are left. */
 int http_drain_step(struct http *http, int64_t now_us);
 int http_connections(const struct http *http);
 

@@ -2,7 +2,6 @@
 #include "common/clock.h"
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <stdlib.h>
 
 /* A consumer that takes its body within this time is not worth a copy. */
@@ -11,7 +10,7 @@
 struct http_loan {
     struct http_loans *loans;
     struct http_body body;
-    struct bufferevent *stream; /* NULL: it was copied out once */
+    struct evbuffer *stream; /* NULL: it was copied out once */
     int64_t since_us;
     struct http_loan *next, *prev;
 };
@@ -28,8 +27,8 @@ static void end(const void *bytes, size_t len, void *arg)
     free(loan);
 }
 
-void http_loan_add(struct http_loans *loans, struct evbuffer *to, struct bufferevent *stream,
-                   const struct http_body *body, int64_t now_us)
+void http_loan_add(struct http_loans *loans, struct evbuffer *to, struct evbuffer *stream, const struct http_body *body,
+                   int64_t now_us)
 {
     struct http_loan *loan = xcalloc(1, sizeof *loan);
     *loan = (struct http_loan){loans, *body, stream, now_us, loans->first, NULL};
@@ -46,17 +45,13 @@ static void free_copy(const void *bytes, size_t len, void *arg)
     free(arg);
 }
 
-/* The stream's output is frozen at its front for all but its own writing, which does not run now. */
-static void own_output(struct bufferevent *stream)
+static void own_output(struct evbuffer *output)
 {
-    struct evbuffer *output = bufferevent_get_output(stream);
     size_t len = evbuffer_get_length(output);
     char *copy = xmalloc(MAX(len, (size_t)1));
-    evbuffer_unfreeze(output, 1);
     CHECK(evbuffer_copyout(output, copy, len) == (ev_ssize_t)len);
     CHECK(evbuffer_drain(output, len) == 0);
     CHECK(evbuffer_add_reference(output, copy, len, free_copy, copy) == 0);
-    evbuffer_freeze(output, 1);
 }
 
 /* Draining ends loans of the same stream, so the list is gone through anew after each. */
@@ -72,7 +67,7 @@ void http_loans_return(struct http_loans *loans, int64_t now_us)
 {
     struct http_loan *loan;
     while ((loan = next_wanted(loans, now_us)) != NULL) {
-        struct bufferevent *stream = loan->stream;
+        struct evbuffer *stream = loan->stream;
         loan->stream = NULL; /* if it does not stand there, it is not tried again */
         own_output(stream);
     }

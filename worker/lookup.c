@@ -71,7 +71,8 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
             cache_release(entry);
         return;
     }
-    if (lent && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding")))
+    bool could_shrink = entry->gzip.len == 0 && !entry->gzip_refused && entry->body.len >= CACHE_GZIP_LEAST_BYTES;
+    if (lent && could_shrink && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding")))
         cache_want_gzip(cache, entry);
     r->source = source;
     if (lent && entry->body.len > LEND_BYTES) {

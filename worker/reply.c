@@ -1,5 +1,6 @@
 #include "worker/reply.h"
 #include "common/clock.h"
+#include "common/digits.h"
 #include "worker/access_log.h"
 #include "worker/encoding.h"
 
@@ -149,14 +150,22 @@ static void add_head(struct headers *h, struct arena *arena, struct slice head)
 
 static void gzip_etag(const char *etag, char gzip_out[GZIP_ETAG_BYTES])
 {
-    snprintf(gzip_out, GZIP_ETAG_BYTES, "%.*s" GZIP_SUFFIX, (int)strlen(etag) - 1, etag);
+    memcpy(mempcpy(gzip_out, etag, strlen(etag) - 1), GZIP_SUFFIX, sizeof GZIP_SUFFIX);
 }
 
-/* Whichever coding the consumer holds, its copy is as good as the other. */
-static bool has_it_already(const struct request *r, const char *etag, const char *gzipped)
+/* Adds the tag of what is sent. True: the consumer has it already; whichever coding it holds, its copy is as good as
+ * the other. */
+static bool add_etag(struct headers *h, struct request *r, const char *etag, bool gzip)
 {
-    struct slice wanted = http_header_in(r->http, "If-None-Match");
-    return wanted.len > 0 && (none_match(wanted, etag) || none_match(wanted, gzipped));
+    struct slice held = http_header_in(r->http, "If-None-Match");
+    if (!gzip && held.len == 0) {
+        add(h, "ETag", etag);
+        return false;
+    }
+    char *gzipped = arena_bytes(r->arena, GZIP_ETAG_BYTES);
+    gzip_etag(etag, gzipped);
+    add(h, "ETag", gzip ? gzipped : etag);
+    return held.len > 0 && (none_match(held, etag) || none_match(held, gzipped));
 }
 
 static void add_cache_fields(struct headers *h, const struct request *r, const struct answer *answer)
@@ -168,23 +177,19 @@ static void add_cache_fields(struct headers *h, const struct request *r, const s
     if (r->source != SOURCE_NONE)
         add(h, "X-Cache", source_name(r->source));
     if (answer->age_us >= 0)
-        add(h, "Age", arena_printf(r->arena, "%lld", (long long)(answer->age_us / US_PER_S)));
+        add(h, "Age", digits_of((uint64_t)(answer->age_us / US_PER_S), arena_bytes(r->arena, DIGITS_BYTES)));
 }
 
 void reply_answer(struct request *r, const struct answer *answer)
 {
-    struct headers h = {0};
-    char gzipped[GZIP_ETAG_BYTES] = "";
+    struct headers h;
     int status = answer->status;
+    h.count = 0;
     bool gzip = answer->gzip.len > 0 && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding"));
     struct http_body body = {gzip ? answer->gzip : answer->body, answer->release, answer->is_wanted, answer->arg};
-    if (r->method == METHOD_GET && answer->etag != NULL) {
-        gzip_etag(answer->etag, gzipped);
-        add(&h, "ETag", gzip ? gzipped : answer->etag);
-        if (has_it_already(r, answer->etag, gzipped)) {
-            status = 304;
-            body.bytes = slice_of("", 0);
-        }
+    if (r->method == METHOD_GET && answer->etag != NULL && add_etag(&h, r, answer->etag, gzip)) {
+        status = 304;
+        body.bytes = slice_of("", 0);
     }
     if (status != 304)
         add_head(&h, r->arena, answer->head);

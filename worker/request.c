@@ -1,5 +1,6 @@
 #include "worker/request.h"
 #include "common/clock.h"
+#include "common/digits.h"
 #include "common/json_scan.h"
 #include "worker/fetch.h"
 #include "worker/health.h"
@@ -39,7 +40,7 @@ static const char *make_id(struct arena *arena, const struct http_request *http)
     uint64_t z = base + ++count * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64: no two alike within 2^64 */
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return arena_printf(arena, "%016llx", (unsigned long long)(z ^ (z >> 31)));
+    return digits_hex(z ^ (z >> 31), arena_bytes(arena, HEX16_BYTES));
 }
 
 static struct request *request_create(struct service *service, struct http_request *http)
@@ -69,20 +70,21 @@ void request_release(struct request *r)
         arena_destroy(&r->arena);
 }
 
-static bool within_limits(struct request *r)
+/* What the gate refused. */
+static bool is_request(struct request *r)
 {
     const struct conf *conf = r->service->conf;
-    if ((int64_t)r->http->target.len > conf->max_uri_bytes)
-        reply_refuse(r, 414, "uri_too_long",
-                     arena_printf(r->arena, "a target has at most %lld bytes", (long long)conf->max_uri_bytes));
-    else if ((int64_t)r->http->head_bytes > conf->max_head_bytes)
-        reply_refuse(r, 431, "head_too_large",
-                     arena_printf(r->arena, "a head has at most %lld bytes", (long long)conf->max_head_bytes));
-    else if ((int64_t)r->http->body.len > conf->max_body_bytes)
-        reply_refuse(r, 413, "body_too_large",
-                     arena_printf(r->arena, "a body has at most %lld bytes", (long long)conf->max_body_bytes));
-    else
+    const struct http_refusal *refusal = &r->http->refusal;
+    const char *detail = refusal->detail;
+    if (refusal->status == 0)
         return true;
+    if (refusal->status == 413)
+        detail = arena_printf(r->arena, "a body has at most %lld bytes", (long long)conf->max_body_bytes);
+    else if (refusal->status == 414)
+        detail = arena_printf(r->arena, "a target has at most %lld bytes", (long long)conf->max_uri_bytes);
+    else if (strcmp(refusal->code, "head_too_large") == 0)
+        detail = arena_printf(r->arena, "a head has at most %lld bytes", (long long)conf->max_head_bytes);
+    reply_refuse(r, refusal->status, refusal->code, detail);
     return false;
 }
 
@@ -196,7 +198,7 @@ void request_begin(void *service, struct http_request *http)
 {
     struct request *r = request_create(service, http);
     r->method = method_of(http->method);
-    if (!within_limits(r))
+    if (!is_request(r))
         return;
     if (http->method == HTTP_OTHER)
         reply_refuse(r, 501, "not_implemented", "this method is not known here");
@@ -206,10 +208,46 @@ void request_begin(void *service, struct http_request *http)
         match(r);
 }
 
+/* The request is a GET of a cached route whose parameters are right: all that fetch_hit() needs is told. */
+static bool match_cached(struct request *r)
+{
+    if (target_parse(r->http->target, r->arena, &r->target) != NULL)
+        return false;
+    r->place = router_find(r->service->router, &r->target, r->path_values);
+    r->route = r->place ? router_route(r->place, METHOD_GET) : NULL;
+    if (r->route == NULL || !r->route->conf->cached || r->route->state != ROUTE_READY)
+        return false;
+    const struct params_source source = {r->place, METHOD_GET, r->path_values, &r->target, NULL, 0};
+    return params_read(r->route, &source, r->arena, &r->values, &r->problem);
+}
+
+bool request_hit(void *service, struct http_request *http)
+{
+    struct service *s = service;
+    struct request r = {.service = s,
+                        .http = http,
+                        .arena = s->hit_arena,
+                        .holds = 2, /* one of them is this function's */
+                        .started_us = http->started_us,
+                        .method = METHOD_GET,
+                        .wait_us = -1,
+                        .run_us = -1};
+    bool answered = false;
+    s->in_flight++;
+    if (match_cached(&r)) {
+        r.id = make_id(r.arena, http);
+        answered = fetch_hit(&r);
+    }
+    if (!answered)
+        s->in_flight--;
+    arena_reset(s->hit_arena);
+    return answered;
+}
+
 void request_begin_admin(void *service, struct http_request *http)
 {
     struct request *r = request_create(service, http);
     r->method = method_of(http->method);
-    if (within_limits(r) && parse_target(r) && !health_answer(r))
+    if (is_request(r) && parse_target(r) && !health_answer(r))
         reply_refuse(r, 404, "no_route", "here are /healthz and /readyz");
 }

@@ -32,7 +32,9 @@ struct request {
 void request_hold(struct request *request);
 void request_release(struct request *request);
 
-/* The handler of consumers' and of admins' listeners. */
+/* Answers what can be answered from shared memory at once, as request_begin() would. */
+bool request_hit(void *service, struct http_request *http);
+/* The handlers of consumers' and of admins' listeners. */
 void request_begin(void *service, struct http_request *http);
 void request_begin_admin(void *service, struct http_request *http);
 

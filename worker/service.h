@@ -26,8 +26,9 @@ struct service {
     struct route *routes; /* conf->routes[i] at work */
     struct access_log *access_log;
     struct park *park;
-    int in_flight;  /* requests between their first byte and their answer */
-    bool described; /* every route was tried once: the worker may say that it is ready */
+    struct arena *hit_arena; /* of the request that is answered at once, if it can be */
+    int in_flight;           /* requests between their first byte and their answer */
+    bool described;          /* every route was tried once: the worker may say that it is ready */
     bool draining;
 };
 

@@ -48,18 +48,6 @@ static bool next_part(struct slice *rest, char separator, struct slice *part_out
     return true;
 }
 
-/* "http://host/path" is what a proxy sends (RFC 9112, 3.2.2); the path is the same. */
-static struct slice skip_authority(struct slice raw)
-{
-    size_t scheme = raw.len > 7 && strncmp(raw.at, "http://", 7) == 0 ? 7 : 0;
-    if (scheme == 0 && raw.len > 8 && strncmp(raw.at, "https://", 8) == 0)
-        scheme = 8;
-    if (scheme == 0)
-        return raw;
-    const char *path = memchr(raw.at + scheme, '/', raw.len - scheme);
-    return path ? slice_of(path, raw.len - (size_t)(path - raw.at)) : slice_str("/");
-}
-
 static const char *parse_path(struct slice path, struct arena *arena, struct target *out)
 {
     struct slice rest = slice_of(path.at + 1, path.len - 1), part;
@@ -107,10 +95,12 @@ static const char *parse_query(struct slice query, struct arena *arena, struct t
 const char *target_parse(struct slice raw, struct arena *arena, struct target *out)
 {
     *out = (struct target){0};
-    struct slice rest = skip_authority(raw), path;
-    if (rest.len == 0 || rest.at[0] != '/')
+    struct slice rest = raw, path;
+    if (raw.at == NULL || (raw.len > 0 && raw.at[0] != '/' && raw.at[0] != '?'))
         return "the target is not an absolute path";
     next_part(&rest, '?', &path);
+    if (path.len == 0)
+        path = slice_str("/");
     const char *wrong = parse_path(path, arena, out);
     if (wrong == NULL && rest.at != NULL)
         wrong = parse_query(rest, arena, out);

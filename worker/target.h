@@ -17,7 +17,8 @@ struct target {
     int pair_count;
 };
 
-/* NULL, or what is wrong: bad percent-encoding, a NUL byte, invalid UTF-8, too many parts, not an absolute path. */
+/* raw: "/path?query"; the path may be empty, as behind the authority of an absolute form, and is "/" then.
+ * NULL, or what is wrong: bad percent-encoding, a NUL byte, invalid UTF-8, too many parts, not an absolute path. */
 const char *target_parse(struct slice raw, struct arena *arena, struct target *out);
 
 #endif

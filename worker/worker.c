@@ -163,6 +163,7 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     s->routes = routes_create(s);
     s->router = router_create(s->routes, s->conf->route_count);
     s->park = park_create(s);
+    s->hit_arena = arena_create();
     return true;
 }
 
@@ -176,11 +177,12 @@ static bool listen_on(struct http *http, const int *fds, int count, struct err *
 
 static bool worker_init(struct worker *w, const struct worker_start *start, struct err *err)
 {
+    static const struct http_handlers consumers = {request_hit, request_begin}, admins = {NULL, request_begin_admin};
     struct service *s = &w->service;
     if (!service_init(s, start, err))
         return false;
-    w->http = http_create(s->base, s->conf, &s->conf->listen, request_begin, s);
-    w->admin = http_create(s->base, s->conf, &s->conf->admin, request_begin_admin, s);
+    w->http = http_create(s->base, s->conf, &consumers, s);
+    w->admin = http_create(s->base, s->conf, &admins, s);
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
     event_assign(&w->settle, s->base, -1, 0, settle, w);

@@ -1,0 +1,671 @@
+#include "worker/gate.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/http_chunks.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* LINE_TOLD: of a refused request's first line. READ_BYTES: of a socket at a time. IN_MAX: what a consumer may send
+ * while it waits for an answer. PENDING_MAX: answers gathered before they are sent. OUT_MAX: answers not taken, above
+ * which no more requests are read. */
+enum { LINE_TOLD = 256, READ_BYTES = 64 << 10, IN_MAX = 64 << 10, PENDING_MAX = 64 << 10, OUT_MAX = 256 << 10 };
+/* Of a large body at a time, and how often before others get their turn. */
+enum { WRITE_BYTES = 256 << 10, WRITES = 4 };
+#define LINGER_US (2 * US_PER_S)
+
+struct gate_message {
+    struct http_request request;
+    struct http_head head;
+    struct http_chunks chunks;
+    struct buf body;
+    char bytes[]; /* the head's */
+};
+
+static void consume(struct http_conn *conn, struct slice bytes, int64_t now_us);
+
+/* ---- deadlines ---- */
+
+static bool has_output(const struct http_conn *conn)
+{
+    return conn->out != NULL && evbuffer_get_length(conn->out) > 0;
+}
+
+static enum gate_watch watch_for(const struct http_conn *conn)
+{
+    switch (conn->state) {
+    case CONN_LINGERING:
+        return WATCH_LINGER;
+    case CONN_STARTING:
+    case CONN_DEAD:
+        return WATCH_NONE;
+    case CONN_READING:
+        return has_output(conn) ? WATCH_SEND : conn->in.len > 0 ? WATCH_HEAD : WATCH_IDLE;
+    case CONN_BODY:
+        return has_output(conn) ? WATCH_SEND : WATCH_BODY;
+    case CONN_BUSY:
+    case CONN_ENDING:
+        return has_output(conn) ? WATCH_SEND : WATCH_NONE;
+    }
+    return WATCH_NONE;
+}
+
+/* moved: what it waits for has come nearer, its time begins anew. */
+static void watch(struct http_conn *conn, bool moved, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    enum gate_watch watch = watch_for(conn);
+    if (watch == conn->watch && !moved)
+        return;
+    if (conn->watch != WATCH_NONE)
+        TAILQ_REMOVE(&g->lists[conn->watch], conn, watched);
+    conn->watch = watch;
+    conn->watched_us = now_us;
+    if (watch != WATCH_NONE)
+        TAILQ_INSERT_TAIL(&g->lists[watch], conn, watched);
+}
+
+/* ---- ends ---- */
+
+/* evhttp may be working on it further up the stack, so the end comes from the loop. */
+static void end(struct http_conn *conn)
+{
+    if (conn->state == CONN_DEAD)
+        return;
+    conn->state = CONN_DEAD;
+    watch(conn, false, 0);
+    event_del(&conn->readable);
+    event_del(&conn->writable);
+    event_active(&conn->turn, EV_TIMEOUT, 1);
+}
+
+static void message_destroy(struct gate_message *m)
+{
+    buf_deinit(&m->body);
+    free(m);
+}
+
+/* Nobody waits for the answer that is being worked on. */
+static void gone(struct http_conn *conn)
+{
+    struct gate_message *m = conn->message;
+    bool busy = conn->state == CONN_BUSY;
+    end(conn);
+    conn->message = NULL;
+    if (m == NULL)
+        return;
+    m->request.conn = NULL;
+    if (!busy)
+        message_destroy(m);
+    else if (m->request.gone != NULL)
+        m->request.gone(m->request.gone_arg);
+}
+
+static void conn_free(void *arg)
+{
+    struct http_conn *conn = arg;
+    struct gate *g = conn->gate;
+    if (conn->state != CONN_DEAD && conn->state != CONN_STARTING)
+        gone(conn); /* evhttp ended it */
+    event_del(&conn->turn);
+    if (conn->out != NULL)
+        evbuffer_free(conn->out);
+    buf_deinit(&conn->in);
+    free(conn);
+    g->connections--;
+    g->calls.changed(g->arg);
+}
+
+/* ---- writing ---- */
+
+static void on_sent(struct http_conn *conn)
+{
+    if (conn->state != CONN_ENDING)
+        return;
+    if (!conn->unread && conn->in.len == 0) {
+        end(conn);
+        return;
+    }
+    shutdown(conn->fd, SHUT_WR);
+    conn->state = CONN_LINGERING;
+    buf_deinit(&conn->in);
+    if (conn->choked)
+        event_add(&conn->readable, NULL);
+}
+
+static bool would_block(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* What stands in the buffer. */
+static void send_out(struct http_conn *conn, int64_t now_us)
+{
+    bool moved = false;
+    for (int i = 0; i < WRITES && has_output(conn); i++) {
+        int n = evbuffer_write_atmost(conn->out, conn->fd, WRITE_BYTES);
+        if (n < 0 && !would_block()) {
+            gone(conn);
+            return;
+        }
+        if (n <= 0)
+            break;
+        moved = true;
+    }
+    if (has_output(conn))
+        event_add(&conn->writable, NULL);
+    else
+        on_sent(conn);
+    watch(conn, moved, now_us);
+}
+
+/* What was gathered: to the socket when nothing is before it. */
+static void flush(struct http_conn *conn)
+{
+    struct gate *g = conn->gate;
+    if (g->writer != conn || g->pending.len == 0)
+        return;
+    size_t sent = 0;
+    if (!has_output(conn)) {
+        ssize_t n = send(conn->fd, g->pending.at, g->pending.len, MSG_NOSIGNAL);
+        sent = n > 0 ? (size_t)n : 0;
+    }
+    if (sent < g->pending.len) {
+        if (conn->out == NULL)
+            conn->out = evbuffer_new();
+        CHECK(conn->out != NULL);
+        CHECK(evbuffer_add(conn->out, g->pending.at + sent, g->pending.len - sent) == 0);
+    }
+    g->pending.len = 0;
+}
+
+struct evbuffer *gate_out(struct http_conn *conn)
+{
+    flush(conn);
+    if (conn->out == NULL)
+        conn->out = evbuffer_new();
+    CHECK(conn->out != NULL);
+    return conn->out;
+}
+
+void gate_write(struct http_conn *conn, struct slice bytes)
+{
+    if (conn->gate->writer == conn)
+        buf_add(&conn->gate->pending, bytes.at, bytes.len);
+    else
+        CHECK(evbuffer_add(gate_out(conn), bytes.at, bytes.len) == 0);
+}
+
+/* Sends, and goes on reading what had been left because too much was not taken. */
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct http_conn *conn = arg;
+    int64_t now_us = clock_mono_us();
+    send_out(conn, now_us);
+    if (conn->choked && !has_output(conn) && conn->state == CONN_READING) {
+        conn->choked = false;
+        event_add(&conn->readable, NULL);
+        struct buf in = conn->in;
+        conn->in = (struct buf){0};
+        consume(conn, buf_slice(&in), now_us);
+        buf_deinit(&in);
+    }
+}
+
+/* ---- evhttp ---- */
+
+/* An output filter that keeps what evhttp writes. */
+static enum bufferevent_filter_result take_output(struct evbuffer *from, struct evbuffer *to, ev_ssize_t limit,
+                                                  enum bufferevent_flush_mode mode, void *arg)
+{
+    (void)to, (void)limit, (void)mode;
+    return evbuffer_add_buffer(gate_out(arg), from) == 0 ? BEV_OK : BEV_ERROR;
+}
+
+/* A filter does not pass on what was added before evhttp enabled writing. */
+void gate_pull(struct http_conn *conn)
+{
+    bufferevent_flush(conn->shell, EV_WRITE, BEV_NORMAL);
+}
+
+/* evhttp is told the method alone: all else was read already, and more strictly. */
+static void pass(struct http_conn *conn)
+{
+    static const char *const lines[HTTP_OTHER] = {
+        "GET / HTTP/1.1\r\n\r\n",   "HEAD / HTTP/1.1\r\n\r\n",   "POST / HTTP/1.1\r\n\r\n",   "PUT / HTTP/1.1\r\n\r\n",
+        "PATCH / HTTP/1.1\r\n\r\n", "DELETE / HTTP/1.1\r\n\r\n", "OPTIONS / HTTP/1.1\r\n\r\n"};
+    struct gate *g = conn->gate;
+    struct gate_message *m = conn->message;
+    m->request.body = buf_slice(&m->body);
+    conn->state = CONN_BUSY;
+    if (m->head.method == HTTP_OTHER) {
+        g->calls.handle(g->arg, &m->request);
+        return;
+    }
+    const char *line = lines[m->head.method];
+    struct evbuffer *input = bufferevent_get_input(conn->shell);
+    CHECK(evbuffer_add(input, line, strlen(line)) == 0);
+    g->passing = conn;
+    bufferevent_trigger(conn->shell, EV_READ, 0);
+    CHECK(g->passing == NULL); /* gate_take() came */
+}
+
+struct http_request *gate_take(struct gate *g, void *hold)
+{
+    struct http_request *request = &g->passing->message->request;
+    CHECK(request->conn == g->passing);
+    g->passing = NULL;
+    request->hold = hold;
+    return request;
+}
+
+/* ---- requests ---- */
+
+/* The slices of head point into `from`; the copy's into `to`. */
+static void move_head(struct http_head *head, const char *from, const char *to)
+{
+    head->target.at = to + (head->target.at - from);
+    for (int i = 0; i < head->field_count; i++) {
+        head->fields[i].name.at = to + (head->fields[i].name.at - from);
+        head->fields[i].value.at = to + (head->fields[i].value.at - from);
+    }
+}
+
+static struct http_request request_of(struct http_conn *conn, const struct http_head *head, int64_t now_us)
+{
+    struct http_request request = {
+        .head = head, .method = head->method, .target = head->target, .started_us = now_us, .conn = conn};
+    memcpy(request.remote, conn->remote, sizeof request.remote);
+    return request;
+}
+
+static void keep_message(struct http_conn *conn, const struct http_head *head, struct slice bytes, bool early,
+                         int64_t now_us)
+{
+    struct gate_message *m = xmalloc(sizeof *m + bytes.len);
+    memcpy(m->bytes, bytes.at, bytes.len);
+    memcpy(&m->head, head, offsetof(struct http_head, fields) + (size_t)head->field_count * sizeof head->fields[0]);
+    move_head(&m->head, bytes.at, m->bytes);
+    m->chunks = (struct http_chunks){0};
+    m->body = (struct buf){0};
+    m->request = request_of(conn, &m->head, now_us);
+    m->request.early = early;
+    m->request.message = m;
+    conn->message = m;
+}
+
+/* Answered by the handler like a request, then the connection ends. bytes: of one whose head is no good; its first line
+ * stands for its target, so that the log tells what came. */
+static void refuse(struct http_conn *conn, struct slice bytes, const struct http_refusal *why, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    if (conn->message == NULL) {
+        struct http_head none = {.method = HTTP_OTHER, .target = {bytes.at, 0}};
+        while (none.target.len < MIN(bytes.len, (size_t)LINE_TOLD) && !strchr("\r\n", bytes.at[none.target.len]))
+            none.target.len++;
+        keep_message(conn, &none, none.target, false, now_us);
+    }
+    struct http_request *request = &conn->message->request;
+    request->refusal = *why;
+    conn->unread = true;
+    conn->state = CONN_BUSY;
+    g->calls.handle(g->arg, request);
+}
+
+static void ask_for_body(struct http_conn *conn, bool some_came)
+{
+    if (conn->message->head.expects_continue && !some_came)
+        gate_write(conn, slice_str("HTTP/1.1 100 Continue\r\n\r\n"));
+    conn->state = CONN_BODY;
+}
+
+/* True: go on with what follows. */
+static bool begin(struct http_conn *conn, struct slice bytes, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    struct http_head *head = &g->head;
+    bool has_body = head->length > 0 || head->chunked, early = false;
+    if (!has_body && g->conf->fast_path && (head->method == HTTP_GET || head->method == HTTP_HEAD)) {
+        struct http_request request = request_of(conn, head, now_us);
+        if (g->calls.hit(g->arg, &request))
+            return true;
+        early = request.early;
+    }
+    keep_message(conn, head, slice_of(bytes.at, head->bytes), early, now_us);
+    if (head->length > (uint64_t)g->conf->max_body_bytes) {
+        refuse(conn, bytes, &(struct http_refusal){413, "body_too_large", "the body is longer than max_body"}, now_us);
+        return false;
+    }
+    if (has_body)
+        ask_for_body(conn, bytes.len > head->bytes);
+    else
+        pass(conn);
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* Each takes what it can of bytes, and is false when it needs more or has refused. */
+static bool read_head(struct http_conn *conn, struct slice bytes, size_t *used, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    struct http_refusal why;
+    *used = 0;
+    if (!conn->blank && bytes.at[0] == '\r') {
+        /* RFC 9112 2.2: an empty line before a request is what some old consumers send behind a body. */
+        if (bytes.len < 2)
+            return false;
+        if (bytes.at[1] == '\n') {
+            conn->blank = true;
+            *used = 2;
+            return true;
+        }
+    }
+    switch (http_head_read(bytes, g->conf->max_uri_bytes, g->conf->max_head_bytes, &g->head, &why)) {
+    case HTTP_READ_MORE:
+        return false;
+    case HTTP_READ_BAD:
+        refuse(conn, bytes, &why, now_us);
+        return false;
+    case HTTP_READ_WHOLE:
+        break;
+    }
+    conn->blank = false;
+    *used = g->head.bytes;
+    return begin(conn, bytes, now_us);
+}
+
+static bool read_body(struct http_conn *conn, struct slice bytes, size_t *used, int64_t now_us)
+{
+    struct gate_message *m = conn->message;
+    const struct conf *conf = conn->gate->conf;
+    struct http_refusal why;
+    if (!m->head.chunked) {
+        *used = (size_t)MIN((uint64_t)bytes.len, m->head.length - m->body.len);
+        buf_add(&m->body, bytes.at, *used);
+        if (m->body.len < m->head.length)
+            return false;
+        pass(conn);
+        return true;
+    }
+    switch (http_chunks_read(&m->chunks, bytes, conf->max_body_bytes, conf->max_head_bytes, &m->body, used, &why)) {
+    case HTTP_READ_MORE:
+        return false;
+    case HTTP_READ_BAD:
+        refuse(conn, bytes, &why, now_us);
+        return false;
+    case HTTP_READ_WHOLE:
+        break;
+    }
+    pass(conn);
+    return true;
+}
+
+static bool has_much_output(const struct http_conn *conn)
+{
+    return conn->out != NULL && evbuffer_get_length(conn->out) >= OUT_MAX;
+}
+
+/* Too many answers wait to be taken: on_writable() goes on. */
+static bool is_choked(struct http_conn *conn, int64_t now_us)
+{
+    if (conn->gate->pending.len >= PENDING_MAX)
+        flush(conn);
+    if (has_much_output(conn))
+        send_out(conn, now_us);
+    if (conn->state == CONN_DEAD || !has_much_output(conn))
+        return conn->state == CONN_DEAD;
+    conn->choked = true;
+    event_del(&conn->readable);
+    return true;
+}
+
+static bool take_one(struct http_conn *conn, struct slice bytes, size_t *used, int64_t now_us)
+{
+    *used = 0;
+    switch (conn->state) {
+    case CONN_READING:
+        return !is_choked(conn, now_us) && read_head(conn, bytes, used, now_us);
+    case CONN_BODY:
+        return read_body(conn, bytes, used, now_us);
+    case CONN_STARTING:
+    case CONN_BUSY:
+    case CONN_ENDING:
+    case CONN_LINGERING:
+    case CONN_DEAD:
+        break;
+    }
+    return false;
+}
+
+/* What is not used stays with the connection. An answer that comes meanwhile finds `taking` set and only changes the
+ * state; another connection's answer may come within it too, and then is no writer. */
+static void consume(struct http_conn *conn, struct slice bytes, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    struct http_conn *outer = g->writer;
+    bool more = true, moved = false;
+    if (outer == NULL)
+        g->writer = conn;
+    conn->taking = true;
+    while (more && bytes.len > 0) {
+        size_t used;
+        more = take_one(conn, bytes, &used, now_us);
+        bytes = slice_of(bytes.at + used, bytes.len - used);
+        moved |= used > 0;
+    }
+    conn->taking = false;
+    conn->in.len = 0;
+    if (conn->state != CONN_DEAD)
+        buf_add(&conn->in, bytes.at, bytes.len);
+    if (conn->in.len == 0)
+        buf_deinit(&conn->in);
+    if (outer == NULL) {
+        if (conn->state != CONN_DEAD)
+            flush(conn);
+        g->pending.len = 0;
+        g->writer = NULL;
+    }
+    if (conn->state != CONN_DEAD)
+        send_out(conn, now_us);
+    watch(conn, moved && watch_for(conn) != WATCH_SEND, now_us);
+}
+
+void gate_answered(struct http_request *request, bool close)
+{
+    struct http_conn *conn = request->conn;
+    if (request->message != NULL)
+        message_destroy(request->message);
+    if (conn == NULL || conn->state == CONN_DEAD)
+        return;
+    conn->message = NULL;
+    conn->state = close ? CONN_ENDING : CONN_READING;
+    if (conn->taking)
+        return;
+    int64_t now_us = clock_mono_us();
+    if (conn->choked && conn->state == CONN_READING) {
+        conn->choked = false;
+        event_add(&conn->readable, NULL);
+    }
+    struct buf in = conn->in;
+    conn->in = (struct buf){0};
+    consume(conn, buf_slice(&in), now_us);
+    buf_deinit(&in);
+}
+
+/* The consumer has closed its side: gone when it waits for an answer that is not made yet. */
+static void on_end_of_stream(struct http_conn *conn, int64_t now_us)
+{
+    event_del(&conn->readable);
+    if (conn->state == CONN_BUSY || conn->state == CONN_BODY || conn->state == CONN_LINGERING || !has_output(conn)) {
+        gone(conn);
+        return;
+    }
+    conn->state = CONN_ENDING;
+    conn->unread = false;
+    buf_deinit(&conn->in);
+    watch(conn, false, now_us);
+}
+
+/* A head that has not grown by a line is not worth another look. */
+static bool is_no_more(const struct http_conn *conn, size_t kept, size_t came)
+{
+    const struct conf *conf = conn->gate->conf;
+    return conn->state == CONN_READING && kept > 0 &&
+           (int64_t)(kept + came) < MIN(conf->max_uri_bytes, conf->max_head_bytes) &&
+           memchr(conn->gate->scratch + kept, '\n', came) == NULL;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct http_conn *conn = arg;
+    struct gate *g = conn->gate;
+    size_t kept = conn->state == CONN_LINGERING ? 0 : conn->in.len;
+    if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == CONN_BUSY && kept >= IN_MAX)) {
+        conn->choked = true; /* until it is answered */
+        event_del(&conn->readable);
+        return;
+    }
+    ssize_t n = recv(conn->fd, g->scratch + kept, g->scratch_bytes - kept, 0);
+    if (n < 0 && would_block())
+        return;
+    int64_t now_us = clock_mono_us();
+    if (n <= 0) {
+        on_end_of_stream(conn, now_us);
+        return;
+    }
+    if (conn->state == CONN_LINGERING)
+        return;
+    if (conn->state == CONN_BUSY || conn->state == CONN_ENDING || is_no_more(conn, kept, (size_t)n)) {
+        buf_add(&conn->in, g->scratch + kept, (size_t)n);
+        return;
+    }
+    if (kept > 0)
+        memcpy(g->scratch, conn->in.at, kept);
+    consume(conn, slice_of(g->scratch, kept + (size_t)n), now_us);
+}
+
+/* ---- beginning ---- */
+
+static void name_peer(struct http_conn *conn)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    const void *address = NULL;
+    if (getpeername(conn->fd, (struct sockaddr *)&peer, &len) != 0)
+        return;
+    if (peer.ss_family == AF_INET)
+        address = &((struct sockaddr_in *)&peer)->sin_addr;
+    else if (peer.ss_family == AF_INET6)
+        address = &((struct sockaddr_in6 *)&peer)->sin6_addr;
+    if (address != NULL)
+        inet_ntop(peer.ss_family, address, conn->remote, sizeof conn->remote);
+}
+
+static void start(struct http_conn *conn)
+{
+    struct gate *g = conn->gate;
+    int one = 1;
+    conn->fd = (int)bufferevent_getfd(conn->shell);
+    if (conn->fd < 0)
+        return; /* evhttp did not want it after all */
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    name_peer(conn);
+    event_assign(&conn->readable, g->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
+    event_assign(&conn->writable, g->base, conn->fd, EV_WRITE, on_writable, conn);
+    conn->state = CONN_READING;
+    event_add(&conn->readable, NULL);
+    watch(conn, true, clock_mono_us());
+}
+
+/* To evhttp the end looks like the consumer's own. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct http_conn *conn = arg;
+    if (conn->state == CONN_STARTING)
+        start(conn);
+    else if (conn->state == CONN_DEAD)
+        bufferevent_trigger_event(conn->shell, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
+}
+
+struct bufferevent *gate_accept(struct event_base *base, void *arg)
+{
+    struct gate *g = arg;
+    struct http_conn *conn = xcalloc(1, sizeof *conn);
+    *conn = (struct http_conn){.gate = g, .fd = -1, .state = CONN_STARTING, .watch = WATCH_NONE};
+    conn->socket = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    CHECK(conn->socket != NULL);
+    conn->shell = bufferevent_filter_new(conn->socket, NULL, take_output, BEV_OPT_CLOSE_ON_FREE, conn_free, conn);
+    CHECK(conn->shell != NULL);
+    bufferevent_disable(conn->socket, EV_READ | EV_WRITE);
+    event_assign(&conn->turn, base, -1, 0, on_turn, conn);
+    event_active(&conn->turn, EV_TIMEOUT, 1);
+    g->connections++;
+    g->calls.changed(g->arg);
+    return conn->shell;
+}
+
+void gate_init(struct gate *g, struct event_base *base, const struct conf *conf, const struct gate_calls *calls,
+               void *arg)
+{
+    *g = (struct gate){.base = base, .conf = conf, .calls = *calls, .arg = arg};
+    for (int i = 0; i < WATCH_COUNT; i++)
+        TAILQ_INIT(&g->lists[i]);
+    g->scratch_bytes = (size_t)MAX(conf->max_head_bytes, (int64_t)IN_MAX) + 2 * READ_BYTES;
+    g->scratch = xmalloc(g->scratch_bytes);
+}
+
+void gate_deinit(struct gate *g)
+{
+    buf_deinit(&g->pending);
+    free(g->scratch);
+}
+
+/* ---- time ---- */
+
+static void expire(struct http_conn *conn, int64_t now_us)
+{
+    static const struct http_refusal late = {408, "request_timeout", "the request did not come in time"};
+    if (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY)
+        refuse(conn, buf_slice(&conn->in), &late, now_us);
+    else
+        gone(conn);
+}
+
+void gate_tick(struct gate *g, int64_t now_us)
+{
+    const int64_t times_us[WATCH_COUNT] = {[WATCH_IDLE] = g->conf->keepalive_timeout_us,
+                                           [WATCH_HEAD] = g->conf->head_timeout_us,
+                                           [WATCH_BODY] = g->conf->body_timeout_us,
+                                           [WATCH_SEND] = g->conf->send_timeout_us,
+                                           [WATCH_LINGER] = LINGER_US};
+    for (int i = 0; i < WATCH_COUNT; i++) {
+        struct http_conn *conn;
+        while ((conn = TAILQ_FIRST(&g->lists[i])) != NULL && now_us - conn->watched_us >= times_us[i])
+            expire(conn, now_us);
+    }
+}
+
+void gate_end_idle(struct gate *g, int64_t before_us)
+{
+    struct http_conn *conn;
+    while ((conn = TAILQ_FIRST(&g->lists[WATCH_IDLE])) != NULL && conn->watched_us < before_us)
+        gone(conn);
+}
+
+bool gate_end_one(struct gate *g)
+{
+    struct http_conn *conn = TAILQ_FIRST(&g->lists[WATCH_IDLE]);
+    if (conn != NULL)
+        gone(conn);
+    return conn != NULL;
+}

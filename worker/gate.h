@@ -1,0 +1,104 @@
+/* The gate: every connection of consumers, in front of evhttp. It reads and writes the sockets itself, frames requests
+ * strictly (http_head.h, http_chunks.h), keeps their deadlines, lets `hit` answer what it can at once, and hands the
+ * rest on, one request of a connection at a time and in order.
+ *
+ * evhttp gets a connection whose socket it neither reads nor writes: a filter whose input the gate fills, whose output
+ * the gate takes, and whose end the gate decides. Private to worker/http.c and what it is made of. */
+#ifndef WORKER_GATE_H
+#define WORKER_GATE_H
+
+#include "common/buf.h"
+#include "common/conf.h"
+#include "worker/http.h"
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+struct bufferevent;
+struct evbuffer;
+
+enum conn_state {
+    CONN_STARTING,  /* evhttp has not told its socket yet */
+    CONN_READING,   /* a head */
+    CONN_BODY,      /* the body of `message` */
+    CONN_BUSY,      /* `message` is being worked on */
+    CONN_ENDING,    /* the last answer is being sent */
+    CONN_LINGERING, /* it is sent; what the consumer still sends is thrown away, so that it can read the answer */
+    CONN_DEAD
+};
+
+/* What a connection waits for, each with a time of its own. Within a list the one that has waited longest is first. */
+enum gate_watch { WATCH_IDLE, WATCH_HEAD, WATCH_BODY, WATCH_SEND, WATCH_LINGER, WATCH_COUNT, WATCH_NONE = WATCH_COUNT };
+
+/* A request on its way through evhttp, with all that its slices point to. */
+struct gate_message;
+
+struct http_conn {
+    struct gate *gate;
+    struct bufferevent *shell, *socket; /* evhttp's; the second one only owns the descriptor */
+    int fd;
+    enum conn_state state;
+    struct event turn, readable, writable;
+    struct buf in;        /* received, not used yet */
+    struct evbuffer *out; /* what the socket did not take at once; NULL: never anything */
+    struct gate_message *message;
+    bool taking; /* its bytes are being gone through: what is written is gathered */
+    bool choked; /* not read from until it has taken its answers */
+    bool blank;  /* the one empty line before a request has come */
+    bool unread; /* it may send more of a request that was refused */
+    enum gate_watch watch;
+    int64_t watched_us;
+    TAILQ_ENTRY(http_conn) watched;
+    char remote[46];
+};
+
+TAILQ_HEAD(gate_list, http_conn);
+
+/* hit: true when it has answered; else the request goes on to evhttp and comes back by gate_take(). handle: one that
+ * evhttp need not see. */
+struct gate_calls {
+    bool (*hit)(void *arg, struct http_request *request);
+    void (*handle)(void *arg, struct http_request *request);
+    void (*changed)(void *arg); /* connections came or went */
+};
+
+struct gate {
+    struct event_base *base;
+    const struct conf *conf;
+    struct gate_calls calls;
+    void *arg;
+    struct gate_list lists[WATCH_COUNT];
+    int connections;
+    struct http_conn *passing; /* the one whose request evhttp is given now */
+    struct http_conn *writer;  /* the one that `pending` is for */
+    struct buf pending;        /* answers, to be sent with one call */
+    char *scratch;             /* what is read */
+    size_t scratch_bytes;
+    struct http_head head; /* of the request that is looked at */
+};
+
+void gate_init(struct gate *gate, struct event_base *base, const struct conf *conf, const struct gate_calls *calls,
+               void *arg);
+void gate_deinit(struct gate *gate);
+/* For evhttp_set_bevcb(): a connection was accepted. */
+struct bufferevent *gate_accept(struct event_base *base, void *gate);
+
+/* evhttp has called back within gate's call of it: the request that this is about. hold: evhttp's. */
+struct http_request *gate_take(struct gate *gate, void *hold);
+
+/* Bytes of an answer, in order. */
+void gate_write(struct http_conn *conn, struct slice bytes);
+struct evbuffer *
+gate_out(struct http_conn *conn);       /* the same for those that are not copied; what was written is in it */
+void gate_pull(struct http_conn *conn); /* takes what evhttp has written */
+/* The answer is complete. The request is gone, and so may be the connection when the call returns to the loop. */
+void gate_answered(struct http_request *request, bool close);
+
+/* Ends what has waited too long. */
+void gate_tick(struct gate *gate, int64_t now_us);
+/* Ends connections that have been idle since before_us. */
+void gate_end_idle(struct gate *gate, int64_t before_us);
+/* Ends the one that has been idle for longest; false: none is. */
+bool gate_end_one(struct gate *gate);
+
+#endif
