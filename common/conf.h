@@ -87,7 +87,7 @@ struct conf {
     int64_t keepalive_timeout_us, keepalive_min_us, request_timeout_us, shutdown_timeout_us;
     int64_t head_timeout_us, body_timeout_us, send_timeout_us;
     int max_connections; /* of a worker */
-    bool fast_path;
+    bool fast_path, server_timing;
 
     struct {
         bool set;
@@ -104,6 +104,14 @@ struct conf {
         int64_t timeout_us;
         const char *prefix; /* of every key, default "perfd" */
     } redis;
+    struct {
+        bool set;
+        struct conf_strings origins; /* "*", or such as "https://app.example"; a star for names below */
+        struct conf_strings headers; /* that may be sent; none: all that are asked for */
+        struct conf_strings expose;
+        int64_t max_age_us;
+        bool credentials;
+    } cors;
     struct {
         int64_t size_bytes;
         int64_t entries;

@@ -81,6 +81,9 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DATABASE] = NULL, /* blocks: conf_print() */
     [CONF_POOL] = print_pool,
     [CONF_REDIS] = NULL,
+    [CONF_CORS] = NULL,
+    [CONF_ORIGINS] = print_words,
+    [CONF_TOKENS] = print_words,
     [CONF_CACHE] = NULL,
     [CONF_ROUTE] = NULL,
     [CONF_SQL] = print_sql,
@@ -101,7 +104,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
     bool is_min = row->offset == offsetof(struct conf_param, min);
     if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN)
         return *(const char *const *)field != NULL;
-    if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS)
+    if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS ||
+        row->kind == CONF_ORIGINS || row->kind == CONF_TOKENS)
         return ((const struct conf_strings *)field)->count > 0;
     if (row->kind == CONF_FLAG)
         return *(const bool *)field;
@@ -291,6 +295,8 @@ void conf_print(const struct conf *conf, FILE *out)
         print_block(&p, "database", CONF_IN_DATABASE, conf);
     if (conf->redis.set)
         print_block(&p, "redis", CONF_IN_REDIS, conf);
+    if (conf->cors.set)
+        print_block(&p, "cors", CONF_IN_CORS, conf);
     print_block(&p, "cache", CONF_IN_CACHE, conf);
     for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
         fprintf(out, "\nroute %s ", method_names[r->method]);

@@ -201,15 +201,18 @@ bool conf_set_text_list(struct conf_parser *p, const struct conf_row *row, void 
 bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
     (void)field;
+    static const enum conf_context contexts[CONF_KIND_COUNT] = {[CONF_DATABASE] = CONF_IN_DATABASE,
+                                                                [CONF_REDIS] = CONF_IN_REDIS,
+                                                                [CONF_CORS] = CONF_IN_CORS,
+                                                                [CONF_CACHE] = CONF_IN_CACHE};
     bool database = row->kind == CONF_DATABASE, redis = row->kind == CONF_REDIS;
-    struct conf_block block = {.context = database ? CONF_IN_DATABASE
-                                          : redis  ? CONF_IN_REDIS
-                                                   : CONF_IN_CACHE,
-                               .target = p->conf};
+    struct conf_block block = {.context = contexts[row->kind], .target = p->conf};
     if (!conf_parse_block(p, &block, d))
         return false;
     if ((database || redis) && conf_seen(&block, "url") == NULL)
         return conf_error(p->err, d->pos, "\"%s\" needs a url", d->name);
+    if (row->kind == CONF_CORS)
+        return conf_finish_cors(p, &block, d);
     p->conf->database.set = p->conf->database.set || database;
     p->conf->redis.set = p->conf->redis.set || redis;
     return true;

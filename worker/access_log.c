@@ -150,6 +150,10 @@ void access_log_write(struct access_log *log, const struct access_line *line)
     }
     write_time(log);
     write_text(out, "request_id", line->request_id);
+    if (line->trace_id.len > 0) {
+        json_write_key(out, "trace_id");
+        json_write_string(out, line->trace_id);
+    }
     write_text(out, "remote", line->remote);
     write_text(out, "method", line->method);
     write_target(out, line->target);

@@ -11,8 +11,9 @@ struct access_log;
 struct access_line {
     const char *request_id, *remote, *method;
     struct slice target;
-    const char *route; /* NULL: none was found */
-    const char *cache; /* NULL: the route has no cache */
+    struct slice trace_id; /* empty: none */
+    const char *route;     /* NULL: none was found */
+    const char *cache;     /* NULL: the route has no cache */
     int status;
     size_t sent_bytes; /* of the body */
     int64_t took_us;

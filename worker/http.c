@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { OWN_FIELDS = 3, FIELDS_MAX = 24, DATE_BYTES = 32 };
+enum { OWN_FIELDS = 3, FIELDS_MAX = 32, DATE_BYTES = 32 };
 /* evhttp must not see that a connection ends with an answer, or it would end it when the gate has the bytes, which is
  * before the consumer has them. It compares the value as it stands; a space before it means nothing (RFC 9110 5.5). */
 #define CLOSE " close"

@@ -2,13 +2,15 @@
 #include "common/clock.h"
 #include "common/digits.h"
 #include "worker/access_log.h"
+#include "worker/cors.h"
 #include "worker/encoding.h"
+#include "worker/trace.h"
 
 #include <stdio.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { HEADERS_MAX = 14 };
+enum { HEADERS_MAX = 14 + CORS_FIELDS_MAX };
 /* Compressed, a strong entity tag must differ: RFC 9110 8.8.3.3. */
 #define GZIP_SUFFIX "-gz\""
 enum { GZIP_ETAG_BYTES = CACHE_ETAG_BYTES + sizeof GZIP_SUFFIX };
@@ -82,12 +84,45 @@ static const char *source_name(enum source source)
     return NULL;
 }
 
+static const char *allow_of(const struct request *r)
+{
+    return r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS";
+}
+
+static void add_duration(struct buf *text, const char *name, int64_t us)
+{
+    if (us >= 0)
+        buf_printf(text, "%s%s;dur=%lld.%03lld", text->len > 0 ? ", " : "", name, (long long)(us / US_PER_MS),
+                   (long long)(us % US_PER_MS));
+}
+
+/* https://www.w3.org/TR/server-timing/: milliseconds. A hit has no parts. */
+static void add_timing(struct headers *h, const struct request *r, int64_t took_us)
+{
+    if (!r->service->conf->server_timing)
+        return;
+    if (r->source == SOURCE_HIT) {
+        add(h, "Server-Timing", "cache;desc=HIT");
+        return;
+    }
+    struct buf text = {0};
+    if (r->source != SOURCE_NONE)
+        buf_printf(&text, "cache;desc=%s", source_name(r->source));
+    add_duration(&text, "queue", r->wait_us);
+    add_duration(&text, "db", r->run_us);
+    add_duration(&text, "total", took_us);
+    add(h, "Server-Timing", arena_str(r->arena, buf_slice(&text)));
+    buf_deinit(&text);
+}
+
 static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)
 {
     struct service *s = r->service;
     int64_t now_us = clock_mono_us(), took_us = now_us - r->started_us;
     size_t sent = r->http->method == HTTP_HEAD ? 0 : body->bytes.len;
     add(h, "X-Request-Id", r->id);
+    add_timing(h, r, took_us);
+    h->count += cors_fields(s->conf, r->http, allow_of(r), r->arena, h->at + h->count);
     service_count(s, STAT_requests);
     stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
     if (status >= 500)
@@ -100,6 +135,7 @@ static void request_finish(struct request *r, int status, struct headers *h, con
                                                           .remote = r->http->remote,
                                                           .method = http_method_names[r->http->method],
                                                           .target = r->http->target,
+                                                          .trace_id = trace_id(http_header_in(r->http, "traceparent")),
                                                           .route = r->route ? r->route->conf->name : NULL,
                                                           .cache = source_name(r->source),
                                                           .status = status,
@@ -202,7 +238,7 @@ void reply_answer(struct request *r, const struct answer *answer)
 void reply_options(struct request *r)
 {
     struct headers h = {0};
-    add(&h, "Allow", r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS");
+    add(&h, "Allow", allow_of(r));
     request_finish(r, 204, &h, &(struct http_body){0});
 }
 
@@ -214,7 +250,7 @@ void reply_problem(struct request *r)
     add(&h, "Content-Type", "application/problem+json");
     add(&h, "Cache-Control", "no-store");
     if (r->problem.status == 405)
-        add(&h, "Allow", r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS");
+        add(&h, "Allow", allow_of(r));
     if (r->problem.status == 503)
         add(&h, "Retry-After", "1");
     request_finish(r, r->problem.status, &h, &(struct http_body){.bytes = buf_slice(&body)});

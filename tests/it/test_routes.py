@@ -312,6 +312,13 @@ def test_the_access_log_is_json(api):
     assert line["status"] == 200 and line["method"] == "GET" and line["target"] == "/authors/3"
     assert line["route"] == "GET /authors/{id}" and line["cache"] in ("HIT", "MISS")
     assert line["duration_us"] > 0 and line["bytes"] > 0 and line["remote"] == "127.0.0.1"
+    assert "trace_id" not in line
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traced = api.get("/authors/3", {"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    assert api.access_line(traced.header("x-request-id"))["trace_id"] == trace
+    for wrong in (f"00-{trace}-0000000000000000-01", f"ff-{trace}-b7ad6b7169203331-01", f"00-{trace}-b7ad6b7169203331-01-x"):
+        plain = api.get("/authors/3", {"traceparent": wrong})
+        assert "trace_id" not in api.access_line(plain.header("x-request-id"))
     refused = api.get('/nowhere?"\\\x7f')  # no request at all: it has an id of ours, and its first line for a target
     line = api.access_line(refused.header("x-request-id"))
     assert line["status"] == 400 and line["target"].startswith("GET%20/nowhere?%22%5C%7F%20HTTP/1.1")
