@@ -303,11 +303,12 @@ static void keep_message(struct http_conn *conn, const struct http_head *head, s
 
 /* Answered by the handler like a request, then the connection ends. bytes: of one whose head is no good; its first line
  * stands for its target, so that the log tells what came. */
-static void refuse(struct http_conn *conn, struct slice bytes, const struct http_refusal *why, int64_t now_us)
+static void refuse(struct http_conn *conn, enum http_method method, struct slice bytes, const struct http_refusal *why,
+                   int64_t now_us)
 {
     struct gate *g = conn->gate;
     if (conn->message == NULL) {
-        struct http_head none = {.method = HTTP_OTHER, .target = {bytes.at, 0}};
+        struct http_head none = {.method = method, .target = {bytes.at, 0}};
         while (none.target.len < MIN(bytes.len, (size_t)LINE_TOLD) && !strchr("\r\n", bytes.at[none.target.len]))
             none.target.len++;
         keep_message(conn, &none, none.target, false, now_us);
@@ -340,7 +341,8 @@ static bool begin(struct http_conn *conn, struct slice bytes, int64_t now_us)
     }
     keep_message(conn, head, slice_of(bytes.at, head->bytes), early, now_us);
     if (head->length > (uint64_t)g->conf->max_body_bytes) {
-        refuse(conn, bytes, &(struct http_refusal){413, "body_too_large", "the body is longer than max_body"}, now_us);
+        refuse(conn, head->method, bytes,
+               &(struct http_refusal){413, "body_too_large", "the body is longer than max_body"}, now_us);
         return false;
     }
     if (has_body)
@@ -372,7 +374,7 @@ static bool read_head(struct http_conn *conn, struct slice bytes, size_t *used, 
     case HTTP_READ_MORE:
         return false;
     case HTTP_READ_BAD:
-        refuse(conn, bytes, &why, now_us);
+        refuse(conn, g->head.method, bytes, &why, now_us);
         return false;
     case HTTP_READ_WHOLE:
         break;
@@ -399,7 +401,7 @@ static bool read_body(struct http_conn *conn, struct slice bytes, size_t *used, 
     case HTTP_READ_MORE:
         return false;
     case HTTP_READ_BAD:
-        refuse(conn, bytes, &why, now_us);
+        refuse(conn, m->head.method, bytes, &why, now_us);
         return false;
     case HTTP_READ_WHOLE:
         break;
@@ -636,7 +638,7 @@ static void expire(struct http_conn *conn, int64_t now_us)
 {
     static const struct http_refusal late = {408, "request_timeout", "the request did not come in time"};
     if (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY)
-        refuse(conn, buf_slice(&conn->in), &late, now_us);
+        refuse(conn, HTTP_OTHER, buf_slice(&conn->in), &late, now_us);
     else
         gone(conn);
 }

@@ -1,5 +1,6 @@
 #include "worker/http_head.h"
 
+#include <arpa/inet.h>
 #include <strings.h>
 
 const char *const http_method_names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"};
@@ -85,17 +86,29 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Of `[v6]` what stands between the brackets; RFC 3986 3.2.2. */
+/* Of `[v6]` what stands between the brackets. */
 static bool is_v6(struct slice text)
 {
-    bool colon = false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.at[i];
-        colon |= c == ':';
-        if (!is_digit(c) && !((c | 0x20) >= 'a' && (c | 0x20) <= 'f') && c != ':' && c != '.')
-            return false;
-    }
-    return colon;
+    char copy[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (text.len >= sizeof copy)
+        return false;
+    *(char *)mempcpy(copy, text.at, text.len) = '\0';
+    return inet_pton(AF_INET6, copy, &address) == 1;
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* A name or a v4 address, RFC 3986 3.2.2; NULL: a % that two hexadecimal digits do not follow. */
+static const char *skip_name(const char *at, const char *end)
+{
+    for (; at < end && is_class(*at, HOST); at++)
+        if (*at == '%' && (end - at < 3 || !is_hex(at[1]) || !is_hex(at[2])))
+            return NULL;
+    return at;
 }
 
 /* uri-host [":" port], and no user before it. */
@@ -108,7 +121,9 @@ static bool is_authority(struct slice text)
             return false;
         at = close + 1;
     } else {
-        at = skip_class(at, end, HOST);
+        at = skip_name(at, end);
+        if (at == NULL)
+            return false;
     }
     if (at < end && *at++ != ':')
         return false;
@@ -293,20 +308,16 @@ struct meaning {
     bool expects_other;
 };
 
-/* RFC 9110 8.6: digits alone. 18 of them fit. */
+/* RFC 9110 8.6: digits alone, below 2^63. */
 static bool read_length(struct slice text, uint64_t *out)
 {
-    while (text.len > 1 && text.at[0] == '0')
-        text = slice_of(text.at + 1, text.len - 1);
-    if (text.len == 0 || text.len > 18)
-        return false;
     *out = 0;
     for (size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.at[i]))
+        if (!is_digit(text.at[i]) || *out > INT64_MAX / 10)
             return false;
         *out = *out * 10 + (uint64_t)(text.at[i] - '0');
     }
-    return true;
+    return text.len > 0 && *out <= INT64_MAX;
 }
 
 static void read_connection(struct slice list, struct meaning *m)
@@ -355,15 +366,16 @@ static enum http_read read_encoding(const struct meaning *m, struct http_head *o
 {
     struct slice list = m->encoding, coding = {NULL, 0};
     int codings = 0, chunked = 0;
-    bool last_chunked = false;
+    bool last_chunked = false, empty = false;
     if (out->minor == 0 || m->lengths > 0 || m->encodings > 1)
         return malformed(why, "Transfer-Encoding is given twice, beside Content-Length, or in HTTP/1.0");
     while (next_element(&list, &coding)) {
-        codings += coding.len > 0;
+        codings++;
+        empty |= coding.len == 0;
         last_chunked = is_word(coding, "chunked");
         chunked += last_chunked;
     }
-    if (codings == 0 || chunked > 1 || (chunked == 1 && !last_chunked))
+    if (empty || chunked > 1 || (chunked == 1 && !last_chunked))
         return malformed(why, "Transfer-Encoding does not end with chunked");
     if (codings > 1 || chunked == 0)
         return bad(why, 501, "not_implemented", "of the transfer codings only chunked is known here");
@@ -396,6 +408,7 @@ enum http_read http_head_read(struct slice bytes, int64_t uri_max, int64_t head_
 {
     const char *at = bytes.at, *end = at + bytes.len;
     size_t used = 0;
+    out->method = HTTP_OTHER;
     out->length = 0;
     out->chunked = out->expects_continue = false;
     enum http_read read = read_line(&at, end, uri_max, out, why);

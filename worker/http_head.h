@@ -38,7 +38,7 @@ struct http_head {
 enum http_read {
     HTTP_READ_MORE,  /* all well so far, but it is not whole */
     HTTP_READ_WHOLE, /* all of *out is told */
-    HTTP_READ_BAD    /* *why tells; of *out nothing counts */
+    HTTP_READ_BAD    /* *why tells; of *out only the method counts, HTTP_OTHER where none was seen */
 };
 
 /* bytes begin with the request line. uri_max: bytes of a target; head_max: of the whole head. */
