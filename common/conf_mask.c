@@ -46,6 +46,8 @@ static void mask_words(struct buf *out, const char *at)
         else
             buf_add(out, at + value, len);
         at += value + len;
+        if (*at != '\0' && spaces(at) == 0)
+            buf_addc(out, ' '); /* libpq needs none behind a closing quote, the mask has no quotes */
     }
 }
 

@@ -1,19 +1,33 @@
 #include "common/digits.h"
 
-const char *digits_of(uint64_t number, char text[DIGITS_BYTES])
+#include <endian.h>
+
+struct slice digits_of(uint64_t number, char text[DIGITS_BYTES])
 {
-    char *at = text + DIGITS_BYTES - 1;
+    char *end = text + DIGITS_BYTES - 1, *at = end;
     *at = '\0';
     do
         *--at = (char)('0' + number % 10);
     while ((number /= 10) > 0);
-    return at;
+    return slice_of(at, (size_t)(end - at));
 }
 
-const char *digits_hex(uint64_t number, char text[HEX16_BYTES])
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Eight digits at once: a half byte into each byte, the highest first, then '0' or 'a' - 10 is added. */
+static uint64_t eight_digits(uint64_t half)
 {
-    for (int i = HEX16_BYTES - 2; i >= 0; i--, number >>= 4)
-        text[i] = "0123456789abcdef"[number & 15];
-    text[HEX16_BYTES - 1] = '\0';
-    return text;
+    half = (half << 16 | half) & UINT64_C(0x0000ffff0000ffff);
+    half = (half << 8 | half) & UINT64_C(0x00ff00ff00ff00ff);
+    half = (half << 4 | half) & EACH(0x0f);
+    uint64_t letters = (half + EACH(6)) >> 4 & EACH(1);
+    return htobe64(half + EACH('0') + letters * ('a' - '0' - 10));
+}
+
+struct slice digits_hex(uint64_t number, char text[HEX16_BYTES])
+{
+    uint64_t digits[] = {eight_digits(number >> 32), eight_digits(number & UINT32_MAX)};
+    memcpy(text, digits, sizeof digits);
+    text[sizeof digits] = '\0';
+    return slice_of(text, sizeof digits);
 }

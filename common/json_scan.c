@@ -80,7 +80,7 @@ static bool scan_escape(struct scan *s, size_t start)
     s->at++;
     if (c == 'u')
         return scan_unicode_escape(s, start);
-    if (c < 0 || strchr("\"\\/bfnrt", c) == NULL)
+    if (c <= 0 || strchr("\"\\/bfnrt", c) == NULL)
         return fail(s, start, "there is no such escape");
     return true;
 }

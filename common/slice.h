@@ -14,6 +14,9 @@ struct slice {
 #define SLICE_FMT "%.*s"
 #define SLICE_ARG(s) (int)(s).len, (s).at
 
+/* Of a string literal. */
+#define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
+
 static inline struct slice slice_of(const char *at, size_t len)
 {
     return (struct slice){at, len};

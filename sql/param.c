@@ -34,12 +34,16 @@ static size_t digits(struct slice s, size_t at)
     return n;
 }
 
+enum { SAFE_DIGITS = 18 }; /* surely fit an int64 */
+
 static const char *read_int(struct slice text, int64_t least, int64_t most, struct arena *arena,
                             struct param_value *out)
 {
     bool sign = text.len > 0 && (text.at[0] == '-' || text.at[0] == '+');
     if (text.len == sign || digits(text, sign) != text.len - sign)
         return "must be an integer";
+    if (!sign && text.len <= SAFE_DIGITS && (text.at[0] != '0' || text.len == 1) && most == INT64_MAX)
+        return take(arena, text, out); /* as it should be */
     errno = 0;
     int64_t n = strtoimax(arena_str(arena, text), NULL, 10);
     if (errno == ERANGE || n < least || n > most)

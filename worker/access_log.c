@@ -139,9 +139,14 @@ static void write_target(struct buf *out, struct slice target)
     buf_addc(out, '"');
 }
 
+bool access_log_is_on(const struct access_log *log)
+{
+    return log->fd >= 0;
+}
+
 void access_log_write(struct access_log *log, const struct access_line *line)
 {
-    if (log->fd < 0)
+    if (!access_log_is_on(log))
         return;
     struct buf *out = &log->lines;
     if (out->len == 0) {

@@ -23,6 +23,7 @@ struct access_line {
 /* path is a file, "stderr" or "off". NULL: it cannot be opened. */
 struct access_log *access_log_create(struct event_base *base, const char *path, struct err *err) MUST_USE;
 void access_log_destroy(struct access_log **log); /* writes what is left */
+bool access_log_is_on(const struct access_log *log);
 void access_log_write(struct access_log *log, const struct access_line *line);
 void access_log_reopen(
     struct access_log *log); /* after rotation; keeps the old file when the new one cannot be opened */

@@ -1,5 +1,7 @@
 #include "worker/cors.h"
 #include "common/buf.h"
+#include "common/clock.h"
+#include "common/digits.h"
 
 #include <strings.h>
 
@@ -23,37 +25,37 @@ static bool is_allowed(const struct conf_strings *origins, struct slice origin)
     return false;
 }
 
-static const char *joined(const struct conf_strings *list, struct arena *arena)
+static struct slice joined(const struct conf_strings *list, struct arena *arena)
 {
     struct buf text = {0};
     for (int i = 0; i < list->count; i++) {
         buf_adds(&text, i > 0 ? ", " : "");
         buf_adds(&text, list->at[i]);
     }
-    const char *copy = arena_str(arena, buf_slice(&text));
+    struct slice copy = arena_copy(arena, buf_slice(&text));
     buf_deinit(&text);
     return copy;
 }
 
-static void add(struct http_header *out, int *count, const char *name, const char *value)
+static void add(struct http_header *out, int *count, struct slice name, struct slice value)
 {
     out[(*count)++] = (struct http_header){name, value};
 }
 
-static void add_preflight(const struct conf *conf, const struct http_request *request, const char *allow,
+static void add_preflight(const struct conf *conf, const struct http_request *request, struct slice allow,
                           struct arena *arena, struct http_header *out, int *count)
 {
     struct slice asked = http_header_in(request, "Access-Control-Request-Headers");
-    add(out, count, "Access-Control-Allow-Methods", allow);
+    add(out, count, SLICE("Access-Control-Allow-Methods"), allow);
     if (conf->cors.headers.count > 0)
-        add(out, count, "Access-Control-Allow-Headers", joined(&conf->cors.headers, arena));
+        add(out, count, SLICE("Access-Control-Allow-Headers"), joined(&conf->cors.headers, arena));
     else if (asked.len > 0)
-        add(out, count, "Access-Control-Allow-Headers", arena_str(arena, asked));
-    add(out, count, "Access-Control-Max-Age",
-        arena_printf(arena, "%lld", (long long)(conf->cors.max_age_us / 1000000)));
+        add(out, count, SLICE("Access-Control-Allow-Headers"), arena_copy(arena, asked));
+    add(out, count, SLICE("Access-Control-Max-Age"),
+        digits_of((uint64_t)(conf->cors.max_age_us / US_PER_S), arena_bytes(arena, DIGITS_BYTES)));
 }
 
-int cors_fields(const struct conf *conf, const struct http_request *request, const char *allow, struct arena *arena,
+int cors_fields(const struct conf *conf, const struct http_request *request, struct slice allow, struct arena *arena,
                 struct http_header out[CORS_FIELDS_MAX])
 {
     int count = 0;
@@ -62,14 +64,15 @@ int cors_fields(const struct conf *conf, const struct http_request *request, con
         return 0;
     bool everybody = strcmp(conf->cors.origins.at[0], "*") == 0;
     if (!everybody)
-        add(out, &count, "Vary", "Origin"); /* also for who sends none: caches between would mix them up */
+        add(out, &count, SLICE("Vary"),
+            SLICE("Origin")); /* also for who sends none: caches between would mix them up */
     if (origin.len == 0 || (!everybody && !is_allowed(&conf->cors.origins, origin)))
         return count;
-    add(out, &count, "Access-Control-Allow-Origin", everybody ? "*" : arena_str(arena, origin));
+    add(out, &count, SLICE("Access-Control-Allow-Origin"), everybody ? SLICE("*") : arena_copy(arena, origin));
     if (conf->cors.credentials)
-        add(out, &count, "Access-Control-Allow-Credentials", "true");
+        add(out, &count, SLICE("Access-Control-Allow-Credentials"), SLICE("true"));
     if (conf->cors.expose.count > 0)
-        add(out, &count, "Access-Control-Expose-Headers", joined(&conf->cors.expose, arena));
+        add(out, &count, SLICE("Access-Control-Expose-Headers"), joined(&conf->cors.expose, arena));
     if (request->method == HTTP_OPTIONS && http_header_in(request, "Access-Control-Request-Method").at != NULL)
         add_preflight(conf, request, allow, arena, out, &count);
     return count;

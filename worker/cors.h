@@ -9,7 +9,7 @@
 enum { CORS_FIELDS_MAX = 8 };
 
 /* The fields that go with the answer to this request; returns how many. allow: the methods of its path. */
-int cors_fields(const struct conf *conf, const struct http_request *request, const char *allow, struct arena *arena,
+int cors_fields(const struct conf *conf, const struct http_request *request, struct slice allow, struct arena *arena,
                 struct http_header out[CORS_FIELDS_MAX]);
 
 #endif

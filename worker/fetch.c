@@ -454,6 +454,7 @@ void fetch_start(struct request *r)
         return;
     }
     lookup_init(&f->lookup, r);
+    lookup_tags(&f->lookup);
     enum cache_state state = lookup_find(&f->lookup, f->began_us, &entry);
     if (state == CACHE_FRESH && entry.uncacheable) {
         cache_release(&entry);

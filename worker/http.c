@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { OWN_FIELDS = 3, FIELDS_MAX = 32, DATE_BYTES = 32 };
+enum { LINES_BYTES = 256, STATUS_LINE_BYTES = 80, OWN_FIELDS = 3, FIELDS_MAX = 32, DATE_LEN = 29 };
 /* evhttp must not see that a connection ends with an answer, or it would end it when the gate has the bytes, which is
  * before the consumer has them. It compares the value as it stands; a space before it means nothing (RFC 9110 5.5). */
-#define CLOSE " close"
+#define CLOSE SLICE(" close")
 
 struct http {
     struct evhttp *ev;
@@ -29,7 +29,7 @@ struct http {
     bool draining;
     int64_t drain_started_us;
     time_t date_of;
-    char date[DATE_BYTES];
+    char date[DATE_LEN + 1];
 };
 
 /* ---- requests ---- */
@@ -85,7 +85,7 @@ static const char *reason_of(int status)
 }
 
 /* RFC 9110 5.6.7. */
-static const char *date_now(struct http *http)
+static struct slice date_now(struct http *http)
 {
     time_t now = time(NULL);
     if (now != http->date_of) {
@@ -93,7 +93,7 @@ static const char *date_now(struct http *http)
         http->date_of = now;
         strftime(http->date, sizeof http->date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
     }
-    return http->date;
+    return slice_of(http->date, DATE_LEN);
 }
 
 struct fields {
@@ -102,7 +102,7 @@ struct fields {
     char length[DIGITS_BYTES];
 };
 
-static void add(struct fields *f, const char *name, const char *value)
+static void add(struct fields *f, struct slice name, struct slice value)
 {
     f->at[f->count++] = (struct http_header){name, value};
 }
@@ -111,13 +111,33 @@ static void add(struct fields *f, const char *name, const char *value)
 static void add_own_fields(struct http *http, const struct http_request *r, int status, size_t body_bytes, bool close,
                            struct fields *f)
 {
-    add(f, "Date", date_now(http));
+    add(f, SLICE("Date"), date_now(http));
     if (status != 204 && status != 304)
-        add(f, "Content-Length", digits_of(body_bytes, f->length));
+        add(f, SLICE("Content-Length"), digits_of(body_bytes, f->length));
     if (close)
-        add(f, "Connection", CLOSE);
+        add(f, SLICE("Connection"), CLOSE);
     else if (r->head->minor == 0)
-        add(f, "Connection", "keep-alive");
+        add(f, SLICE("Connection"), SLICE("keep-alive"));
+}
+
+static void tell_evhttp(struct evkeyvalq *out, const char *name, const char *value)
+{
+    if (evhttp_add_header(out, name, value) != 0)
+        log_warn("header %s has a value that HTTP does not allow; left out", name);
+}
+
+/* evhttp wants each field by itself. */
+static void tell_evhttp_lines(struct evkeyvalq *out, struct slice lines)
+{
+    char copy[LINES_BYTES];
+    CHECK(lines.len < sizeof copy);
+    *(char *)mempcpy(copy, lines.at, lines.len) = '\0';
+    for (char *line = copy, *end; (end = strstr(line, "\r\n")) != NULL; line = end + 2) {
+        char *colon = strstr(line, ": ");
+        CHECK(colon != NULL && colon < end);
+        *end = *colon = '\0';
+        tell_evhttp(out, line, colon + 2);
+    }
 }
 
 static void reply_by_evhttp(struct http *http, struct http_request *r, int status, const struct fields *f,
@@ -128,8 +148,10 @@ static void reply_by_evhttp(struct http *http, struct http_request *r, int statu
     struct evbuffer *buffer = evbuffer_new();
     CHECK(buffer != NULL);
     for (int i = 0; i < f->count; i++)
-        if (evhttp_add_header(out, f->at[i].name, f->at[i].value) != 0)
-            log_warn("header %s has a value that HTTP does not allow; left out", f->at[i].name);
+        if (f->at[i].name.len > 0)
+            tell_evhttp(out, f->at[i].name.at, f->at[i].value.at);
+        else
+            tell_evhttp_lines(out, f->at[i].value);
     if (body != NULL && body->release != NULL)
         http_loan_add(&http->loans, buffer, gate_out(r->conn), body, clock_mono_us());
     else if (body != NULL)
@@ -139,30 +161,49 @@ static void reply_by_evhttp(struct http *http, struct http_request *r, int statu
     gate_pull(r->conn);
 }
 
-static void put(struct buf *b, const char *text)
+/* "HTTP/1.1 200 OK" and the line's end. */
+static struct slice status_line(int status, char text[STATUS_LINE_BYTES])
 {
-    buf_add(b, text, strlen(text));
+    if (status == 200)
+        return SLICE("HTTP/1.1 200 OK\r\n");
+    int len = snprintf(text, STATUS_LINE_BYTES, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
+    CHECK(len < STATUS_LINE_BYTES);
+    return slice_of(text, (size_t)len);
+}
+
+static char *put(char *at, struct slice bytes)
+{
+    return mempcpy(at, bytes.at, bytes.len);
 }
 
 /* What evhttp would have written. */
+static void write_head(struct http_conn *conn, int status, const struct fields *f)
+{
+    static struct buf head;
+    char text[STATUS_LINE_BYTES];
+    struct slice line = status_line(status, text);
+    size_t most = line.len + 2;
+    for (int i = 0; i < f->count; i++)
+        most += f->at[i].name.len + f->at[i].value.len + 4;
+    head.len = 0;
+    buf_reserve(&head, most);
+    char *at = put(head.at, line);
+    for (int i = 0; i < f->count; i++) {
+        const struct http_header *h = &f->at[i];
+        if (h->name.len > 0)
+            at = put(put(at, h->name), SLICE(": "));
+        at = put(at, h->value);
+        if (h->name.len > 0)
+            at = put(at, SLICE("\r\n"));
+    }
+    at = put(at, SLICE("\r\n"));
+    gate_write(conn, slice_of(head.at, (size_t)(at - head.at)));
+}
+
 static void reply_by_gate(struct http *http, struct http_request *r, int status, const struct fields *f,
                           const struct http_body *body)
 {
-    static struct buf head;
-    char text[DIGITS_BYTES];
-    head.len = 0;
-    put(&head, "HTTP/1.1 ");
-    put(&head, digits_of((uint64_t)status, text));
-    put(&head, " ");
-    put(&head, reason_of(status));
-    for (int i = 0; i < f->count; i++) {
-        put(&head, "\r\n");
-        put(&head, f->at[i].name);
-        put(&head, ": ");
-        put(&head, f->at[i].value);
-    }
-    put(&head, "\r\n\r\n");
-    gate_write(r->conn, buf_slice(&head));
+    write_head(r->conn, status, f);
     if (body != NULL && body->release != NULL)
         http_loan_add(&http->loans, gate_out(r->conn), gate_out(r->conn), body, clock_mono_us());
     else if (body != NULL)
@@ -175,7 +216,8 @@ void http_reply(struct http_request *r, int status, const struct http_header *he
     bool sends = r->conn != NULL && r->method != HTTP_HEAD && body->bytes.len > 0;
     if (r->conn != NULL) {
         struct http *http = r->conn->gate->arg;
-        struct fields f = {.count = count};
+        struct fields f;
+        f.count = count;
         bool close = !r->head->keep_alive || r->refusal.status != 0 || http->draining;
         CHECK(count + OWN_FIELDS <= FIELDS_MAX);
         memcpy(f.at, headers, (size_t)count * sizeof *headers);

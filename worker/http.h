@@ -10,9 +10,10 @@ struct event_base;
 struct gate_message;
 struct http;
 
+/* The NUL behind each is there, and not counted. */
 struct http_header {
-    const char *name;
-    const char *value;
+    struct slice name; /* empty: value is whole fields, each with its CRLF */
+    struct slice value;
 };
 
 /* release NULL: the bytes are the caller's and are copied. Else they are borrowed until release(arg) comes, exactly

@@ -15,8 +15,13 @@ void lookup_init(struct lookup *l, struct request *r)
     l->r = r;
     l->key = cache_key(r->service->shared->cache, params_key(r->route, r->values, r->arena));
     l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us};
-    l->tag_count = conf->cache_tags.count;
-    params_tags(r->route, &conf->cache_tags, r->values, l->tag_slots);
+}
+
+void lookup_tags(struct lookup *l)
+{
+    const struct request *r = l->r;
+    l->tag_count = r->route->conf->cache_tags.count;
+    params_tags(r->route, &r->route->conf->cache_tags, r->values, l->tag_slots);
 }
 
 enum cache_state lookup_find(struct lookup *l, int64_t now_us, struct cache_entry *entry_out)

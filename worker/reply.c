@@ -20,7 +20,7 @@ struct headers {
     int count;
 };
 
-static void add(struct headers *h, const char *name, const char *value)
+static void add(struct headers *h, struct slice name, struct slice value)
 {
     CHECK(h->count < HEADERS_MAX);
     h->at[h->count++] = (struct http_header){name, value};
@@ -65,28 +65,28 @@ static void count_route(const struct request *r, int status, size_t sent, int64_
     stats_route_observe(stats, slot, row, histogram_of(r, status), took_us);
 }
 
-static const char *source_name(enum source source)
+static struct slice source_name(enum source source)
 {
     switch (source) {
     case SOURCE_HIT:
-        return "HIT";
+        return SLICE("HIT");
     case SOURCE_STALE:
-        return "STALE";
+        return SLICE("STALE");
     case SOURCE_COALESCED:
-        return "COALESCED";
+        return SLICE("COALESCED");
     case SOURCE_REDIS:
-        return "REDIS";
+        return SLICE("REDIS");
     case SOURCE_MISS:
-        return "MISS";
+        return SLICE("MISS");
     case SOURCE_NONE:
         break;
     }
-    return NULL;
+    return slice_of(NULL, 0);
 }
 
-static const char *allow_of(const struct request *r)
+static struct slice allow_of(const struct request *r)
 {
-    return r->place ? router_allow(r->place) : "GET, HEAD, OPTIONS";
+    return r->place ? slice_str(router_allow(r->place)) : SLICE("GET, HEAD, OPTIONS");
 }
 
 static void add_duration(struct buf *text, const char *name, int64_t us)
@@ -102,16 +102,16 @@ static void add_timing(struct headers *h, const struct request *r, int64_t took_
     if (!r->service->conf->server_timing)
         return;
     if (r->source == SOURCE_HIT) {
-        add(h, "Server-Timing", "cache;desc=HIT");
+        add(h, SLICE("Server-Timing"), SLICE("cache;desc=HIT"));
         return;
     }
     struct buf text = {0};
     if (r->source != SOURCE_NONE)
-        buf_printf(&text, "cache;desc=%s", source_name(r->source));
+        buf_printf(&text, "cache;desc=" SLICE_FMT, SLICE_ARG(source_name(r->source)));
     add_duration(&text, "queue", r->wait_us);
     add_duration(&text, "db", r->run_us);
     add_duration(&text, "total", took_us);
-    add(h, "Server-Timing", arena_str(r->arena, buf_slice(&text)));
+    add(h, SLICE("Server-Timing"), arena_copy(r->arena, buf_slice(&text)));
     buf_deinit(&text);
 }
 
@@ -120,7 +120,7 @@ static void request_finish(struct request *r, int status, struct headers *h, con
     struct service *s = r->service;
     int64_t now_us = clock_mono_us(), took_us = now_us - r->started_us;
     size_t sent = r->http->method == HTTP_HEAD ? 0 : body->bytes.len;
-    add(h, "X-Request-Id", r->id);
+    add(h, SLICE("X-Request-Id"), r->id);
     add_timing(h, r, took_us);
     h->count += cors_fields(s->conf, r->http, allow_of(r), r->arena, h->at + h->count);
     service_count(s, STAT_requests);
@@ -131,18 +131,20 @@ static void request_finish(struct request *r, int status, struct headers *h, con
         service_count(s, STAT_responses_4xx);
     if (r->route != NULL)
         count_route(r, status, sent, took_us);
-    access_log_write(s->access_log, &(struct access_line){.request_id = r->id,
-                                                          .remote = r->http->remote,
-                                                          .method = http_method_names[r->http->method],
-                                                          .target = r->http->target,
-                                                          .trace_id = trace_id(http_header_in(r->http, "traceparent")),
-                                                          .route = r->route ? r->route->conf->name : NULL,
-                                                          .cache = source_name(r->source),
-                                                          .status = status,
-                                                          .sent_bytes = sent,
-                                                          .took_us = took_us,
-                                                          .wait_us = r->wait_us,
-                                                          .database_us = r->run_us});
+    if (access_log_is_on(s->access_log))
+        access_log_write(s->access_log,
+                         &(struct access_line){.request_id = r->id.at,
+                                               .remote = r->http->remote,
+                                               .method = http_method_names[r->http->method],
+                                               .target = r->http->target,
+                                               .trace_id = trace_id(http_header_in(r->http, "traceparent")),
+                                               .route = r->route ? r->route->conf->name : NULL,
+                                               .cache = source_name(r->source).at,
+                                               .status = status,
+                                               .sent_bytes = sent,
+                                               .took_us = took_us,
+                                               .wait_us = r->wait_us,
+                                               .database_us = r->run_us});
     s->in_flight--;
     http_reply(r->http, status, h->at, h->count, body);
     r->http = NULL;
@@ -170,20 +172,6 @@ static bool none_match(struct slice list, const char *etag)
     return false;
 }
 
-/* Name and value of each line of a head become fields of their own. */
-static void add_head(struct headers *h, struct arena *arena, struct slice head)
-{
-    while (head.len > 0) {
-        const char *colon = memchr(head.at, ':', head.len), *end = memchr(head.at, '\r', head.len);
-        if (colon == NULL || end == NULL || colon + 2 > end)
-            return;
-        add(h, arena_str(arena, slice_of(head.at, (size_t)(colon - head.at))),
-            arena_str(arena, slice_of(colon + 2, (size_t)(end - colon - 2))));
-        size_t used = (size_t)(end - head.at) + 2;
-        head = slice_of(head.at + used, head.len - MIN(used, head.len));
-    }
-}
-
 static void gzip_etag(const char *etag, char gzip_out[GZIP_ETAG_BYTES])
 {
     memcpy(mempcpy(gzip_out, etag, strlen(etag) - 1), GZIP_SUFFIX, sizeof GZIP_SUFFIX);
@@ -195,25 +183,25 @@ static bool add_etag(struct headers *h, struct request *r, const char *etag, boo
 {
     struct slice held = http_header_in(r->http, "If-None-Match");
     if (!gzip && held.len == 0) {
-        add(h, "ETag", etag);
+        add(h, SLICE("ETag"), slice_str(etag));
         return false;
     }
     char *gzipped = arena_bytes(r->arena, GZIP_ETAG_BYTES);
     gzip_etag(etag, gzipped);
-    add(h, "ETag", gzip ? gzipped : etag);
+    add(h, SLICE("ETag"), slice_str(gzip ? gzipped : etag));
     return held.len > 0 && (none_match(held, etag) || none_match(held, gzipped));
 }
 
 static void add_cache_fields(struct headers *h, const struct request *r, const struct answer *answer)
 {
     /* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
-    add(h, "Cache-Control", r->method == METHOD_GET ? "no-cache" : "no-store");
+    add(h, SLICE("Cache-Control"), r->method == METHOD_GET ? SLICE("no-cache") : SLICE("no-store"));
     if (answer->varies)
-        add(h, "Vary", "Accept-Encoding");
+        add(h, SLICE("Vary"), SLICE("Accept-Encoding"));
     if (r->source != SOURCE_NONE)
-        add(h, "X-Cache", source_name(r->source));
+        add(h, SLICE("X-Cache"), source_name(r->source));
     if (answer->age_us >= 0)
-        add(h, "Age", digits_of((uint64_t)(answer->age_us / US_PER_S), arena_bytes(r->arena, DIGITS_BYTES)));
+        add(h, SLICE("Age"), digits_of((uint64_t)(answer->age_us / US_PER_S), arena_bytes(r->arena, DIGITS_BYTES)));
 }
 
 void reply_answer(struct request *r, const struct answer *answer)
@@ -228,9 +216,9 @@ void reply_answer(struct request *r, const struct answer *answer)
         body.bytes = slice_of("", 0);
     }
     if (status != 304)
-        add_head(&h, r->arena, answer->head);
+        add(&h, SLICE(""), answer->head);
     if (status != 304 && gzip)
-        add(&h, "Content-Encoding", "gzip");
+        add(&h, SLICE("Content-Encoding"), SLICE("gzip"));
     add_cache_fields(&h, r, answer);
     request_finish(r, status, &h, &body);
 }
@@ -238,7 +226,7 @@ void reply_answer(struct request *r, const struct answer *answer)
 void reply_options(struct request *r)
 {
     struct headers h = {0};
-    add(&h, "Allow", allow_of(r));
+    add(&h, SLICE("Allow"), allow_of(r));
     request_finish(r, 204, &h, &(struct http_body){0});
 }
 
@@ -246,13 +234,13 @@ void reply_problem(struct request *r)
 {
     struct headers h = {0};
     struct buf body = {0};
-    problem_write(&r->problem, r->id, &body);
-    add(&h, "Content-Type", "application/problem+json");
-    add(&h, "Cache-Control", "no-store");
+    problem_write(&r->problem, r->id.at, &body);
+    add(&h, SLICE("Content-Type"), SLICE("application/problem+json"));
+    add(&h, SLICE("Cache-Control"), SLICE("no-store"));
     if (r->problem.status == 405)
-        add(&h, "Allow", allow_of(r));
+        add(&h, SLICE("Allow"), allow_of(r));
     if (r->problem.status == 503)
-        add(&h, "Retry-After", "1");
+        add(&h, SLICE("Retry-After"), SLICE("1"));
     request_finish(r, r->problem.status, &h, &(struct http_body){.bytes = buf_slice(&body)});
     buf_deinit(&body);
 }

@@ -29,12 +29,12 @@ static bool id_is_fit(struct slice id)
 }
 
 /* The consumer's own, so that it finds the request in our logs, or one that no other request has. */
-static const char *make_id(struct arena *arena, const struct http_request *http)
+static struct slice make_id(struct arena *arena, const struct http_request *http)
 {
     static uint64_t base, count;
     struct slice given = http_header_in(http, "X-Request-Id");
     if (id_is_fit(given))
-        return arena_str(arena, given);
+        return arena_copy(arena, given);
     if (base == 0)
         CHECK(getrandom(&base, sizeof base, 0) == sizeof base);
     uint64_t z = base + ++count * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64: no two alike within 2^64 */
@@ -121,9 +121,15 @@ static enum method method_of(enum http_method method)
 
 static void on_described(void *arg);
 
+static void find_place(struct request *r)
+{
+    r->path_values = arena_alloc(r->arena, (size_t)r->target.segment_count * sizeof *r->path_values);
+    r->place = router_find(r->service->router, &r->target, r->path_values);
+}
+
 static void match(struct request *r)
 {
-    r->place = router_find(r->service->router, &r->target, r->path_values);
+    find_place(r);
     if (r->place == NULL) {
         if (!health_answer(r))
             reply_refuse(r, 404, "no_route", "no route has this path");
@@ -213,7 +219,7 @@ static bool match_cached(struct request *r)
 {
     if (target_parse(r->http->target, r->arena, &r->target) != NULL)
         return false;
-    r->place = router_find(r->service->router, &r->target, r->path_values);
+    find_place(r);
     r->route = r->place ? router_route(r->place, METHOD_GET) : NULL;
     if (r->route == NULL || !r->route->conf->cached || r->route->state != ROUTE_READY)
         return false;

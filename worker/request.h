@@ -16,10 +16,10 @@ struct request {
     struct arena *arena;
     int holds; /* the consumer's, until it is answered, and those of who works on for others */
     int64_t started_us;
-    const char *id;
+    struct slice id; /* with its NUL */
     struct target target;
     const struct router_place *place;
-    struct slice path_values[TARGET_SEGMENTS_MAX];
+    struct slice *path_values;
     enum method method;  /* HEAD is GET here */
     struct route *route; /* NULL: none was found */
     struct param_value *values;
