@@ -1,6 +1,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "sql/cancel.h"
 #include "sql/conn_state.h"
 #include "sql/hosts.h"
 
@@ -292,6 +293,12 @@ struct conn *conn_create(struct event_base *base, const struct conn_settings *se
     event_assign(&c->timer, base, -1, 0, on_timer, c);
     start(c);
     return c;
+}
+
+void conn_cancel(const struct conn *c)
+{
+    if (c->pg != NULL)
+        cancel_send(c->pg);
 }
 
 void conn_destroy(struct conn **conn)

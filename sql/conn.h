@@ -68,6 +68,8 @@ bool conn_check(struct conn *c) MUST_USE;
 /* Idle only: sends the work, then `changed` comes. *work must live until then, its values only during this call. The
  * answer must be there by deadline_us (CLOCK_MONOTONIC; 0: whenever). */
 void conn_run(struct conn *c, const struct pool_work *work, int64_t deadline_us, int64_t now_us);
+/* Asks the server to end what is running; the connection must be destroyed then. */
+void conn_cancel(const struct conn *c);
 /* Hands over what conn_run() brought; the caller deinits it. */
 struct conn_reply conn_take_reply(struct conn *c);
 

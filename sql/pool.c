@@ -496,6 +496,14 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     return (struct pool_job *)job;
 }
 
+static struct member *member_of(const struct pool *pool, const struct job *job)
+{
+    for (int i = 0; i < pool->max; i++)
+        if (pool->members[i].job == job)
+            return &pool->members[i];
+    return NULL;
+}
+
 void pool_forget(struct pool *pool, struct pool_job *ticket)
 {
     struct job *job = (struct job *)ticket;
@@ -503,7 +511,17 @@ void pool_forget(struct pool *pool, struct pool_job *ticket)
     if (job->line == &pool->waiting) {
         job_line_remove(&pool->waiting, job);
         free(job);
+        return;
     }
+    struct member *m = job->work.read_only ? member_of(pool, job) : NULL;
+    if (m == NULL)
+        return;
+    conn_cancel(m->conn);
+    m->job = NULL;
+    free(job);
+    close_member(pool, m);
+    pool->metrics.cancelled++;
+    add_timer(&pool->tick, 0); /* others may wait for its place */
 }
 
 enum pool_health pool_health(const struct pool *pool)

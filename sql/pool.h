@@ -55,7 +55,7 @@ typedef void pool_done(void *arg, const struct pool_outcome *outcome);
 struct pool_metrics {
     int active, idle, connecting, waiting;
     int64_t max_wait_us;
-    uint64_t queries, errors, timeouts, rejected, opened, closed;
+    uint64_t queries, errors, timeouts, rejected, cancelled, opened, closed;
 };
 
 /* conf must outlive the pool. `observe` (may be NULL) is told of every wait and run time. */
@@ -66,7 +66,8 @@ void pool_destroy(struct pool **pool); /* what is under way gets POOL_DOWN first
 /* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a statement
  * that the server has lost or whose plan changed (26000, 0A000) is prepared again once. */
 struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_done *done, void *arg);
-/* The consumer is gone: done will not be called. A running query keeps its connection until it ends. */
+/* The consumer is gone: done will not be called. A read that runs is cancelled, and its connection given up; a write
+ * goes on to its end. */
 void pool_forget(struct pool *pool, struct pool_job *job);
 
 enum pool_health { POOL_STARTING, POOL_UP, POOL_UNREACHABLE };

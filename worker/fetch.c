@@ -26,6 +26,7 @@ struct fetch {
     int64_t known_until_us; /* of the value that it refreshes */
     struct parked parked;
     struct redis_versions versions;
+    struct pool_job *job;
 };
 
 static void join(struct fetch *f);
@@ -194,10 +195,22 @@ static void on_rows(void *arg, const struct pool_outcome *outcome)
     buf_deinit(&body);
 }
 
+/* What may be cached is fetched to its end: others wait for it, or soon ask for it. */
+static void on_gone(void *arg)
+{
+    struct fetch *f = arg;
+    pool_forget(f->r->service->pool, f->job);
+    fail(f, SOURCE_NONE, 503, "gone", NULL);
+}
+
 static void from_database(struct fetch *f)
 {
     const struct pool_work work = rows_work(f->r);
-    pool_run(f->r->service->pool, &work, on_rows, f);
+    f->job = pool_run(f->r->service->pool, &work, on_rows, f);
+    if (!f->r->route->conf->cached) {
+        f->r->http->gone = on_gone;
+        f->r->http->gone_arg = f;
+    }
 }
 
 /* ---- Redis ---- */

@@ -40,17 +40,17 @@ static bool has_output(const struct http_conn *conn)
 static enum gate_watch watch_for(const struct http_conn *conn)
 {
     switch (conn->state) {
-    case CONN_LINGERING:
+    case GATE_LINGERING:
         return WATCH_LINGER;
-    case CONN_STARTING:
-    case CONN_DEAD:
+    case GATE_STARTING:
+    case GATE_DEAD:
         return WATCH_NONE;
-    case CONN_READING:
+    case GATE_READING:
         return has_output(conn) ? WATCH_SEND : conn->in.len > 0 ? WATCH_HEAD : WATCH_IDLE;
-    case CONN_BODY:
+    case GATE_BODY:
         return has_output(conn) ? WATCH_SEND : WATCH_BODY;
-    case CONN_BUSY:
-    case CONN_ENDING:
+    case GATE_BUSY:
+    case GATE_ENDING:
         return has_output(conn) ? WATCH_SEND : WATCH_NONE;
     }
     return WATCH_NONE;
@@ -76,9 +76,9 @@ static void watch(struct http_conn *conn, bool moved, int64_t now_us)
 /* evhttp may be working on it further up the stack, so the end comes from the loop. */
 static void end(struct http_conn *conn)
 {
-    if (conn->state == CONN_DEAD)
+    if (conn->state == GATE_DEAD)
         return;
-    conn->state = CONN_DEAD;
+    conn->state = GATE_DEAD;
     watch(conn, false, 0);
     event_del(&conn->readable);
     event_del(&conn->writable);
@@ -95,7 +95,7 @@ static void message_destroy(struct gate_message *m)
 static void gone(struct http_conn *conn)
 {
     struct gate_message *m = conn->message;
-    bool busy = conn->state == CONN_BUSY;
+    bool busy = conn->state == GATE_BUSY;
     end(conn);
     conn->message = NULL;
     if (m == NULL)
@@ -111,7 +111,7 @@ static void conn_free(void *arg)
 {
     struct http_conn *conn = arg;
     struct gate *g = conn->gate;
-    if (conn->state != CONN_DEAD && conn->state != CONN_STARTING)
+    if (conn->state != GATE_DEAD && conn->state != GATE_STARTING)
         gone(conn); /* evhttp ended it */
     event_del(&conn->turn);
     if (conn->out != NULL)
@@ -126,14 +126,14 @@ static void conn_free(void *arg)
 
 static void on_sent(struct http_conn *conn)
 {
-    if (conn->state != CONN_ENDING)
+    if (conn->state != GATE_ENDING)
         return;
     if (!conn->unread && conn->in.len == 0) {
         end(conn);
         return;
     }
     shutdown(conn->fd, SHUT_WR);
-    conn->state = CONN_LINGERING;
+    conn->state = GATE_LINGERING;
     buf_deinit(&conn->in);
     if (conn->choked)
         event_add(&conn->readable, NULL);
@@ -209,7 +209,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     struct http_conn *conn = arg;
     int64_t now_us = clock_mono_us();
     send_out(conn, now_us);
-    if (conn->choked && !has_output(conn) && conn->state == CONN_READING) {
+    if (conn->choked && !has_output(conn) && conn->state == GATE_READING) {
         conn->choked = false;
         event_add(&conn->readable, NULL);
         struct buf in = conn->in;
@@ -244,7 +244,7 @@ static void pass(struct http_conn *conn)
     struct gate *g = conn->gate;
     struct gate_message *m = conn->message;
     m->request.body = buf_slice(&m->body);
-    conn->state = CONN_BUSY;
+    conn->state = GATE_BUSY;
     if (m->head.method == HTTP_OTHER) {
         g->calls.handle(g->arg, &m->request);
         return;
@@ -316,7 +316,7 @@ static void refuse(struct http_conn *conn, enum http_method method, struct slice
     struct http_request *request = &conn->message->request;
     request->refusal = *why;
     conn->unread = true;
-    conn->state = CONN_BUSY;
+    conn->state = GATE_BUSY;
     g->calls.handle(g->arg, request);
 }
 
@@ -324,7 +324,7 @@ static void ask_for_body(struct http_conn *conn, bool some_came)
 {
     if (conn->message->head.expects_continue && !some_came)
         gate_write(conn, slice_str("HTTP/1.1 100 Continue\r\n\r\n"));
-    conn->state = CONN_BODY;
+    conn->state = GATE_BODY;
 }
 
 /* True: go on with what follows. */
@@ -422,8 +422,8 @@ static bool is_choked(struct http_conn *conn, int64_t now_us)
         flush(conn);
     if (has_much_output(conn))
         send_out(conn, now_us);
-    if (conn->state == CONN_DEAD || !has_much_output(conn))
-        return conn->state == CONN_DEAD;
+    if (conn->state == GATE_DEAD || !has_much_output(conn))
+        return conn->state == GATE_DEAD;
     conn->choked = true;
     event_del(&conn->readable);
     return true;
@@ -433,15 +433,15 @@ static bool take_one(struct http_conn *conn, struct slice bytes, size_t *used, i
 {
     *used = 0;
     switch (conn->state) {
-    case CONN_READING:
+    case GATE_READING:
         return !is_choked(conn, now_us) && read_head(conn, bytes, used, now_us);
-    case CONN_BODY:
+    case GATE_BODY:
         return read_body(conn, bytes, used, now_us);
-    case CONN_STARTING:
-    case CONN_BUSY:
-    case CONN_ENDING:
-    case CONN_LINGERING:
-    case CONN_DEAD:
+    case GATE_STARTING:
+    case GATE_BUSY:
+    case GATE_ENDING:
+    case GATE_LINGERING:
+    case GATE_DEAD:
         break;
     }
     return false;
@@ -465,17 +465,17 @@ static void consume(struct http_conn *conn, struct slice bytes, int64_t now_us)
     }
     conn->taking = false;
     conn->in.len = 0;
-    if (conn->state != CONN_DEAD)
+    if (conn->state != GATE_DEAD)
         buf_add(&conn->in, bytes.at, bytes.len);
     if (conn->in.len == 0)
         buf_deinit(&conn->in);
     if (outer == NULL) {
-        if (conn->state != CONN_DEAD)
+        if (conn->state != GATE_DEAD)
             flush(conn);
         g->pending.len = 0;
         g->writer = NULL;
     }
-    if (conn->state != CONN_DEAD)
+    if (conn->state != GATE_DEAD)
         send_out(conn, now_us);
     watch(conn, moved && watch_for(conn) != WATCH_SEND, now_us);
 }
@@ -485,14 +485,14 @@ void gate_answered(struct http_request *request, bool close)
     struct http_conn *conn = request->conn;
     if (request->message != NULL)
         message_destroy(request->message);
-    if (conn == NULL || conn->state == CONN_DEAD)
+    if (conn == NULL || conn->state == GATE_DEAD)
         return;
     conn->message = NULL;
-    conn->state = close ? CONN_ENDING : CONN_READING;
+    conn->state = close ? GATE_ENDING : GATE_READING;
     if (conn->taking)
         return;
     int64_t now_us = clock_mono_us();
-    if (conn->choked && conn->state == CONN_READING) {
+    if (conn->choked && conn->state == GATE_READING) {
         conn->choked = false;
         event_add(&conn->readable, NULL);
     }
@@ -506,11 +506,11 @@ void gate_answered(struct http_request *request, bool close)
 static void on_end_of_stream(struct http_conn *conn, int64_t now_us)
 {
     event_del(&conn->readable);
-    if (conn->state == CONN_BUSY || conn->state == CONN_BODY || conn->state == CONN_LINGERING || !has_output(conn)) {
+    if (conn->state == GATE_BUSY || conn->state == GATE_BODY || conn->state == GATE_LINGERING || !has_output(conn)) {
         gone(conn);
         return;
     }
-    conn->state = CONN_ENDING;
+    conn->state = GATE_ENDING;
     conn->unread = false;
     buf_deinit(&conn->in);
     watch(conn, false, now_us);
@@ -520,7 +520,7 @@ static void on_end_of_stream(struct http_conn *conn, int64_t now_us)
 static bool is_no_more(const struct http_conn *conn, size_t kept, size_t came)
 {
     const struct conf *conf = conn->gate->conf;
-    return conn->state == CONN_READING && kept > 0 &&
+    return conn->state == GATE_READING && kept > 0 &&
            (int64_t)(kept + came) < MIN(conf->max_uri_bytes, conf->max_head_bytes) &&
            memchr(conn->gate->scratch + kept, '\n', came) == NULL;
 }
@@ -530,8 +530,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct http_conn *conn = arg;
     struct gate *g = conn->gate;
-    size_t kept = conn->state == CONN_LINGERING ? 0 : conn->in.len;
-    if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == CONN_BUSY && kept >= IN_MAX)) {
+    size_t kept = conn->state == GATE_LINGERING ? 0 : conn->in.len;
+    if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == GATE_BUSY && kept >= IN_MAX)) {
         conn->choked = true; /* until it is answered */
         event_del(&conn->readable);
         return;
@@ -544,9 +544,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         on_end_of_stream(conn, now_us);
         return;
     }
-    if (conn->state == CONN_LINGERING)
+    if (conn->state == GATE_LINGERING)
         return;
-    if (conn->state == CONN_BUSY || conn->state == CONN_ENDING || is_no_more(conn, kept, (size_t)n)) {
+    if (conn->state == GATE_BUSY || conn->state == GATE_ENDING || is_no_more(conn, kept, (size_t)n)) {
         buf_add(&conn->in, g->scratch + kept, (size_t)n);
         return;
     }
@@ -583,7 +583,7 @@ static void start(struct http_conn *conn)
     name_peer(conn);
     event_assign(&conn->readable, g->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
     event_assign(&conn->writable, g->base, conn->fd, EV_WRITE, on_writable, conn);
-    conn->state = CONN_READING;
+    conn->state = GATE_READING;
     event_add(&conn->readable, NULL);
     watch(conn, true, clock_mono_us());
 }
@@ -593,9 +593,9 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct http_conn *conn = arg;
-    if (conn->state == CONN_STARTING)
+    if (conn->state == GATE_STARTING)
         start(conn);
-    else if (conn->state == CONN_DEAD)
+    else if (conn->state == GATE_DEAD)
         bufferevent_trigger_event(conn->shell, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
 }
 
@@ -603,7 +603,7 @@ struct bufferevent *gate_accept(struct event_base *base, void *arg)
 {
     struct gate *g = arg;
     struct http_conn *conn = xcalloc(1, sizeof *conn);
-    *conn = (struct http_conn){.gate = g, .fd = -1, .state = CONN_STARTING, .watch = WATCH_NONE};
+    *conn = (struct http_conn){.gate = g, .fd = -1, .state = GATE_STARTING, .watch = WATCH_NONE};
     conn->socket = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     CHECK(conn->socket != NULL);
     conn->shell = bufferevent_filter_new(conn->socket, NULL, take_output, BEV_OPT_CLOSE_ON_FREE, conn_free, conn);

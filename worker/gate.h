@@ -17,14 +17,14 @@
 struct bufferevent;
 struct evbuffer;
 
-enum conn_state {
-    CONN_STARTING,  /* evhttp has not told its socket yet */
-    CONN_READING,   /* a head */
-    CONN_BODY,      /* the body of `message` */
-    CONN_BUSY,      /* `message` is being worked on */
-    CONN_ENDING,    /* the last answer is being sent */
-    CONN_LINGERING, /* it is sent; what the consumer still sends is thrown away, so that it can read the answer */
-    CONN_DEAD
+enum gate_state {
+    GATE_STARTING,  /* evhttp has not told its socket yet */
+    GATE_READING,   /* a head */
+    GATE_BODY,      /* the body of `message` */
+    GATE_BUSY,      /* `message` is being worked on */
+    GATE_ENDING,    /* the last answer is being sent */
+    GATE_LINGERING, /* it is sent; what the consumer still sends is thrown away, so that it can read the answer */
+    GATE_DEAD
 };
 
 /* What a connection waits for, each with a time of its own. Within a list the one that has waited longest is first. */
@@ -37,7 +37,7 @@ struct http_conn {
     struct gate *gate;
     struct bufferevent *shell, *socket; /* evhttp's; the second one only owns the descriptor */
     int fd;
-    enum conn_state state;
+    enum gate_state state;
     struct event turn, readable, writable;
     struct buf in;        /* received, not used yet */
     struct evbuffer *out; /* what the socket did not take at once; NULL: never anything */

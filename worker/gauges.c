@@ -64,6 +64,7 @@ static void add_pool_counts(struct service *s)
     stats_add(s->stats, s->slot, STAT_pool_queries, (int64_t)(now.queries - before.queries));
     stats_add(s->stats, s->slot, STAT_pool_errors, (int64_t)(now.errors - before.errors));
     stats_add(s->stats, s->slot, STAT_pool_timeouts, (int64_t)(now.timeouts - before.timeouts));
+    stats_add(s->stats, s->slot, STAT_pool_cancelled, (int64_t)(now.cancelled - before.cancelled));
     stats_add(s->stats, s->slot, STAT_pool_rejected, (int64_t)(now.rejected - before.rejected));
     stats_add(s->stats, s->slot, STAT_pool_opened, (int64_t)(now.opened - before.opened));
     stats_add(s->stats, s->slot, STAT_pool_closed, (int64_t)(now.closed - before.closed));

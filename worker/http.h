@@ -58,6 +58,12 @@ void http_destroy(struct http **http);
 /* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */
 bool http_listen(struct http *http, int fd) MUST_USE;
 
+/* Nobody waits for the answer any more. */
+static inline bool http_is_gone(const struct http_request *request)
+{
+    return request->conn == NULL;
+}
+
 /* First value of a request header, empty when absent. */
 struct slice http_header_in(const struct http_request *request, const char *name);
 

@@ -10,6 +10,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* What nginx logs for a consumer that did not wait: it goes over no wire. */
+enum { STATUS_GONE = 499 };
 enum { HEADERS_MAX = 14 + CORS_FIELDS_MAX };
 /* Compressed, a strong entity tag must differ: RFC 9110 8.8.3.3. */
 #define GZIP_SUFFIX "-gz\""
@@ -140,7 +142,7 @@ static void request_finish(struct request *r, int status, struct headers *h, con
                                                .trace_id = trace_id(http_header_in(r->http, "traceparent")),
                                                .route = r->route ? r->route->conf->name : NULL,
                                                .cache = source_name(r->source).at,
-                                               .status = status,
+                                               .status = http_is_gone(r->http) ? STATUS_GONE : status,
                                                .sent_bytes = sent,
                                                .took_us = took_us,
                                                .wait_us = r->wait_us,
