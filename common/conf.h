@@ -6,6 +6,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "common/net.h"
 
 #include <stdio.h>
 
@@ -30,6 +31,12 @@ struct conf_listen {
     const char *port;
     bool v6;
     struct conf_pos pos;
+};
+
+struct conf_nets {
+    struct net *at;
+    const char **texts; /* as they were written */
+    int count;
 };
 
 struct conf_listens {
@@ -78,6 +85,8 @@ struct conf {
 
     struct conf_listens listen;
     struct conf_listens admin;
+    struct conf_nets trusted_proxies;
+    bool proxy_protocol;
     int workers;            /* auto resolved: CPUs this process may run on */
     const char *run_dir;    /* statistics file, control socket, lock file; created if missing */
     const char *access_log; /* path, "stderr" or "off" */

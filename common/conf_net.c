@@ -63,6 +63,24 @@ bool conf_set_listens(struct conf_parser *p, const struct conf_row *row, void *f
     return true;
 }
 
+bool conf_set_nets(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    struct conf_nets *nets = field;
+    if (d->count > row->max)
+        return conf_error(p->err, d->pos, "%s has %d values; %d at most", row->name, d->count, (int)row->max);
+    nets->at = arena_alloc(p->arena, (size_t)d->count * sizeof *nets->at);
+    nets->texts = arena_alloc(p->arena, (size_t)d->count * sizeof *nets->texts);
+    nets->count = d->count;
+    for (int i = 0; i < d->count; i++) {
+        nets->texts[i] = d->args[i].text;
+        if (!net_parse(d->args[i].text, &nets->at[i]))
+            return conf_error(p->err, d->args[i].pos,
+                              "\"%.60s\" is no address or network such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32",
+                              d->args[i].text);
+    }
+    return true;
+}
+
 bool conf_set_database_url(struct conf_parser *p, const struct conf_row *row, void *field,
                            const struct conf_directive *d)
 {

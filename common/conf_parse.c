@@ -24,6 +24,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_FLAG] = {conf_set_flag, 0, 0, false, false},
     [CONF_PATH] = {conf_set_path, 1, 1, false, false},
     [CONF_LOG] = {conf_set_log, 1, 1, false, false},
+    [CONF_NETS] = {conf_set_nets, 1, MANY, false, false},
     [CONF_LISTENS] = {conf_set_listens, 1, 16, false, false},
     [CONF_DATABASE_URL] = {conf_set_database_url, 1, 1, false, false},
     [CONF_REDIS_URL] = {conf_set_redis_url, 1, 1, false, false},

@@ -53,8 +53,8 @@ static const char *absolute(struct printer *p, const char *path)
 typedef void print_value(struct printer *p, const struct conf_row *row, const void *field, const void *target);
 
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
-    print_switch, print_nothing, print_path, print_log, print_listens, print_url, print_list, print_words, print_pool,
-    print_sql, print_query, print_route_cache, print_params;
+    print_switch, print_nothing, print_path, print_log, print_listens, print_nets, print_url, print_list, print_words,
+    print_pool, print_sql, print_query, print_route_cache, print_params;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -72,6 +72,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_PATH] = print_path,
     [CONF_LOG] = print_log,
     [CONF_LISTENS] = print_listens,
+    [CONF_NETS] = print_nets,
     [CONF_DATABASE_URL] = print_url,
     [CONF_REDIS_URL] = print_url,
     [CONF_TEXT_LIST] = print_list,
@@ -107,6 +108,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
     if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS ||
         row->kind == CONF_ORIGINS || row->kind == CONF_TOKENS)
         return ((const struct conf_strings *)field)->count > 0;
+    if (row->kind == CONF_NETS)
+        return ((const struct conf_nets *)field)->count > 0;
     if (row->kind == CONF_FLAG)
         return *(const bool *)field;
     if (row->kind == CONF_NUMBER)
@@ -211,6 +214,13 @@ PRINTER(print_log)
     const char *path = *(const char *const *)field;
     bool word = strcmp(path, "stderr") == 0 || strcmp(path, "off") == 0;
     print_word(p->out, word ? path : absolute(p, path));
+}
+
+PRINTER(print_nets)
+{
+    const struct conf_nets *nets = field;
+    for (int i = 0; i < nets->count; i++)
+        fprintf(p->out, "%s%s", i > 0 ? " " : "", nets->texts[i]);
 }
 
 PRINTER(print_listens)

@@ -35,6 +35,7 @@ enum conf_kind {
     CONF_PATH,
     CONF_LOG,
     CONF_LISTENS,
+    CONF_NETS,
     CONF_DATABASE_URL,
     CONF_REDIS_URL,
     CONF_TEXT_LIST,

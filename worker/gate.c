@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/http_chunks.h"
+#include "worker/proxy_protocol.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,6 +46,8 @@ static enum gate_watch watch_for(const struct http_conn *conn)
     case GATE_STARTING:
     case GATE_DEAD:
         return WATCH_NONE;
+    case GATE_PROXY:
+        return WATCH_HEAD;
     case GATE_READING:
         return has_output(conn) ? WATCH_SEND : conn->in.len > 0 ? WATCH_HEAD : WATCH_IDLE;
     case GATE_BODY:
@@ -283,6 +286,8 @@ static struct http_request request_of(struct http_conn *conn, const struct http_
     struct http_request request = {
         .head = head, .method = head->method, .target = head->target, .started_us = now_us, .conn = conn};
     memcpy(request.remote, conn->remote, sizeof request.remote);
+    if (conn->trusted)
+        forwarded_for(&conn->gate->conf->trusted_proxies, head, request.remote);
     return request;
 }
 
@@ -429,10 +434,29 @@ static bool is_choked(struct http_conn *conn, int64_t now_us)
     return true;
 }
 
+static void know_peer(struct http_conn *conn)
+{
+    const struct conf_nets *proxies = &conn->gate->conf->trusted_proxies;
+    conn->trusted = net_has(proxies->at, proxies->count, conn->remote);
+    conn->state = GATE_READING;
+}
+
+static bool read_proxy(struct http_conn *conn, struct slice bytes, size_t *used)
+{
+    enum http_read read = proxy_protocol_read(bytes, conn->remote, used);
+    if (read == HTTP_READ_BAD)
+        gone(conn); /* whatever speaks here is no proxy, and would not understand an answer */
+    else if (read == HTTP_READ_WHOLE)
+        know_peer(conn);
+    return read == HTTP_READ_WHOLE;
+}
+
 static bool take_one(struct http_conn *conn, struct slice bytes, size_t *used, int64_t now_us)
 {
     *used = 0;
     switch (conn->state) {
+    case GATE_PROXY:
+        return read_proxy(conn, bytes, used);
     case GATE_READING:
         return !is_choked(conn, now_us) && read_head(conn, bytes, used, now_us);
     case GATE_BODY:
@@ -583,7 +607,10 @@ static void start(struct http_conn *conn)
     name_peer(conn);
     event_assign(&conn->readable, g->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
     event_assign(&conn->writable, g->base, conn->fd, EV_WRITE, on_writable, conn);
-    conn->state = GATE_READING;
+    if (g->behind_proxy)
+        conn->state = GATE_PROXY;
+    else
+        know_peer(conn);
     event_add(&conn->readable, NULL);
     watch(conn, true, clock_mono_us());
 }
@@ -637,7 +664,7 @@ void gate_deinit(struct gate *g)
 static void expire(struct http_conn *conn, int64_t now_us)
 {
     static const struct http_refusal late = {408, "request_timeout", "the request did not come in time"};
-    if (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY)
+    if (conn->state != GATE_PROXY && (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY))
         refuse(conn, HTTP_OTHER, buf_slice(&conn->in), &late, now_us);
     else
         gone(conn);

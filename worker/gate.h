@@ -19,6 +19,7 @@ struct evbuffer;
 
 enum gate_state {
     GATE_STARTING,  /* evhttp has not told its socket yet */
+    GATE_PROXY,     /* what a proxy says of the connection */
     GATE_READING,   /* a head */
     GATE_BODY,      /* the body of `message` */
     GATE_BUSY,      /* `message` is being worked on */
@@ -49,7 +50,8 @@ struct http_conn {
     enum gate_watch watch;
     int64_t watched_us;
     TAILQ_ENTRY(http_conn) watched;
-    char remote[46];
+    char remote[ADDRESS_BYTES];
+    bool trusted; /* remote is a proxy of the operator's */
 };
 
 TAILQ_HEAD(gate_list, http_conn);
@@ -65,6 +67,7 @@ struct gate_calls {
 struct gate {
     struct event_base *base;
     const struct conf *conf;
+    bool behind_proxy;
     struct gate_calls calls;
     void *arg;
     struct gate_list lists[WATCH_COUNT];

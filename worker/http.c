@@ -249,6 +249,7 @@ struct http *http_create(struct event_base *base, const struct conf *conf, const
     http->handlers = *handlers;
     http->arg = arg;
     gate_init(&http->gate, base, conf, &calls, http);
+    http->gate.behind_proxy = handlers->behind_proxy && conf->proxy_protocol;
     http_listeners_init(&http->listeners, base, &http->gate, conf->max_connections);
     http->ev = evhttp_new(base);
     CHECK(http->ev != NULL);

@@ -4,7 +4,7 @@
 #define WORKER_HTTP_H
 
 #include "common/conf.h"
-#include "worker/http_head.h"
+#include "worker/forwarded.h"
 
 struct event_base;
 struct gate_message;
@@ -31,7 +31,7 @@ struct http_request {
     struct slice target; /* a path and query, "*", or what an absolute form has behind its authority */
     struct slice body;
     struct http_refusal refusal; /* its status is not 0: the bytes were no request, this is the answer */
-    char remote[46];             /* address of the consumer, or "" */
+    char remote[ADDRESS_BYTES];  /* of the consumer, or "" */
     int64_t started_us;          /* CLOCK_MONOTONIC: when its last bytes were seen */
     void *user;                  /* http_create()'s argument */
     bool early;                  /* http_hit() wants it answered by a fetch although its answer is fresh still */
@@ -49,6 +49,7 @@ struct http_handlers {
     /* Answers within the call and returns true, or does nothing. The request is gone afterwards, whichever it was. */
     bool (*hit)(void *arg, struct http_request *request);
     void (*handle)(void *arg, struct http_request *request); /* answers now or later */
+    bool behind_proxy;                                       /* if there is one: conf->proxy_protocol counts */
 };
 
 struct http *http_create(struct event_base *base, const struct conf *conf, const struct http_handlers *handlers,

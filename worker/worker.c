@@ -177,7 +177,8 @@ static bool listen_on(struct http *http, const int *fds, int count, struct err *
 
 static bool worker_init(struct worker *w, const struct worker_start *start, struct err *err)
 {
-    static const struct http_handlers consumers = {request_hit, request_begin}, admins = {NULL, request_begin_admin};
+    static const struct http_handlers consumers = {request_hit, request_begin, true},
+                                      admins = {NULL, request_begin_admin, false};
     struct service *s = &w->service;
     if (!service_init(s, start, err))
         return false;

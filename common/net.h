@@ -1,0 +1,17 @@
+/* Networks such as 10.0.0.0/8 and 2001:db8::/32. */
+#ifndef COMMON_NET_H
+#define COMMON_NET_H
+
+#include "common/base.h"
+
+/* A v4 address is the v6 one that it is mapped to. */
+struct net {
+    uint8_t address[16];
+    int bits; /* that count */
+};
+
+/* An address, which is a network of one, or ADDRESS/BITS. False: it is neither, or has bits beyond the network. */
+bool net_parse(const char *text, struct net *out) MUST_USE;
+bool net_has(const struct net *nets, int count, const char *address); /* false for what is no address */
+
+#endif
