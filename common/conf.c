@@ -14,13 +14,18 @@ static int count_cpus(void)
     return MAX(count, 1);
 }
 
-/* A worker tells a connection's purpose by the port that it came in on. */
+static bool is_same_port(const struct conf_listen *a, const struct conf_listen *b)
+{
+    return a->path == NULL && b->path == NULL && strcmp(a->port, b->port) == 0;
+}
+
+/* One that is meant for consumers must not be the admins' on another address by mistake. */
 static bool check_ports(struct conf_parser *p)
 {
     const struct conf_listens *listen = &p->conf->listen, *admin = &p->conf->admin;
     for (int i = 0; i < listen->count; i++)
         for (int j = 0; j < admin->count; j++)
-            if (strcmp(listen->at[i].port, admin->at[j].port) == 0) {
+            if (is_same_port(&listen->at[i], &admin->at[j])) {
                 bool written = admin->at[j].pos.line > 0;
                 return conf_error(p->err, written ? admin->at[j].pos : listen->at[i].pos,
                                   "listen and admin%s need different ports; both have %s",

@@ -27,6 +27,7 @@ struct conf_strings {
 };
 
 struct conf_listen {
+    const char *path; /* of a unix socket, which has none of the following; else NULL */
     const char *host; /* numeric, without brackets */
     const char *port;
     bool v6;
@@ -37,6 +38,7 @@ struct conf_nets {
     struct net *at;
     const char **texts; /* as they were written */
     int count;
+    bool local; /* whoever connects over a unix socket, too */
 };
 
 struct conf_listens {

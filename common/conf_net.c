@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+enum { UNIX_PATH_BYTES = 108 };
+
 static bool bad_address(struct conf_parser *p, const struct conf_arg *arg, const char *why)
 {
     return conf_error(p->err, arg->pos, "\"%.100s\" is not an address such as 127.0.0.1:8080, [::1]:8080 or *:8080: %s",
@@ -24,11 +26,33 @@ static const char *canonical_host(struct conf_parser *p, const char *host, bool 
     return arena_str(p->arena, slice_str(text));
 }
 
+/* sun_path has room for 108 bytes, with its NUL. */
+static bool read_path(struct conf_parser *p, const struct conf_arg *arg, struct conf_listen *out)
+{
+    const char *path = arg->text + 5;
+    if (*path == '\0')
+        return conf_error(p->err, arg->pos, "unix: needs a path");
+    out->path = conf_resolve(p, path, arg->pos.file);
+    if (strlen(out->path) >= UNIX_PATH_BYTES)
+        return conf_error(p->err, arg->pos, "the path of a unix socket has at most %d bytes; this one has %zu",
+                          UNIX_PATH_BYTES - 1, strlen(out->path));
+    return true;
+}
+
+static bool is_same(const struct conf_listen *a, const struct conf_listen *b)
+{
+    if (a->path != NULL || b->path != NULL)
+        return a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0;
+    return strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0;
+}
+
 static bool read_address(struct conf_parser *p, const struct conf_arg *arg, struct conf_listen *out)
 {
     int64_t port;
     const char *text = arg->text, *colon = strrchr(text, ':');
     out->pos = arg->pos;
+    if (strncmp(text, "unix:", 5) == 0)
+        return read_path(p, arg, out);
     out->v6 = text[0] == '[';
     if (colon == NULL || (out->v6 && colon[-1] != ']'))
         return bad_address(p, arg, "it needs a host and a port");
@@ -57,7 +81,7 @@ bool conf_set_listens(struct conf_parser *p, const struct conf_row *row, void *f
         if (!read_address(p, &d->args[i], now))
             return false;
         for (int j = 0; j < i; j++)
-            if (strcmp(list->at[j].host, now->host) == 0 && strcmp(list->at[j].port, now->port) == 0)
+            if (is_same(&list->at[j], now))
                 return conf_error(p->err, now->pos, "\"%s\" stands twice", d->args[i].text);
     }
     return true;
@@ -71,9 +95,13 @@ bool conf_set_nets(struct conf_parser *p, const struct conf_row *row, void *fiel
     nets->at = arena_alloc(p->arena, (size_t)d->count * sizeof *nets->at);
     nets->texts = arena_alloc(p->arena, (size_t)d->count * sizeof *nets->texts);
     nets->count = d->count;
+    for (int i = 0; i < d->count; i++)
+        nets->at[i].bits = NET_NONE;
     for (int i = 0; i < d->count; i++) {
         nets->texts[i] = d->args[i].text;
-        if (!net_parse(d->args[i].text, &nets->at[i]))
+        if (strcmp(d->args[i].text, "unix:") == 0)
+            nets->local = true; /* its net stays what no address is in */
+        else if (!net_parse(d->args[i].text, &nets->at[i]))
             return conf_error(p->err, d->args[i].pos,
                               "\"%.60s\" is no address or network such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32",
                               d->args[i].text);

@@ -228,6 +228,11 @@ PRINTER(print_listens)
     const struct conf_listens *list = field;
     for (int i = 0; i < list->count; i++) {
         const struct conf_listen *l = &list->at[i];
+        if (l->path != NULL) {
+            fputs(i > 0 ? " " : "", p->out);
+            print_word(p->out, arena_printf(p->arena, "unix:%s", absolute(p, l->path)));
+            continue;
+        }
         fprintf(p->out, l->v6 ? "%s[%s]:%s" : "%s%s:%s", i > 0 ? " " : "", l->host, l->port);
     }
 }

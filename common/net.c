@@ -49,7 +49,7 @@ bool net_parse(const char *text, struct net *out)
 static bool is_in(const struct net *net, const uint8_t *address)
 {
     int whole = net->bits / 8;
-    if (memcmp(net->address, address, (size_t)whole) != 0)
+    if (net->bits == NET_NONE || memcmp(net->address, address, (size_t)whole) != 0)
         return false;
     for (int i = whole * 8; i < net->bits; i++)
         if (bit_of(net->address, i) != bit_of(address, i))

@@ -9,6 +9,7 @@ struct net {
     uint8_t address[16];
     int bits; /* that count */
 };
+enum { NET_NONE = -1 }; /* as bits: no address is in it */
 
 /* An address, which is a network of one, or ADDRESS/BITS. False: it is neither, or has bits beyond the network. */
 bool net_parse(const char *text, struct net *out) MUST_USE;

@@ -26,17 +26,18 @@ void generation_destroy(struct generation **g)
     *g = NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 static bool same_addresses(const struct conf_listens *a, const struct conf_listens *b)
 {
     bool same = a->count == b->count;
     for (int i = 0; i < a->count && same; i++)
-        same = strcmp(a->at[i].host, b->at[i].host) == 0 && strcmp(a->at[i].port, b->at[i].port) == 0;
+        same = same_text(a->at[i].path, b->at[i].path) && same_text(a->at[i].host, b->at[i].host) &&
+               same_text(a->at[i].port, b->at[i].port);
     return same;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
 bool generation_can_follow(const struct conf *now, const struct conf *next, struct err *err)

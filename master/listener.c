@@ -1,13 +1,17 @@
 #include "master/listener.h"
 #include "common/log.h"
+#include "worker/http_local.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { BACKLOG = 1024 };
@@ -71,6 +75,53 @@ static bool open_address(struct listeners *l, const struct conf_listen *at, int 
     return ok;
 }
 
+/* What an earlier perfd left is no hindrance, one that listens is. */
+static bool remove_stale(const struct sockaddr_un *name)
+{
+    struct stat st;
+    if (lstat(name->sun_path, &st) != 0)
+        return errno == ENOENT;
+    int fd = S_ISSOCK(st.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    bool used = fd < 0 || connect(fd, (const struct sockaddr *)name, sizeof *name) == 0 || errno != ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    errno = EADDRINUSE;
+    return !used && unlink(name->sun_path) == 0;
+}
+
+/* -1 with errno. */
+static int open_path(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    CHECK(strlen(path) < sizeof name.sun_path);
+    strcpy(name.sun_path, path);
+    if (!remove_stale(&name))
+        return -1;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0 && chmod(path, 0666) == 0 &&
+        listen(fd, BACKLOG) == 0)
+        return fd;
+    int failed = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = failed;
+    return -1;
+}
+
+/* Whoever is free accepts: each slot has a copy of the descriptor. */
+static bool open_local(struct listeners *l, const struct conf_listen *at, int index, struct err *err)
+{
+    if (!http_local_works(err))
+        return false;
+    int fd = open_path(at->path);
+    l->fds[index] = fd;
+    l->paths[index] = fd >= 0 ? xstrdup(at->path) : NULL;
+    for (int slot = 1; slot < l->slots && fd >= 0; slot++)
+        l->fds[slot * l->count + index] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return fd >= 0 || err_set(err, "%s:%d:%d: listen unix:%s: %s", at->pos.file, at->pos.line, at->pos.column, at->path,
+                              strerror(errno));
+}
+
 static void drop_last_address(struct listeners *l)
 {
     for (int slot = 1; slot < l->slots; slot++)
@@ -81,12 +132,16 @@ static void drop_last_address(struct listeners *l)
 bool listeners_open(struct listeners *l, const struct conf_listens *addresses, int slots, struct err *err)
 {
     int used = 0;
-    *l = (struct listeners){slots, addresses->count, xcalloc((size_t)(slots * addresses->count), sizeof *l->fds)};
+    size_t count = (size_t)addresses->count;
+    *l = (struct listeners){slots, addresses->count, xcalloc((size_t)slots * count, sizeof *l->fds),
+                            xcalloc(count, sizeof *l->paths)};
     for (int i = 0; i < slots * l->count; i++)
         l->fds[i] = -1;
     for (int i = 0; i < addresses->count; i++) {
         bool skip = false;
-        if (open_address(l, &addresses->at[i], used, &skip, err)) {
+        bool local = addresses->at[i].path != NULL;
+        if (local ? open_local(l, &addresses->at[i], used, err)
+                  : open_address(l, &addresses->at[i], used, &skip, err)) {
             used++;
         } else if (skip) {
             log_warn("listen [%s]:%s: this host has no IPv6; skipped", addresses->at[i].host, addresses->at[i].port);
@@ -108,6 +163,12 @@ void listeners_close(struct listeners *l)
     for (int i = 0; i < l->slots * l->count; i++)
         if (l->fds[i] >= 0)
             close(l->fds[i]);
+    for (int i = 0; i < l->count; i++) {
+        if (l->paths[i] != NULL)
+            unlink(l->paths[i]);
+        free(l->paths[i]);
+    }
+    free(l->paths);
     free(l->fds);
     *l = (struct listeners){0};
 }

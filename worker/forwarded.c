@@ -30,6 +30,11 @@ static struct slice take_last(struct slice *list)
     return slice_of(at, (size_t)(end - at));
 }
 
+bool forwarded_trusts(const struct conf_nets *trusted, const char *remote)
+{
+    return strcmp(remote, LOCAL_ADDRESS) == 0 ? trusted->local : net_has(trusted->at, trusted->count, remote);
+}
+
 void forwarded_for(const struct conf_nets *trusted, const struct http_head *head, char remote[ADDRESS_BYTES])
 {
     static const struct slice name = {"X-Forwarded-For", 15};
@@ -39,7 +44,7 @@ void forwarded_for(const struct conf_nets *trusted, const struct http_head *head
             continue;
         for (struct slice list = field->value; list.len > 0;) {
             char named[ADDRESS_BYTES];
-            if (!net_has(trusted->at, trusted->count, remote) || !read_address(take_last(&list), named))
+            if (!forwarded_trusts(trusted, remote) || !read_address(take_last(&list), named))
                 return;
             memcpy(remote, named, sizeof named);
         }

@@ -436,8 +436,7 @@ static bool is_choked(struct http_conn *conn, int64_t now_us)
 
 static void know_peer(struct http_conn *conn)
 {
-    const struct conf_nets *proxies = &conn->gate->conf->trusted_proxies;
-    conn->trusted = net_has(proxies->at, proxies->count, conn->remote);
+    conn->trusted = forwarded_trusts(&conn->gate->conf->trusted_proxies, conn->remote);
     conn->state = GATE_READING;
 }
 
@@ -592,6 +591,8 @@ static void name_peer(struct http_conn *conn)
         address = &((struct sockaddr_in *)&peer)->sin_addr;
     else if (peer.ss_family == AF_INET6)
         address = &((struct sockaddr_in6 *)&peer)->sin6_addr;
+    if (peer.ss_family == AF_UNIX)
+        strcpy(conn->remote, LOCAL_ADDRESS);
     if (address != NULL)
         inet_ntop(peer.ss_family, address, conn->remote, sizeof conn->remote);
 }
