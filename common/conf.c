@@ -20,9 +20,9 @@ static bool is_same_port(const struct conf_listen *a, const struct conf_listen *
 }
 
 /* One that is meant for consumers must not be the admins' on another address by mistake. */
-static bool check_ports(struct conf_parser *p)
+static bool check_ports(struct conf_parser *p, const struct conf_listens *listen)
 {
-    const struct conf_listens *listen = &p->conf->listen, *admin = &p->conf->admin;
+    const struct conf_listens *admin = &p->conf->admin;
     for (int i = 0; i < listen->count; i++)
         for (int j = 0; j < admin->count; j++)
             if (is_same_port(&listen->at[i], &admin->at[j])) {
@@ -55,7 +55,8 @@ static bool finish(struct conf_parser *p)
     if (conf->database.pool_max == 0)
         conf->database.pool_max = MIN(2 * cpus, POOL_MAX);
     conf->database.pool_min = MIN(conf->database.pool_min, conf->database.pool_max);
-    return check_ports(p) && check_keepalive(p) && conf_finish_routes(p);
+    return check_ports(p, &conf->listen) && check_ports(p, &conf->tls.listen) && check_keepalive(p) &&
+           conf_finish_routes(p);
 }
 
 struct conf *conf_load(const char *path, struct err *err)
@@ -66,8 +67,8 @@ struct conf *conf_load(const char *path, struct err *err)
     p.main = (struct conf_block){.context = CONF_IN_MAIN, .target = conf};
     conf->arena = arena;
     conf->file = arena_str(arena, slice_str(path));
-    static const enum conf_context contexts[] = {CONF_IN_MAIN,  CONF_IN_DATABASE, CONF_IN_POOL,
-                                                 CONF_IN_REDIS, CONF_IN_CORS,     CONF_IN_CACHE};
+    static const enum conf_context contexts[] = {CONF_IN_MAIN, CONF_IN_DATABASE, CONF_IN_POOL, CONF_IN_REDIS,
+                                                 CONF_IN_TLS,  CONF_IN_CORS,     CONF_IN_CACHE};
     for (size_t i = 0; i < ARRAY_LEN(contexts); i++)
         conf_apply_defaults(&p, contexts[i], conf);
     if (!conf_parse_file(&p, conf->file, (struct conf_pos){NULL, 0, 0}) || !finish(&p))

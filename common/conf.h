@@ -81,6 +81,12 @@ struct conf_route {
     struct conf_pos pos;
 };
 
+/* The chain of a certificate and its key, as PEM files. */
+struct conf_certificate {
+    const char *file, *key_file;
+    struct conf_pos pos;
+};
+
 struct conf {
     struct arena *arena;
     const char *file; /* the main file */
@@ -115,6 +121,13 @@ struct conf {
         int64_t timeout_us;
         const char *prefix; /* of every key, default "perfd" */
     } redis;
+    struct {
+        bool set;
+        struct conf_listens listen;
+        struct conf_certificate *certificates;
+        int certificate_count;
+        int min_version; /* 0: TLS 1.2; 1: TLS 1.3 */
+    } tls;
     struct {
         bool set;
         struct conf_strings origins; /* "*", or such as "https://app.example"; a star for names below */

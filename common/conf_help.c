@@ -5,6 +5,7 @@ static const char *const titles[CONF_CONTEXT_COUNT] = {
     [CONF_IN_DATABASE] = "In database",
     [CONF_IN_POOL] = "Options of pool, in database",
     [CONF_IN_REDIS] = "In redis",
+    [CONF_IN_TLS] = "In tls",
     [CONF_IN_CORS] = "In cors",
     [CONF_IN_CACHE] = "In cache",
     [CONF_IN_ROUTE] = "In route",

@@ -71,11 +71,13 @@ conf_set conf_set_duration, conf_set_size, conf_set_int, conf_set_count, conf_se
     conf_set_pattern, conf_set_prefix, conf_set_choice, conf_set_switch, conf_set_flag, conf_set_path, conf_set_log,
     conf_set_text_list, conf_set_block, conf_set_pool;                               /* conf_value.c */
 conf_set conf_set_nets, conf_set_listens, conf_set_database_url, conf_set_redis_url; /* conf_net.c */
-conf_set conf_set_origins, conf_set_tokens;                                          /* conf_cors.c */
+conf_set conf_set_certificate;
+conf_set conf_set_origins, conf_set_tokens; /* conf_cors.c */
 conf_set conf_set_route, conf_set_sql, conf_set_query, conf_set_route_cache, conf_set_tag_list,
     conf_set_tags;       /* conf_route.c */
 conf_set conf_set_param; /* conf_param.c */
 
+bool conf_finish_tls(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 bool conf_finish_cors(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 
 /* What the routes share with the whole: time-outs that they inherit, a database, the version. */

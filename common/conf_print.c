@@ -53,8 +53,8 @@ static const char *absolute(struct printer *p, const char *path)
 typedef void print_value(struct printer *p, const struct conf_row *row, const void *field, const void *target);
 
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
-    print_switch, print_nothing, print_path, print_log, print_listens, print_nets, print_url, print_list, print_words,
-    print_pool, print_sql, print_query, print_route_cache, print_params;
+    print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
+    print_list, print_words, print_pool, print_sql, print_query, print_route_cache, print_params;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -82,6 +82,8 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DATABASE] = NULL, /* blocks: conf_print() */
     [CONF_POOL] = print_pool,
     [CONF_REDIS] = NULL,
+    [CONF_TLS] = NULL,
+    [CONF_CERTIFICATE] = print_certificates,
     [CONF_CORS] = NULL,
     [CONF_ORIGINS] = print_words,
     [CONF_TOKENS] = print_words,
@@ -216,6 +218,18 @@ PRINTER(print_log)
     print_word(p->out, word ? path : absolute(p, path));
 }
 
+PRINTER(print_certificates)
+{
+    const struct conf *conf = target;
+    for (int i = 0; i < conf->tls.certificate_count; i++) {
+        const struct conf_certificate *c = &conf->tls.certificates[i];
+        fputs(i > 0 ? ";\n    certificate " : "", p->out);
+        print_word(p->out, absolute(p, c->file));
+        fputc(' ', p->out);
+        print_word(p->out, absolute(p, c->key_file));
+    }
+}
+
 PRINTER(print_nets)
 {
     const struct conf_nets *nets = field;
@@ -310,6 +324,8 @@ void conf_print(const struct conf *conf, FILE *out)
         print_block(&p, "database", CONF_IN_DATABASE, conf);
     if (conf->redis.set)
         print_block(&p, "redis", CONF_IN_REDIS, conf);
+    if (conf->tls.set)
+        print_block(&p, "tls", CONF_IN_TLS, conf);
     if (conf->cors.set)
         print_block(&p, "cors", CONF_IN_CORS, conf);
     print_block(&p, "cache", CONF_IN_CACHE, conf);

@@ -203,6 +203,7 @@ bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *fie
     (void)field;
     static const enum conf_context contexts[CONF_KIND_COUNT] = {[CONF_DATABASE] = CONF_IN_DATABASE,
                                                                 [CONF_REDIS] = CONF_IN_REDIS,
+                                                                [CONF_TLS] = CONF_IN_TLS,
                                                                 [CONF_CORS] = CONF_IN_CORS,
                                                                 [CONF_CACHE] = CONF_IN_CACHE};
     bool database = row->kind == CONF_DATABASE, redis = row->kind == CONF_REDIS;
@@ -211,6 +212,8 @@ bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *fie
         return false;
     if ((database || redis) && conf_seen(&block, "url") == NULL)
         return conf_error(p->err, d->pos, "\"%s\" needs a url", d->name);
+    if (row->kind == CONF_TLS)
+        return conf_finish_tls(p, &block, d);
     if (row->kind == CONF_CORS)
         return conf_finish_cors(p, &block, d);
     p->conf->database.set = p->conf->database.set || database;

@@ -47,6 +47,7 @@ bool generation_can_follow(const struct conf *now, const struct conf *next, stru
         bool same;
     } fixed[] = {
         {"listen", same_addresses(&now->listen, &next->listen)},
+        {"tls: listen", same_addresses(&now->tls.listen, &next->tls.listen)},
         {"admin", same_addresses(&now->admin, &next->admin)},
         {"workers", now->workers == next->workers},
         {"run_dir", strcmp(now->run_dir, next->run_dir) == 0},

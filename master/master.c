@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -27,7 +28,8 @@
 struct master {
     struct generation *generation;
     struct shared shared;
-    struct listeners listeners, admin;
+    struct listeners listeners, tls, admin;
+    struct tls_tickets tickets; /* of all workers that there will be */
     struct workers *workers;
     struct roll *roll;
     struct control_socket *control;
@@ -51,6 +53,7 @@ static void begin_end(struct master *m, int sig, int64_t limit_us, const char *h
     roll_abort(m->roll);
     /* Nobody accepts any more, so nobody shall wait for it. */
     listeners_close(&m->listeners);
+    listeners_close(&m->tls);
     listeners_close(&m->admin);
     workers_stop_keeping(m->workers);
     workers_signal(m->workers, sig);
@@ -212,8 +215,11 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
     if (m->lock_fd < 0)
         return false;
     if (!listeners_open(&m->listeners, &conf->listen, conf->workers, err) ||
+        !listeners_open(&m->tls, &conf->tls.listen, conf->workers, err) ||
         !listeners_open(&m->admin, &conf->admin, conf->workers, err) || !shared_create(&m->shared, conf, err))
         return false;
+    if (getrandom(&m->tickets, sizeof m->tickets, 0) != sizeof m->tickets)
+        return err_set(err, "getrandom: %s", strerror(errno));
     if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
         return err_set(err, "pipe: %s", strerror(errno));
     m->control = control_socket_create(conf->run_dir, on_command, m, err);
@@ -225,7 +231,8 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
 
 static void make_workers(struct master *m, const char *conf_path, struct conf *conf)
 {
-    const struct workers_start start = {&m->shared, &m->listeners, &m->admin, conf->workers, m->life[0], forget, m};
+    const struct workers_start start = {&m->shared, &m->listeners, &m->tls, &m->tickets, &m->admin, conf->workers,
+                                        m->life[0], forget,        m};
     const struct roll_owner owner = {on_rolled, forget, m};
     m->generation = generation_create(1, conf, m->shared.stats);
     m->workers = workers_create(&start);
@@ -295,6 +302,7 @@ static void clear_ground(struct master *m, const char *run_dir)
     if (m->control != NULL)
         control_socket_destroy(&m->control);
     listeners_close(&m->listeners);
+    listeners_close(&m->tls);
     listeners_close(&m->admin);
     if (m->shared.stats != NULL)
         shared_destroy(&m->shared);

@@ -3,6 +3,7 @@
 #include "master/master.h"
 #include "master/title.h"
 #include "sql/check.h"
+#include "worker/tls.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -61,6 +62,11 @@ static int act(enum action action, const char *path)
     int code = EXIT_DONE;
     if (conf == NULL) {
         fprintf(stderr, "perfd: %s\n", err.text);
+        return EXIT_CONFIGURATION;
+    }
+    if (action != ACTION_PRINT && !tls_check(conf, &err)) {
+        fprintf(stderr, "perfd: %s\n", err.text);
+        conf_destroy(&conf);
         return EXIT_CONFIGURATION;
     }
     switch (action) {

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "sql/check.h"
+#include "worker/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +109,7 @@ NORETURN static void be_checker(const struct roll *roll, int fd)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     struct conf *conf = conf_load(roll->conf_path, &err);
-    if (conf != NULL)
+    if (conf != NULL && tls_check(conf, &err))
         result = check_routes(conf, QUERIES_LIMIT_US, &err);
     char text[1200];
     int len = snprintf(text, sizeof text, "%c%s", result == CHECK_BAD ? 'B' : result == CHECK_OK ? 'O' : 'N', err.text);

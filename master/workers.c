@@ -118,6 +118,7 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     reset_signals();
     start->forget(start->arg);
     close_others(start->listeners, slot);
+    close_others(start->tls, slot);
     close_others(start->admin, slot);
     prctl(PR_SET_PDEATHSIG, SIGQUIT);
     if (getppid() != master)
@@ -133,6 +134,9 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
         .generation = generation->number,
         .listen_fds = serves ? &start->listeners->fds[slot * start->listeners->count] : NULL,
         .listen_count = serves ? start->listeners->count : 0,
+        .tls_fds = serves && start->tls->count > 0 ? &start->tls->fds[slot * start->tls->count] : NULL,
+        .tls_count = serves ? start->tls->count : 0,
+        .tickets = start->tickets,
         .admin_fds = serves ? &start->admin->fds[slot * start->admin->count] : NULL,
         .admin_count = serves ? start->admin->count : 0,
         .life_fd = start->life_fd,

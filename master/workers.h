@@ -6,6 +6,7 @@
 #include "master/generation.h"
 #include "master/listener.h"
 #include "shm/shared.h"
+#include "worker/tls.h"
 
 #include <sys/types.h>
 
@@ -16,7 +17,9 @@ enum { KEEPER_SLOT = -1 };
 
 struct workers_start {
     struct shared *shared;
-    const struct listeners *listeners, *admin;
+    const struct listeners *listeners, *tls;
+    const struct tls_tickets *tickets;
+    const struct listeners *admin;
     int slots;
     int life_fd;               /* read end of the pipe whose write end only the master holds */
     void (*forget)(void *arg); /* in the child: closes what is the master's own */

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "worker/http_chunks.h"
 #include "worker/proxy_protocol.h"
+#include "worker/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +20,10 @@
 enum { LINE_TOLD = 256, READ_BYTES = 64 << 10, IN_MAX = 64 << 10, PENDING_MAX = 64 << 10, OUT_MAX = 256 << 10 };
 /* Of a large body at a time, and how often before others get their turn. */
 enum { WRITE_BYTES = 256 << 10, WRITES = 4 };
+/* Of it, in one record or a few: what is sealed is kept until it is sent. */
+enum { SEAL_BYTES = 32 << 10 };
+/* Of TLS at a time: with what an earlier piece of a record left, its text has room. */
+enum { SEALED_BYTES = 32 << 10 };
 #define LINGER_US (2 * US_PER_S)
 
 struct gate_message {
@@ -33,9 +38,19 @@ static void consume(struct http_conn *conn, struct slice bytes, int64_t now_us);
 
 /* ---- deadlines ---- */
 
+static size_t length_of(const struct evbuffer *buffer)
+{
+    return buffer != NULL ? evbuffer_get_length(buffer) : 0;
+}
+
 static bool has_output(const struct http_conn *conn)
 {
-    return conn->out != NULL && evbuffer_get_length(conn->out) > 0;
+    return length_of(conn->out) + length_of(conn->sealed) > 0;
+}
+
+static bool is_handshaking(const struct http_conn *conn)
+{
+    return conn->tls != NULL && !tls_conn_is_open(conn->tls);
 }
 
 static enum gate_watch watch_for(const struct http_conn *conn)
@@ -49,7 +64,9 @@ static enum gate_watch watch_for(const struct http_conn *conn)
     case GATE_PROXY:
         return WATCH_HEAD;
     case GATE_READING:
-        return has_output(conn) ? WATCH_SEND : conn->in.len > 0 ? WATCH_HEAD : WATCH_IDLE;
+        if (has_output(conn))
+            return WATCH_SEND;
+        return conn->in.len > 0 || is_handshaking(conn) ? WATCH_HEAD : WATCH_IDLE;
     case GATE_BODY:
         return has_output(conn) ? WATCH_SEND : WATCH_BODY;
     case GATE_BUSY:
@@ -117,6 +134,9 @@ static void conn_free(void *arg)
     if (conn->state != GATE_DEAD && conn->state != GATE_STARTING)
         gone(conn); /* evhttp ended it */
     event_del(&conn->turn);
+    tls_conn_destroy(&conn->tls);
+    if (conn->sealed != NULL)
+        evbuffer_free(conn->sealed);
     if (conn->out != NULL)
         evbuffer_free(conn->out);
     buf_deinit(&conn->in);
@@ -127,10 +147,48 @@ static void conn_free(void *arg)
 
 /* ---- writing ---- */
 
+static struct evbuffer *made(struct evbuffer **buffer)
+{
+    if (*buffer == NULL)
+        *buffer = evbuffer_new();
+    CHECK(*buffer != NULL);
+    return *buffer;
+}
+
+static bool would_block(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* To the socket when nothing waits before it, the rest into the buffer. */
+static void send_or_keep(struct http_conn *conn, struct slice bytes, struct evbuffer **rest)
+{
+    size_t sent = 0;
+    if (bytes.len == 0)
+        return;
+    if (length_of(*rest) == 0) {
+        ssize_t n = send(conn->fd, bytes.at, bytes.len, MSG_NOSIGNAL);
+        sent = n > 0 ? (size_t)n : 0;
+    }
+    if (sent < bytes.len)
+        CHECK(evbuffer_add(made(rest), bytes.at + sent, bytes.len - sent) == 0);
+}
+
+/* What TLS has to say. */
+static void send_sealed(struct http_conn *conn)
+{
+    send_or_keep(conn, tls_conn_output(conn->tls), &conn->sealed);
+    tls_conn_sent(conn->tls);
+}
+
 static void on_sent(struct http_conn *conn)
 {
     if (conn->state != GATE_ENDING)
         return;
+    if (conn->tls != NULL) {
+        tls_conn_end(conn->tls);
+        send_sealed(conn); /* if the socket is full just now the consumer has to do without it */
+    }
     if (!conn->unread && conn->in.len == 0) {
         end(conn);
         return;
@@ -142,17 +200,40 @@ static void on_sent(struct http_conn *conn)
         event_add(&conn->readable, NULL);
 }
 
-static bool would_block(void)
+/* The next piece of what stands in `out`. False: the session failed. */
+static bool seal(struct http_conn *conn)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    struct evbuffer_iovec piece;
+    if (evbuffer_peek(conn->out, -1, NULL, &piece, 1) < 1)
+        return true;
+    struct slice text = slice_of(piece.iov_base, MIN(piece.iov_len, (size_t)SEAL_BYTES));
+    if (!tls_conn_write(conn->tls, text))
+        return false;
+    CHECK(evbuffer_drain(conn->out, text.len) == 0);
+    send_sealed(conn);
+    return true;
 }
 
-/* What stands in the buffer. */
+/* Bytes that went on their way; below 0 as write() has it. */
+static int send_some(struct http_conn *conn)
+{
+    if (conn->tls == NULL)
+        return evbuffer_write_atmost(conn->out, conn->fd, WRITE_BYTES);
+    if (length_of(conn->sealed) > 0)
+        return evbuffer_write(conn->sealed, conn->fd);
+    if (seal(conn))
+        return 1;
+    errno = EPROTO;
+    return -1;
+}
+
+/* What stands in the buffers. */
 static void send_out(struct http_conn *conn, int64_t now_us)
 {
     bool moved = false;
-    for (int i = 0; i < WRITES && has_output(conn); i++) {
-        int n = evbuffer_write_atmost(conn->out, conn->fd, WRITE_BYTES);
+    int writes = conn->tls == NULL ? WRITES : WRITES * WRITE_BYTES / SEAL_BYTES;
+    for (int i = 0; i < writes && has_output(conn); i++) {
+        int n = send_some(conn);
         if (n < 0 && !would_block()) {
             gone(conn);
             return;
@@ -172,29 +253,24 @@ static void send_out(struct http_conn *conn, int64_t now_us)
 static void flush(struct http_conn *conn)
 {
     struct gate *g = conn->gate;
-    if (g->writer != conn || g->pending.len == 0)
+    struct slice text = buf_slice(&g->pending);
+    if (g->writer != conn || text.len == 0)
         return;
-    size_t sent = 0;
-    if (!has_output(conn)) {
-        ssize_t n = send(conn->fd, g->pending.at, g->pending.len, MSG_NOSIGNAL);
-        sent = n > 0 ? (size_t)n : 0;
-    }
-    if (sent < g->pending.len) {
-        if (conn->out == NULL)
-            conn->out = evbuffer_new();
-        CHECK(conn->out != NULL);
-        CHECK(evbuffer_add(conn->out, g->pending.at + sent, g->pending.len - sent) == 0);
-    }
+    if (conn->tls == NULL)
+        send_or_keep(conn, text, &conn->out);
+    else if (length_of(conn->out) > 0)
+        CHECK(evbuffer_add(conn->out, text.at, text.len) == 0);
+    else if (tls_conn_write(conn->tls, text))
+        send_sealed(conn);
+    else
+        gone(conn);
     g->pending.len = 0;
 }
 
 struct evbuffer *gate_out(struct http_conn *conn)
 {
     flush(conn);
-    if (conn->out == NULL)
-        conn->out = evbuffer_new();
-    CHECK(conn->out != NULL);
-    return conn->out;
+    return made(&conn->out);
 }
 
 void gate_write(struct http_conn *conn, struct slice bytes)
@@ -417,7 +493,7 @@ static bool read_body(struct http_conn *conn, struct slice bytes, size_t *used, 
 
 static bool has_much_output(const struct http_conn *conn)
 {
-    return conn->out != NULL && evbuffer_get_length(conn->out) >= OUT_MAX;
+    return length_of(conn->out) + length_of(conn->sealed) >= OUT_MAX;
 }
 
 /* Too many answers wait to be taken: on_writable() goes on. */
@@ -447,7 +523,7 @@ static bool read_proxy(struct http_conn *conn, struct slice bytes, size_t *used)
         gone(conn); /* whatever speaks here is no proxy, and would not understand an answer */
     else if (read == HTTP_READ_WHOLE)
         know_peer(conn);
-    return read == HTTP_READ_WHOLE;
+    return read == HTTP_READ_WHOLE && conn->tls == NULL;
 }
 
 static bool take_one(struct http_conn *conn, struct slice bytes, size_t *used, int64_t now_us)
@@ -548,34 +624,94 @@ static bool is_no_more(const struct http_conn *conn, size_t kept, size_t came)
            memchr(conn->gate->scratch + kept, '\n', came) == NULL;
 }
 
+/* Bytes of text at the scratch's place; 0: the consumer sends no more; below 0: none now. */
+static ssize_t read_sealed(struct http_conn *conn, size_t kept)
+{
+    struct gate *g = conn->gate;
+    size_t len;
+    enum tls_read read = tls_conn_read(conn->tls, g->scratch + kept, g->scratch_bytes - kept, &len);
+    send_sealed(conn);
+    switch (read) {
+    case TLS_TEXT:
+        return (ssize_t)len;
+    case TLS_MORE:
+        errno = EAGAIN;
+        return -1;
+    case TLS_ENDED:
+    case TLS_FAILED:
+        break;
+    }
+    return 0;
+}
+
+static ssize_t receive(struct http_conn *conn, size_t kept)
+{
+    struct gate *g = conn->gate;
+    if (conn->tls == NULL || conn->state == GATE_PROXY)
+        return recv(conn->fd, g->scratch + kept, g->scratch_bytes - kept, 0);
+    ssize_t n = recv(conn->fd, g->received, SEALED_BYTES, 0);
+    if (n <= 0)
+        return n;
+    tls_conn_feed(conn->tls, slice_of(g->received, (size_t)n));
+    return read_sealed(conn, kept);
+}
+
+static void take(struct http_conn *conn, size_t kept, size_t came, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    if (conn->state == GATE_LINGERING)
+        return;
+    if (conn->state == GATE_BUSY || conn->state == GATE_ENDING || is_no_more(conn, kept, came)) {
+        buf_add(&conn->in, g->scratch + kept, came);
+        return;
+    }
+    if (kept > 0)
+        memcpy(g->scratch, conn->in.at, kept);
+    consume(conn, slice_of(g->scratch, kept + came), now_us);
+}
+
+/* What came behind the proxy's word is TLS. */
+static void begin_sealed(struct http_conn *conn, int64_t now_us)
+{
+    tls_conn_feed(conn->tls, buf_slice(&conn->in));
+    buf_deinit(&conn->in);
+    ssize_t n = read_sealed(conn, 0);
+    if (n > 0)
+        take(conn, 0, (size_t)n, now_us);
+    else if (n == 0)
+        on_end_of_stream(conn, now_us);
+    else
+        watch(conn, true, now_us);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct http_conn *conn = arg;
     struct gate *g = conn->gate;
+    bool proxied = conn->state == GATE_PROXY;
     size_t kept = conn->state == GATE_LINGERING ? 0 : conn->in.len;
     if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == GATE_BUSY && kept >= IN_MAX)) {
         conn->choked = true; /* until it is answered */
         event_del(&conn->readable);
         return;
     }
-    ssize_t n = recv(conn->fd, g->scratch + kept, g->scratch_bytes - kept, 0);
-    if (n < 0 && would_block())
-        return;
+    ssize_t n = receive(conn, kept);
     int64_t now_us = clock_mono_us();
+    if (n < 0 && would_block()) {
+        if (length_of(conn->sealed) > 0)
+            send_out(conn, now_us);
+        else
+            watch(conn, false, now_us); /* the handshake may be over */
+        return;
+    }
     if (n <= 0) {
         on_end_of_stream(conn, now_us);
         return;
     }
-    if (conn->state == GATE_LINGERING)
-        return;
-    if (conn->state == GATE_BUSY || conn->state == GATE_ENDING || is_no_more(conn, kept, (size_t)n)) {
-        buf_add(&conn->in, g->scratch + kept, (size_t)n);
-        return;
-    }
-    if (kept > 0)
-        memcpy(g->scratch, conn->in.at, kept);
-    consume(conn, slice_of(g->scratch, kept + (size_t)n), now_us);
+    take(conn, kept, (size_t)n, now_us);
+    if (proxied && conn->tls != NULL && conn->state == GATE_READING)
+        begin_sealed(conn, now_us);
 }
 
 /* ---- beginning ---- */
@@ -606,6 +742,8 @@ static void start(struct http_conn *conn)
         return; /* evhttp did not want it after all */
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     name_peer(conn);
+    if (g->tls != NULL)
+        conn->tls = tls_conn_create(g->tls);
     event_assign(&conn->readable, g->base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
     event_assign(&conn->writable, g->base, conn->fd, EV_WRITE, on_writable, conn);
     if (g->behind_proxy)
@@ -652,12 +790,14 @@ void gate_init(struct gate *g, struct event_base *base, const struct conf *conf,
         TAILQ_INIT(&g->lists[i]);
     g->scratch_bytes = (size_t)MAX(conf->max_head_bytes, (int64_t)IN_MAX) + 2 * READ_BYTES;
     g->scratch = xmalloc(g->scratch_bytes);
+    g->received = xmalloc(SEALED_BYTES);
 }
 
 void gate_deinit(struct gate *g)
 {
     buf_deinit(&g->pending);
     free(g->scratch);
+    free(g->received);
 }
 
 /* ---- time ---- */
@@ -665,7 +805,7 @@ void gate_deinit(struct gate *g)
 static void expire(struct http_conn *conn, int64_t now_us)
 {
     static const struct http_refusal late = {408, "request_timeout", "the request did not come in time"};
-    if (conn->state != GATE_PROXY && (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY))
+    if (conn->state != GATE_PROXY && !is_handshaking(conn) && (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY))
         refuse(conn, HTTP_OTHER, buf_slice(&conn->in), &late, now_us);
     else
         gone(conn);

@@ -40,8 +40,10 @@ struct http_conn {
     int fd;
     enum gate_state state;
     struct event turn, readable, writable;
-    struct buf in;        /* received, not used yet */
-    struct evbuffer *out; /* what the socket did not take at once; NULL: never anything */
+    struct buf in;           /* received, not used yet */
+    struct tls_conn *tls;    /* NULL: none */
+    struct evbuffer *sealed; /* of `out`, what the socket did not take of its TLS form; NULL: never anything */
+    struct evbuffer *out;    /* what the socket did not take at once; NULL: never anything */
     struct gate_message *message;
     bool taking; /* its bytes are being gone through: what is written is gathered */
     bool choked; /* not read from until it has taken its answers */
@@ -67,6 +69,7 @@ struct gate_calls {
 struct gate {
     struct event_base *base;
     const struct conf *conf;
+    const struct tls *tls; /* NULL: none */
     bool behind_proxy;
     struct gate_calls calls;
     void *arg;
@@ -77,6 +80,7 @@ struct gate {
     struct buf pending;        /* answers, to be sent with one call */
     char *scratch;             /* what is read */
     size_t scratch_bytes;
+    char *received;        /* of TLS, before it is read */
     struct http_head head; /* of the request that is looked at */
 };
 

@@ -240,8 +240,8 @@ void http_reply(struct http_request *r, int status, const struct http_header *he
 
 /* ---- life ---- */
 
-struct http *http_create(struct event_base *base, const struct conf *conf, const struct http_handlers *handlers,
-                         void *arg)
+struct http *http_create(struct event_base *base, const struct conf *conf, const struct tls *tls,
+                         const struct http_handlers *handlers, void *arg)
 {
     static const struct gate_calls calls = {on_hit, on_request, on_connections_changed};
     struct http *http = xcalloc(1, sizeof *http);
@@ -249,6 +249,7 @@ struct http *http_create(struct event_base *base, const struct conf *conf, const
     http->handlers = *handlers;
     http->arg = arg;
     gate_init(&http->gate, base, conf, &calls, http);
+    http->gate.tls = tls;
     http->gate.behind_proxy = handlers->behind_proxy && conf->proxy_protocol;
     http_listeners_init(&http->listeners, base, &http->gate, conf->max_connections);
     http->ev = evhttp_new(base);

@@ -9,6 +9,7 @@
 struct event_base;
 struct gate_message;
 struct http;
+struct tls;
 
 /* The NUL behind each is there, and not counted. */
 struct http_header {
@@ -52,8 +53,9 @@ struct http_handlers {
     bool behind_proxy;                                       /* if there is one: conf->proxy_protocol counts */
 };
 
-struct http *http_create(struct event_base *base, const struct conf *conf, const struct http_handlers *handlers,
-                         void *arg) MUST_USE;
+/* tls NULL: without. */
+struct http *http_create(struct event_base *base, const struct conf *conf, const struct tls *tls,
+                         const struct http_handlers *handlers, void *arg) MUST_USE;
 void http_destroy(struct http **http);
 
 /* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */

@@ -11,6 +11,7 @@
 #include "worker/redis.h"
 #include "worker/request.h"
 #include "worker/router.h"
+#include "worker/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@
 
 struct worker {
     struct service service;
-    struct http *http, *admin;
+    struct http *http, *https, *admin; /* https NULL: no tls is configured */
     struct child child;
     struct event beat, drain, settle;
     int64_t settle_until_us;
@@ -46,15 +47,24 @@ static void tell_master(struct worker *w)
         log_error("the master cannot be told: %s", strerror(errno));
 }
 
+static int connections(const struct worker *w)
+{
+    return http_connections(w->http) + (w->https ? http_connections(w->https) : 0);
+}
+
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct worker *w = arg;
-    stats_set(w->service.stats, w->service.slot, STAT_cache_lent, http_lent(w->http));
-    gauges_write(&w->service, http_connections(w->http), state_of(w));
+    stats_set(w->service.stats, w->service.slot, STAT_cache_lent,
+              http_lent(w->http) + (w->https ? http_lent(w->https) : 0));
+    gauges_write(&w->service, connections(w), state_of(w));
     int64_t now_us = clock_mono_us();
     cache_tick(w->service.shared->cache, now_us);
     http_tick(w->http, now_us);
+    http_tick(w->admin, now_us);
+    if (w->https != NULL)
+        http_tick(w->https, now_us);
     if (w->service.redis != NULL)
         redis_tick(w->service.redis);
 }
@@ -67,6 +77,8 @@ static void on_drain_step(evutil_socket_t fd, short what, void *arg)
     struct worker *w = arg;
     int64_t now_us = clock_mono_us();
     int left = http_drain_step(w->http, now_us) + http_drain_step(w->admin, now_us) + w->service.in_flight;
+    if (w->https != NULL)
+        left += http_drain_step(w->https, now_us);
     if (left > 0 && now_us < w->drain_until_us)
         return;
     if (left > 0)
@@ -80,11 +92,13 @@ static void drain(struct worker *w, const char *why)
     if (s->draining)
         return;
     log_info("draining: %s", why);
-    gauges_write(s, http_connections(w->http), PROC_DRAINING);
+    gauges_write(s, connections(w), PROC_DRAINING);
     s->draining = true;
     w->drain_until_us = clock_mono_us() + s->conf->shutdown_timeout_us;
     http_drain(w->http);
     http_drain(w->admin);
+    if (w->https != NULL)
+        http_drain(w->https);
     if (s->pool != NULL)
         pool_drain(s->pool);
     tell_master(w);
@@ -140,7 +154,7 @@ static void settle(evutil_socket_t fd, short what, void *arg)
     }
     s->described = true;
     tell_master(w);
-    gauges_write(s, http_connections(w->http), state_of(w));
+    gauges_write(s, connections(w), state_of(w));
 }
 
 static bool service_init(struct service *s, const struct worker_start *start, struct err *err)
@@ -175,6 +189,16 @@ static bool listen_on(struct http *http, const int *fds, int count, struct err *
     return true;
 }
 
+static bool open_tls(struct worker *w, const struct http_handlers *consumers, struct err *err)
+{
+    const struct worker_start *start = w->service.start;
+    struct tls *tls = tls_create(w->service.conf, start->tickets, err);
+    if (tls == NULL)
+        return false;
+    w->https = http_create(w->service.base, w->service.conf, tls, consumers, &w->service);
+    return listen_on(w->https, start->tls_fds, start->tls_count, err);
+}
+
 static bool worker_init(struct worker *w, const struct worker_start *start, struct err *err)
 {
     static const struct http_handlers consumers = {request_hit, request_begin, true},
@@ -182,8 +206,10 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
     struct service *s = &w->service;
     if (!service_init(s, start, err))
         return false;
-    w->http = http_create(s->base, s->conf, &consumers, s);
-    w->admin = http_create(s->base, s->conf, &admins, s);
+    w->http = http_create(s->base, s->conf, NULL, &consumers, s);
+    w->admin = http_create(s->base, s->conf, NULL, &admins, s);
+    if (s->conf->tls.set && !open_tls(w, &consumers, err))
+        return false;
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
     event_assign(&w->settle, s->base, -1, 0, settle, w);

@@ -13,6 +13,9 @@ struct worker_start {
     int generation;  /* of the configuration, from 1 */
     int *listen_fds; /* sockets of this slot for consumers, bound and listening, non-blocking */
     int listen_count;
+    int *tls_fds; /* the same, for those that speak TLS */
+    int tls_count;
+    const struct tls_tickets *tickets;
     int *admin_fds;
     int admin_count;
     int life_fd;           /* pipe from the master: end of file means that it died */

@@ -30,8 +30,9 @@ static void an_address_is_in_its_network(void **state)
 static void what_is_no_network_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "10", "10.0.0.0/", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/+8", "10.0.0.0/8x",
-                                      "::/129", "::1/64", "localhost", "10.0.0.0/-1", "/8"};
+    static const char *const bad[] = {"",           "10",          "10.0.0.0/",   "10.0.0.0/33",
+                                      "10.0.0.1/8", "10.0.0.0/+8", "10.0.0.0/8x", "::/129",
+                                      "::1/64",     "localhost",   "10.0.0.0/-1", "/8"};
     struct net net;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(net_parse(bad[i], &net));
