@@ -5,6 +5,7 @@
 #include "sql/pool.h"
 #include "worker/access_log.h"
 #include "worker/child.h"
+#include "worker/event_memory.h"
 #include "worker/gauges.h"
 #include "worker/http.h"
 #include "worker/park.h"
@@ -232,6 +233,7 @@ int worker_run(const struct worker_start *start)
 {
     struct worker w = {0};
     struct err err;
+    event_memory_setup();
     if (!worker_init(&w, start, &err)) {
         log_error("%s", err.text);
         return 1;
