@@ -10,8 +10,11 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* LINE_TOLD: of a refused request's first line. READ_BYTES: of a socket at a time. IN_MAX: what a consumer may send
@@ -66,14 +69,24 @@ static enum gate_watch watch_for(const struct http_conn *conn)
     case GATE_READING:
         if (has_output(conn))
             return WATCH_SEND;
+        if (!conn->heard)
+            return WATCH_NEW;
         return conn->in.len > 0 || is_handshaking(conn) ? WATCH_HEAD : WATCH_IDLE;
     case GATE_BODY:
         return has_output(conn) ? WATCH_SEND : WATCH_BODY;
     case GATE_BUSY:
+        return has_output(conn) ? WATCH_SEND : conn->choked ? WATCH_DEAF : WATCH_NONE;
     case GATE_ENDING:
         return has_output(conn) ? WATCH_SEND : WATCH_NONE;
     }
     return WATCH_NONE;
+}
+
+/* Bytes that the consumer has not acknowledged. */
+static int queued_for(const struct http_conn *conn)
+{
+    int bytes = 0;
+    return ioctl(conn->fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 /* moved: what it waits for has come nearer, its time begins anew. */
@@ -87,6 +100,8 @@ static void watch(struct http_conn *conn, bool moved, int64_t now_us)
         TAILQ_REMOVE(&g->lists[conn->watch], conn, watched);
     conn->watch = watch;
     conn->watched_us = now_us;
+    if (watch == WATCH_SEND)
+        conn->queued = queued_for(conn);
     if (watch != WATCH_NONE)
         TAILQ_INSERT_TAIL(&g->lists[watch], conn, watched);
 }
@@ -694,11 +709,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == GATE_BUSY && kept >= IN_MAX)) {
         conn->choked = true; /* until it is answered */
         event_del(&conn->readable);
+        watch(conn, false, clock_mono_us());
         return;
     }
     ssize_t n = receive(conn, kept);
     int64_t now_us = clock_mono_us();
     if (n < 0 && would_block()) {
+        conn->heard |= conn->tls != NULL;
         if (length_of(conn->sealed) > 0)
             send_out(conn, now_us);
         else
@@ -709,6 +726,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         on_end_of_stream(conn, now_us);
         return;
     }
+    conn->heard = true;
     take(conn, kept, (size_t)n, now_us);
     if (proxied && conn->tls != NULL && conn->state == GATE_READING)
         begin_sealed(conn, now_us);
@@ -802,34 +820,61 @@ void gate_deinit(struct gate *g)
 
 /* ---- time ---- */
 
+/* The kernel takes much at a time, and asks for more only when it has got rid of a good part: a slow consumer is one
+ * that takes nothing from the kernel. */
+static bool takes_something(struct http_conn *conn, int64_t now_us)
+{
+    if (conn->watch != WATCH_SEND || queued_for(conn) >= conn->queued)
+        return false;
+    watch(conn, true, now_us);
+    return true;
+}
+
 static void expire(struct http_conn *conn, int64_t now_us)
 {
     static const struct http_refusal late = {408, "request_timeout", "the request did not come in time"};
     if (conn->state != GATE_PROXY && !is_handshaking(conn) && (conn->watch == WATCH_HEAD || conn->watch == WATCH_BODY))
         refuse(conn, HTTP_OTHER, buf_slice(&conn->in), &late, now_us);
-    else
+    else if (!takes_something(conn, now_us))
         gone(conn);
+}
+
+/* Their ends are not read, as what comes before it is not. */
+static void end_deaf(struct gate *g)
+{
+    struct http_conn *conn, *next;
+    for (conn = TAILQ_FIRST(&g->lists[WATCH_DEAF]); conn != NULL; conn = next) {
+        struct pollfd end = {conn->fd, POLLRDHUP, 0};
+        next = TAILQ_NEXT(conn, watched);
+        if (poll(&end, 1, 0) > 0)
+            gone(conn);
+    }
 }
 
 void gate_tick(struct gate *g, int64_t now_us)
 {
-    const int64_t times_us[WATCH_COUNT] = {[WATCH_IDLE] = g->conf->keepalive_timeout_us,
+    const int64_t times_us[WATCH_COUNT] = {[WATCH_NEW] = g->conf->keepalive_timeout_us,
+                                           [WATCH_IDLE] = g->conf->keepalive_timeout_us,
                                            [WATCH_HEAD] = g->conf->head_timeout_us,
                                            [WATCH_BODY] = g->conf->body_timeout_us,
                                            [WATCH_SEND] = g->conf->send_timeout_us,
+                                           [WATCH_DEAF] = INT64_MAX,
                                            [WATCH_LINGER] = LINGER_US};
     for (int i = 0; i < WATCH_COUNT; i++) {
         struct http_conn *conn;
         while ((conn = TAILQ_FIRST(&g->lists[i])) != NULL && now_us - conn->watched_us >= times_us[i])
             expire(conn, now_us);
     }
+    end_deaf(g);
 }
 
 void gate_end_idle(struct gate *g, int64_t before_us)
 {
+    static const enum gate_watch idle[] = {WATCH_NEW, WATCH_IDLE};
     struct http_conn *conn;
-    while ((conn = TAILQ_FIRST(&g->lists[WATCH_IDLE])) != NULL && conn->watched_us < before_us)
-        gone(conn);
+    for (size_t i = 0; i < ARRAY_LEN(idle); i++)
+        while ((conn = TAILQ_FIRST(&g->lists[idle[i]])) != NULL && conn->watched_us < before_us)
+            gone(conn);
 }
 
 bool gate_end_one(struct gate *g)

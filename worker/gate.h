@@ -29,7 +29,17 @@ enum gate_state {
 };
 
 /* What a connection waits for, each with a time of its own. Within a list the one that has waited longest is first. */
-enum gate_watch { WATCH_IDLE, WATCH_HEAD, WATCH_BODY, WATCH_SEND, WATCH_LINGER, WATCH_COUNT, WATCH_NONE = WATCH_COUNT };
+enum gate_watch {
+    WATCH_NEW, /* its first byte */
+    WATCH_IDLE,
+    WATCH_HEAD,
+    WATCH_BODY,
+    WATCH_SEND,
+    WATCH_DEAF, /* an answer, with so much sent meanwhile that its end would not be seen: it is looked for */
+    WATCH_LINGER,
+    WATCH_COUNT,
+    WATCH_NONE = WATCH_COUNT
+};
 
 /* A request on its way through evhttp, with all that its slices point to. */
 struct gate_message;
@@ -48,9 +58,11 @@ struct http_conn {
     bool taking; /* its bytes are being gone through: what is written is gathered */
     bool choked; /* not read from until it has taken its answers */
     bool blank;  /* the one empty line before a request has come */
+    bool heard;  /* something came */
     bool unread; /* it may send more of a request that was refused */
     enum gate_watch watch;
     int64_t watched_us;
+    int queued; /* bytes that the kernel had for the consumer then */
     TAILQ_ENTRY(http_conn) watched;
     char remote[ADDRESS_BYTES];
     bool trusted; /* remote is a proxy of the operator's */

@@ -40,13 +40,27 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
         evconnlistener_enable(l->at[i]);
 }
 
+/* evhttp has given the listeners an argument of its own. */
+static struct http_listeners *all;
+
+static struct http_listeners *owner_of(const struct evconnlistener *listener)
+{
+    for (struct http_listeners *l = all; l != NULL; l = l->next)
+        for (int i = 0; i < l->count; i++)
+            if (l->at[i] == listener)
+                return l;
+    CHECK(!"a listener is nobody's");
+    return NULL;
+}
+
 /* The kernel has a connection and no descriptor for it: it would say so again at once, and for ever. The spare one
  * takes it and closes it, so that the consumer need not wait for nothing. */
 static void on_accept_failed(struct evconnlistener *listener, void *arg)
 {
+    (void)arg; /* evhttp's */
     static struct log_limit limit;
-    struct http_listeners *l = arg;
     int failed = errno;
+    struct http_listeners *l = owner_of(listener);
     if (failed != EMFILE && failed != ENFILE && failed != ENOMEM && failed != ENOBUFS)
         return; /* the consumer has gone already */
     if (log_limit_pass(&limit, 10 * US_PER_S, clock_mono_us()))
@@ -67,6 +81,8 @@ void http_listeners_init(struct http_listeners *l, struct event_base *base, stru
 {
     *l = (struct http_listeners){.base = base, .gate = gate, .most = most, .spare_fd = open_spare()};
     event_assign(&l->resume, base, -1, 0, on_resume, l);
+    l->next = all;
+    all = l;
 }
 
 bool http_listeners_add(struct http_listeners *l, struct evhttp *ev, int fd)

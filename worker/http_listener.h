@@ -22,6 +22,7 @@ struct http_listeners {
     bool paused;
     int spare_fd; /* given up to get rid of a connection for which there is no descriptor; -1: none */
     struct event resume;
+    struct http_listeners *next; /* of this process */
 };
 
 void http_listeners_init(struct http_listeners *listeners, struct event_base *base, struct gate *gate, int most);
