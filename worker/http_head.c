@@ -147,7 +147,8 @@ static bool read_target(struct slice target, struct http_head *out)
         while (path < end && *path != '/' && *path != '?')
             path++;
         out->target = slice_of(path, (size_t)(end - path));
-        return path > authority && is_authority(slice_of(authority, (size_t)(path - authority)));
+        /* RFC 9110 4.2.1: its host is not empty, as that of a Host field may be. */
+        return path > authority && *authority != ':' && is_authority(slice_of(authority, (size_t)(path - authority)));
     }
     return false;
 }

@@ -33,7 +33,7 @@ static const char *const grammars[GRAMMARS] = {
     [REQUEST_LINE] = "^" TOKEN " " TARGET " HTTP/1\\.[01]$",
     [OTHER_VERSION] = "^" TOKEN " " TARGET " HTTP/([02-9]\\.[0-9]+|1\\.([2-9]|[0-9][0-9]+))$",
     [FIELD] = "^" TOKEN ":[\t -~\x80-\xff]*$",
-    [ABSOLUTE] = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?]",
+    [ABSOLUTE] = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?:]",
     [NAME_AND_PORT] = "^([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f][0-9A-Fa-f])*(:[0-9]*)?$",
     [PORT] = "^(:[0-9]*)?$",
     [DIGITS] = "^[0-9]+$",
