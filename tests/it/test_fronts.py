@@ -149,8 +149,9 @@ def test_expect_through_it(front):
 class Lane:
     """One consumer: what it sends tells what must come back."""
 
-    def __init__(self, port, number, unexpected):
+    def __init__(self, port, number, unexpected, answered):
         self.port = port
+        self.answered = answered
         self.choose = random.Random(number)
         self.unexpected = unexpected
         self.stream = None
@@ -190,6 +191,7 @@ class Lane:
                 got = repr(error), None
             if got != (status, wanted):
                 self.unexpected.append((data[:200], str(got)[:300], status))
+            self.answered()
         if self.stream:
             self.stream[1].close()
 
@@ -219,13 +221,16 @@ class Lane:
 
 
 async def load(port, api):
-    unexpected = []
-    lanes = [Lane(port, number, unexpected).run(REQUESTS // LANES) for number in range(LANES)]
-    running = asyncio.gather(*lanes)
-    pause = 0.3
-    while not (await asyncio.wait([running], timeout=pause))[0]:
-        api.sighup()  # in the middle of it all
-        pause = 5
+    """With a reload once a quarter of it is done, and every 100,000 answers."""
+    unexpected, done = [], 0
+
+    def answered():
+        nonlocal done
+        done += 1
+        if done % 100_000 == min(REQUESTS, 100_000) // 4:
+            api.sighup()
+
+    await asyncio.gather(*(Lane(port, n, unexpected, answered).run(REQUESTS // LANES) for n in range(LANES)))
     return unexpected
 
 
