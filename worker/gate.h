@@ -17,17 +17,6 @@
 struct bufferevent;
 struct evbuffer;
 
-enum gate_state {
-    GATE_STARTING,  /* evhttp has not told its socket yet */
-    GATE_PROXY,     /* what a proxy says of the connection */
-    GATE_READING,   /* a head */
-    GATE_BODY,      /* the body of `message` */
-    GATE_BUSY,      /* `message` is being worked on */
-    GATE_ENDING,    /* the last answer is being sent */
-    GATE_LINGERING, /* it is sent; what the consumer still sends is thrown away, so that it can read the answer */
-    GATE_DEAD
-};
-
 /* What a connection waits for, each with a time of its own. Within a list the one that has waited longest is first. */
 enum gate_watch {
     WATCH_NEW, /* its first byte */
@@ -39,33 +28,6 @@ enum gate_watch {
     WATCH_LINGER,
     WATCH_COUNT,
     WATCH_NONE = WATCH_COUNT
-};
-
-/* A request on its way through evhttp, with all that its slices point to. */
-struct gate_message;
-
-struct http_conn {
-    struct gate *gate;
-    struct bufferevent *shell, *socket; /* evhttp's; the second one only owns the descriptor */
-    int fd;
-    enum gate_state state;
-    struct event turn, readable, writable;
-    struct buf in;           /* received, not used yet */
-    struct tls_conn *tls;    /* NULL: none */
-    struct evbuffer *sealed; /* of `out`, what the socket did not take of its TLS form; NULL: never anything */
-    struct evbuffer *out;    /* what the socket did not take at once; NULL: never anything */
-    struct gate_message *message;
-    bool taking; /* its bytes are being gone through: what is written is gathered */
-    bool choked; /* not read from until it has taken its answers */
-    bool blank;  /* the one empty line before a request has come */
-    bool heard;  /* something came */
-    bool unread; /* it may send more of a request that was refused */
-    enum gate_watch watch;
-    int64_t watched_us;
-    int queued; /* bytes that the kernel had for the consumer then */
-    TAILQ_ENTRY(http_conn) watched;
-    char remote[ADDRESS_BYTES];
-    bool trusted; /* remote is a proxy of the operator's */
 };
 
 TAILQ_HEAD(gate_list, http_conn);
@@ -104,6 +66,7 @@ struct bufferevent *gate_accept(struct event_base *base, void *gate);
 
 /* evhttp has called back within gate's call of it: the request that this is about. hold: evhttp's. */
 struct http_request *gate_take(struct gate *gate, void *hold);
+void *gate_arg(const struct http_conn *conn); /* gate_init()'s */
 
 /* Bytes of an answer, in order. */
 void gate_write(struct http_conn *conn, struct slice bytes);

@@ -215,7 +215,7 @@ void http_reply(struct http_request *r, int status, const struct http_header *he
 {
     bool sends = r->conn != NULL && r->method != HTTP_HEAD && body->bytes.len > 0;
     if (r->conn != NULL) {
-        struct http *http = r->conn->gate->arg;
+        struct http *http = gate_arg(r->conn);
         struct fields f;
         f.count = count;
         bool close = !r->head->keep_alive || r->refusal.status != 0 || http->draining;

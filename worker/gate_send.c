@@ -1,0 +1,171 @@
+#include "common/clock.h"
+#include "worker/gate_conn.h"
+#include "worker/tls.h"
+
+#include <event2/buffer.h>
+#include <sys/socket.h>
+
+/* Of a large body at a time, and how often before others get their turn. */
+enum { WRITE_BYTES = 256 << 10, WRITES = 4 };
+/* Of it, in one record or a few: what is sealed is kept until it is sent. */
+enum { SEAL_BYTES = 32 << 10 };
+
+static size_t length_of(const struct evbuffer *buffer)
+{
+    return buffer != NULL ? evbuffer_get_length(buffer) : 0;
+}
+
+size_t conn_output_bytes(const struct http_conn *conn)
+{
+    return length_of(conn->out) + length_of(conn->sealed);
+}
+
+static struct evbuffer *made(struct evbuffer **buffer)
+{
+    if (*buffer == NULL)
+        *buffer = evbuffer_new();
+    CHECK(*buffer != NULL);
+    return *buffer;
+}
+
+static void unmake(struct evbuffer **buffer)
+{
+    if (*buffer != NULL)
+        evbuffer_free(*buffer);
+    *buffer = NULL;
+}
+
+/* To the socket when nothing waits before it, the rest into the buffer. */
+static void send_or_keep(struct http_conn *conn, struct slice bytes, struct evbuffer **rest)
+{
+    size_t sent = 0;
+    if (bytes.len == 0)
+        return;
+    if (length_of(*rest) == 0) {
+        ssize_t n = send(conn->fd, bytes.at, bytes.len, MSG_NOSIGNAL);
+        sent = n > 0 ? (size_t)n : 0;
+    }
+    if (sent < bytes.len)
+        CHECK(evbuffer_add(made(rest), bytes.at + sent, bytes.len - sent) == 0);
+}
+
+void conn_send_sealed(struct http_conn *conn)
+{
+    send_or_keep(conn, tls_conn_output(conn->tls), &conn->sealed);
+    tls_conn_sent(conn->tls);
+}
+
+/* Buffers that are empty are given up: of most connections all answers go straight to the socket. */
+static void on_sent(struct http_conn *conn)
+{
+    unmake(&conn->out);
+    unmake(&conn->sealed);
+    if (conn->state != GATE_ENDING)
+        return;
+    if (conn->tls != NULL) {
+        tls_conn_end(conn->tls);
+        conn_send_sealed(conn); /* if the socket is full just now the consumer has to do without it */
+    }
+    if (!conn->unread && conn->in.len == 0) {
+        conn_end(conn);
+        return;
+    }
+    shutdown(conn->fd, SHUT_WR);
+    conn->state = GATE_LINGERING;
+    buf_deinit(&conn->in);
+    if (conn->choked)
+        event_add(&conn->readable, NULL);
+}
+
+/* The next piece of what stands in `out`. False: the session failed. */
+static bool seal(struct http_conn *conn)
+{
+    struct evbuffer_iovec piece;
+    if (evbuffer_peek(conn->out, -1, NULL, &piece, 1) < 1)
+        return true;
+    struct slice text = slice_of(piece.iov_base, MIN(piece.iov_len, (size_t)SEAL_BYTES));
+    if (!tls_conn_write(conn->tls, text))
+        return false;
+    CHECK(evbuffer_drain(conn->out, text.len) == 0);
+    conn_send_sealed(conn);
+    return true;
+}
+
+/* Bytes that went on their way; below 0 as write() has it. */
+static int send_some(struct http_conn *conn)
+{
+    if (conn->tls == NULL)
+        return evbuffer_write_atmost(conn->out, conn->fd, WRITE_BYTES);
+    if (length_of(conn->sealed) > 0)
+        return evbuffer_write(conn->sealed, conn->fd);
+    if (seal(conn))
+        return 1;
+    errno = EPROTO;
+    return -1;
+}
+
+void conn_send_out(struct http_conn *conn, bool moved, int64_t now_us)
+{
+    bool sent = false;
+    int writes = conn->tls == NULL ? WRITES : WRITES * WRITE_BYTES / SEAL_BYTES;
+    for (int i = 0; i < writes && conn_has_output(conn); i++) {
+        int n = send_some(conn);
+        if (n < 0 && !would_block()) {
+            conn_gone(conn);
+            return;
+        }
+        if (n <= 0)
+            break;
+        sent = true;
+    }
+    bool waits = conn_has_output(conn);
+    if (waits)
+        event_add(&conn->writable, NULL);
+    else
+        on_sent(conn);
+    conn_watch(conn, waits ? sent : moved || sent, now_us);
+}
+
+/* ---- answers ---- */
+
+void conn_flush(struct http_conn *conn)
+{
+    struct gate *g = conn->gate;
+    struct slice text = buf_slice(&g->pending);
+    if (g->writer != conn || text.len == 0)
+        return;
+    if (conn->tls == NULL)
+        send_or_keep(conn, text, &conn->out);
+    else if (length_of(conn->out) > 0)
+        CHECK(evbuffer_add(conn->out, text.at, text.len) == 0);
+    else if (tls_conn_write(conn->tls, text))
+        conn_send_sealed(conn);
+    else
+        conn_gone(conn);
+    g->pending.len = 0;
+}
+
+struct evbuffer *gate_out(struct http_conn *conn)
+{
+    conn_flush(conn);
+    return made(&conn->out);
+}
+
+void gate_write(struct http_conn *conn, struct slice bytes)
+{
+    if (conn->gate->writer == conn)
+        buf_add(&conn->gate->pending, bytes.at, bytes.len);
+    else
+        CHECK(evbuffer_add(gate_out(conn), bytes.at, bytes.len) == 0);
+}
+
+/* Sends, and goes on reading what had been left because too much was not taken. */
+void conn_on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct http_conn *conn = arg;
+    int64_t now_us = clock_mono_us();
+    conn_send_out(conn, false, now_us);
+    if (conn->choked && !conn_has_output(conn) && conn->state == GATE_READING)
+        conn_go_on(conn, now_us);
+}
