@@ -14,8 +14,6 @@ struct event_base *child_base(void)
     CHECK(config != NULL);
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
-    /* The time of waking up, from which a request's latency counts, is else up to 4 ms old. */
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
     /* evhttp turns reading off and on for each request: changes that cancel out never reach the kernel. It asks that no
      * descriptor is closed while a copy of it stays open, which is why http_listen() makes none. */
     event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);

@@ -430,12 +430,12 @@ static bool answer_found(struct fetch *f, enum cache_state state, struct cache_e
     return false;
 }
 
-bool fetch_hit(struct request *r)
+bool fetch_hit(struct request *r, const struct cache_key *key)
 {
     struct lookup lookup;
     struct cache_entry entry;
-    int64_t now_us = clock_mono_us();
-    lookup_init(&lookup, r);
+    int64_t now_us = r->started_us;
+    lookup_init(&lookup, r, key);
     enum cache_state state = lookup_find(&lookup, now_us, &entry);
     if (state == CACHE_MISS)
         return false;
@@ -466,7 +466,8 @@ void fetch_start(struct request *r)
         from_database(f);
         return;
     }
-    lookup_init(&f->lookup, r);
+    const struct cache_key key = lookup_key(r);
+    lookup_init(&f->lookup, r, &key);
     lookup_tags(&f->lookup);
     enum cache_state state = lookup_find(&f->lookup, f->began_us, &entry);
     if (state == CACHE_FRESH && entry.uncacheable) {

@@ -5,7 +5,7 @@
 #include "worker/request.h"
 
 /* Answers by a fresh entry and returns true, or does nothing but tell http->early. */
-bool fetch_hit(struct request *r);
+bool fetch_hit(struct request *r, const struct cache_key *key);
 void fetch_start(struct request *r);
 
 #endif

@@ -152,6 +152,7 @@ void gate_init(struct gate *g, struct event_base *base, const struct conf *conf,
 void gate_deinit(struct gate *g)
 {
     buf_deinit(&g->pending);
+    buf_deinit(&g->room);
     free(g->scratch);
     free(g->received);
 }

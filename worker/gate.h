@@ -52,6 +52,7 @@ struct gate {
     struct http_conn *passing; /* the one whose request evhttp is given now */
     struct http_conn *writer;  /* the one that `pending` is for */
     struct buf pending;        /* answers, to be sent with one call */
+    struct buf room;           /* of one that has no writer */
     char *scratch;             /* what is read */
     size_t scratch_bytes;
     char *received;        /* of TLS, before it is read */
@@ -70,6 +71,9 @@ void *gate_arg(const struct http_conn *conn); /* gate_init()'s */
 
 /* Bytes of an answer, in order. */
 void gate_write(struct http_conn *conn, struct slice bytes);
+/* The same for those that are made in place: room for so many, of which as many as gate_wrote() tells count. */
+char *gate_room(struct http_conn *conn, size_t most);
+void gate_wrote(struct http_conn *conn, size_t len);
 struct evbuffer *
 gate_out(struct http_conn *conn);       /* the same for those that are not copied; what was written is in it */
 void gate_pull(struct http_conn *conn); /* takes what evhttp has written */

@@ -159,6 +159,27 @@ void gate_write(struct http_conn *conn, struct slice bytes)
         CHECK(evbuffer_add(gate_out(conn), bytes.at, bytes.len) == 0);
 }
 
+static struct buf *room_of(struct http_conn *conn)
+{
+    return conn->gate->writer == conn ? &conn->gate->pending : &conn->gate->room;
+}
+
+char *gate_room(struct http_conn *conn, size_t most)
+{
+    struct buf *b = room_of(conn);
+    buf_reserve(b, most);
+    return b->at + b->len;
+}
+
+void gate_wrote(struct http_conn *conn, size_t len)
+{
+    struct buf *b = room_of(conn);
+    if (b == &conn->gate->pending)
+        b->len += len;
+    else
+        gate_write(conn, slice_of(b->at, len));
+}
+
 /* Sends, and goes on reading what had been left because too much was not taken. */
 void conn_on_writable(evutil_socket_t fd, short what, void *arg)
 {

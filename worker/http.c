@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LINES_BYTES = 256, STATUS_LINE_BYTES = 80, OWN_FIELDS = 3, FIELDS_MAX = 32, DATE_LEN = 29 };
+enum { LINES_BYTES = 256, STATUS_LINE_BYTES = 80, OWN_FIELDS = 3, FIELDS_MAX = 32, DATE_LINE_LEN = 37 };
 /* evhttp must not see that a connection ends with an answer, or it would end it when the gate has the bytes, which is
  * before the consumer has them. It compares the value as it stands; a space before it means nothing (RFC 9110 5.5). */
 #define CLOSE SLICE(" close")
@@ -29,7 +29,7 @@ struct http {
     bool draining;
     int64_t drain_started_us;
     time_t date_of;
-    char date[DATE_LEN + 1];
+    char date[DATE_LINE_LEN + 1];
 };
 
 /* ---- requests ---- */
@@ -84,16 +84,16 @@ static const char *reason_of(int status)
     return status < 300 ? "Success" : problem_title(status);
 }
 
-/* RFC 9110 5.6.7. */
+/* RFC 9110 5.6.7, as a whole line. */
 static struct slice date_now(struct http *http)
 {
     time_t now = time(NULL);
     if (now != http->date_of) {
         struct tm tm;
         http->date_of = now;
-        strftime(http->date, sizeof http->date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+        strftime(http->date, sizeof http->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &tm));
     }
-    return slice_of(http->date, DATE_LEN);
+    return slice_of(http->date, DATE_LINE_LEN);
 }
 
 struct fields {
@@ -111,7 +111,7 @@ static void add(struct fields *f, struct slice name, struct slice value)
 static void add_own_fields(struct http *http, const struct http_request *r, int status, size_t body_bytes, bool close,
                            struct fields *f)
 {
-    add(f, SLICE("Date"), date_now(http));
+    add(f, SLICE(""), date_now(http));
     if (status != 204 && status != 304)
         add(f, SLICE("Content-Length"), digits_of(body_bytes, f->length));
     if (close)
@@ -179,25 +179,24 @@ static char *put(char *at, struct slice bytes)
 /* What evhttp would have written. */
 static void write_head(struct http_conn *conn, int status, const struct fields *f)
 {
-    static struct buf head;
     char text[STATUS_LINE_BYTES];
     struct slice line = status_line(status, text);
     size_t most = line.len + 2;
     for (int i = 0; i < f->count; i++)
         most += f->at[i].name.len + f->at[i].value.len + 4;
-    head.len = 0;
-    buf_reserve(&head, most);
-    char *at = put(head.at, line);
+    char *at = gate_room(conn, most), *start = at;
+    at = put(at, line);
     for (int i = 0; i < f->count; i++) {
         const struct http_header *h = &f->at[i];
-        if (h->name.len > 0)
-            at = put(put(at, h->name), SLICE(": "));
-        at = put(at, h->value);
-        if (h->name.len > 0)
-            at = put(at, SLICE("\r\n"));
+        if (h->name.len == 0) {
+            at = put(at, h->value);
+            continue;
+        }
+        at = put(put(at, h->name), SLICE(": "));
+        at = put(put(at, h->value), SLICE("\r\n"));
     }
     at = put(at, SLICE("\r\n"));
-    gate_write(conn, slice_of(head.at, (size_t)(at - head.at)));
+    gate_wrote(conn, (size_t)(at - start));
 }
 
 static void reply_by_gate(struct http *http, struct http_request *r, int status, const struct fields *f,

@@ -1,6 +1,7 @@
 #include "worker/http_head.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <strings.h>
 
 const char *const http_method_names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"};
@@ -10,14 +11,14 @@ const char *const http_method_names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", 
 enum { TOKEN = 1, URI = 2, HOST = 4 };
 
 /* RFC 9110 5.6.2 (token), RFC 3986 2 (URI; the brackets are taken in queries, where programs write them), 3.2.2 (a name
- * or v4 address of a host). */
+ * or v4 address of a host, its percents apart). */
 static const uint8_t classes[256] = {
     ['A' ... 'Z'] = TOKEN | URI | HOST,
     ['a' ... 'z'] = TOKEN | URI | HOST,
     ['0' ... '9'] = TOKEN | URI | HOST,
     ['!'] = TOKEN | URI | HOST,
     ['$'] = TOKEN | URI | HOST,
-    ['%'] = TOKEN | URI | HOST,
+    ['%'] = TOKEN | URI,
     ['&'] = TOKEN | URI | HOST,
     ['\''] = TOKEN | URI | HOST,
     ['*'] = TOKEN | URI | HOST,
@@ -48,12 +49,26 @@ static bool is_class(char c, int class)
     return classes[(unsigned char)c] & class;
 }
 
+/* Four at a time as long as there are. */
 static const char *skip_class(const char *at, const char *end, int class)
 {
+    const unsigned char *b = (const unsigned char *)at;
+    for (; end - (const char *)b >= 4; b += 4)
+        if (!(classes[b[0]] & classes[b[1]] & classes[b[2]] & classes[b[3]] & class))
+            break;
+    at = (const char *)b;
     while (at < end && is_class(*at, class))
         at++;
     return at;
 }
+
+/* Whatever the case of its letters. Most that are as long differ in their first letter. */
+static bool is_name(struct slice s, const char *name, size_t len)
+{
+    return s.len == len && (s.at[0] | 0x20) == (name[0] | 0x20) && strncasecmp(s.at, name, len) == 0;
+}
+
+#define is_word(s, word) is_name(s, word, sizeof(word) - 1)
 
 static bool is_blank(char c)
 {
@@ -105,9 +120,11 @@ static bool is_hex(char c)
 /* A name or a v4 address, RFC 3986 3.2.2; NULL: a % that two hexadecimal digits do not follow. */
 static const char *skip_name(const char *at, const char *end)
 {
-    for (; at < end && is_class(*at, HOST); at++)
-        if (*at == '%' && (end - at < 3 || !is_hex(at[1]) || !is_hex(at[2])))
+    while ((at = skip_class(at, end, HOST)) < end && *at == '%') {
+        if (end - at < 3 || !is_hex(at[1]) || !is_hex(at[2]))
             return NULL;
+        at += 3;
+    }
     return at;
 }
 
@@ -156,9 +173,14 @@ static bool read_target(struct slice target, struct http_head *out)
 /* "HTTP/1.1" and the line's end. */
 static enum http_read read_version(const char **at, const char *end, struct http_head *out, struct http_refusal *why)
 {
-    static const char name[] = "HTTP/";
-    enum { NAME = sizeof name - 1 };
+    static const char name[] = "HTTP/", usual[] = "HTTP/1.1\r\n";
+    enum { NAME = sizeof name - 1, USUAL = sizeof usual - 1 };
     const char *start = *at;
+    if (end - start >= USUAL && memcmp(start, usual, USUAL) == 0) {
+        out->minor = 1;
+        *at = start + USUAL;
+        return HTTP_READ_WHOLE;
+    }
     size_t have = MIN((size_t)(end - start), (size_t)NAME);
     if (memcmp(start, name, have) != 0)
         return malformed(why, "the request line does not end with HTTP/1.1");
@@ -204,30 +226,32 @@ static enum http_read read_line(const char **at, const char *end, int64_t uri_ma
 
 /* ---- fields ---- */
 
-static uint64_t eight(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* The first control byte but TAB, which ends a value; eight at a time: where a byte's upper bit is set afterwards, it
- * may be one. */
+/* Which of eight bytes are controls, by their upper bits: exact up to the first one, as only a control borrows from the
+ * byte behind it. */
+static uint64_t controls(const char *at)
+{
+    uint64_t word, del;
+    memcpy(&word, at, sizeof word);
+    word = le64toh(word);
+    del = word ^ EACH(0x7f);
+    return (((word - EACH(0x20)) & ~word) | ((del - EACH(1)) & ~del)) & EACH(0x80);
+}
+
+/* The first control byte but TAB, which ends a value. */
 static const char *value_end(const char *at, const char *end)
 {
-    for (;;) {
-        while (end - at >= 8) {
-            uint64_t word = eight(at), del = word ^ EACH(0x7f);
-            if ((((word - EACH(0x20)) & ~word) | ((del - EACH(1)) & ~del)) & EACH(0x80))
-                break;
+    for (;; at++) {
+        uint64_t found = 0;
+        while (end - at >= 8 && (found = controls(at)) == 0)
             at += 8;
-        }
-        const char *stop = MIN(at + 8, end);
-        while (at < stop && ((unsigned char)*at >= ' ' || *at == '\t') && *at != 0x7f)
-            at++;
-        if (at < stop || at == end)
+        if (found != 0)
+            at += __builtin_ctzll(found) / 8;
+        else
+            while (at < end && (unsigned char)*at >= ' ' && *at != 0x7f)
+                at++;
+        if (at == end || *at != '\t')
             return at;
     }
 }
@@ -280,11 +304,6 @@ enum http_read http_fields_read(struct slice bytes, struct http_field *fields, i
 
 /* ---- what the fields mean ---- */
 
-static bool is_word(struct slice s, const char *word)
-{
-    return s.len == strlen(word) && strncasecmp(s.at, word, s.len) == 0;
-}
-
 /* The next element of a comma-separated list, trimmed; false when there is none. */
 static bool next_element(struct slice *list, struct slice *element_out)
 {
@@ -335,25 +354,25 @@ static enum http_read interpret(const struct http_field *field, struct http_head
 {
     switch (field->name.len) {
     case 4:
-        if (is_word(field->name, "Host") && (m->hosts++ > 0 || !is_authority(field->value)))
+        if (is_word(field->name, "host") && (m->hosts++ > 0 || !is_authority(field->value)))
             return malformed(why, "Host is given twice or is no name");
         break;
     case 6:
-        if (is_word(field->name, "Expect")) {
+        if (is_word(field->name, "expect")) {
             out->expects_continue = is_word(field->value, "100-continue");
             m->expects_other |= !out->expects_continue;
         }
         break;
     case 10:
-        if (is_word(field->name, "Connection"))
+        if (is_word(field->name, "connection"))
             read_connection(field->value, m);
         break;
     case 14:
-        if (is_word(field->name, "Content-Length") && (m->lengths++ > 0 || !read_length(field->value, &out->length)))
+        if (is_word(field->name, "content-length") && (m->lengths++ > 0 || !read_length(field->value, &out->length)))
             return malformed(why, "Content-Length is given twice or is no number");
         break;
     case 17:
-        if (is_word(field->name, "Transfer-Encoding")) {
+        if (is_word(field->name, "transfer-encoding")) {
             m->encodings++;
             m->encoding = field->value;
         }
@@ -425,7 +444,7 @@ struct slice http_head_field(const struct http_head *head, const char *name)
 {
     size_t len = strlen(name);
     for (int i = 0; i < head->field_count; i++)
-        if (head->fields[i].name.len == len && strncasecmp(head->fields[i].name.at, name, len) == 0)
+        if (is_name(head->fields[i].name, name, len))
             return head->fields[i].value;
     return slice_of(NULL, 0);
 }

@@ -9,11 +9,16 @@
 enum { LEND_BYTES = 16 << 10 };
 #define UNCACHEABLE_US (10 * US_PER_S)
 
-void lookup_init(struct lookup *l, struct request *r)
+struct cache_key lookup_key(const struct request *r)
+{
+    return cache_key(r->service->shared->cache, params_key(r->route, r->values, r->arena));
+}
+
+void lookup_init(struct lookup *l, struct request *r, const struct cache_key *key)
 {
     const struct conf_route *conf = r->route->conf;
     l->r = r;
-    l->key = cache_key(r->service->shared->cache, params_key(r->route, r->values, r->arena));
+    l->key = *key;
     l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us};
 }
 

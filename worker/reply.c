@@ -17,6 +17,10 @@ enum { HEADERS_MAX = 14 + CORS_FIELDS_MAX };
 #define GZIP_SUFFIX "-gz\""
 enum { GZIP_ETAG_BYTES = CACHE_ETAG_BYTES + sizeof GZIP_SUFFIX };
 
+/* Of most answers, in one piece. */
+#define HIT_LINES "Cache-Control: no-cache\r\nX-Cache: HIT\r\n"
+#define HIT_TIMING "Server-Timing: cache;desc=HIT\r\n"
+
 struct headers {
     struct http_header at[HEADERS_MAX];
     int count;
@@ -26,6 +30,11 @@ static void add(struct headers *h, struct slice name, struct slice value)
 {
     CHECK(h->count < HEADERS_MAX);
     h->at[h->count++] = (struct http_header){name, value};
+}
+
+static void add_lines(struct headers *h, struct slice lines)
+{
+    add(h, SLICE(""), lines);
 }
 
 void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES])
@@ -98,15 +107,11 @@ static void add_duration(struct buf *text, const char *name, int64_t us)
                    (long long)(us % US_PER_MS));
 }
 
-/* https://www.w3.org/TR/server-timing/: milliseconds. A hit has no parts. */
+/* https://www.w3.org/TR/server-timing/: milliseconds. A hit has no parts: HIT_TIMING is all. */
 static void add_timing(struct headers *h, const struct request *r, int64_t took_us)
 {
-    if (!r->service->conf->server_timing)
+    if (!r->service->conf->server_timing || r->source == SOURCE_HIT)
         return;
-    if (r->source == SOURCE_HIT) {
-        add(h, SLICE("Server-Timing"), SLICE("cache;desc=HIT"));
-        return;
-    }
     struct buf text = {0};
     if (r->source != SOURCE_NONE)
         buf_printf(&text, "cache;desc=" SLICE_FMT, SLICE_ARG(source_name(r->source)));
@@ -124,7 +129,8 @@ static void request_finish(struct request *r, int status, struct headers *h, con
     size_t sent = r->http->method == HTTP_HEAD ? 0 : body->bytes.len;
     add(h, SLICE("X-Request-Id"), r->id);
     add_timing(h, r, took_us);
-    h->count += cors_fields(s->conf, r->http, allow_of(r), r->arena, h->at + h->count);
+    if (s->conf->cors.set)
+        h->count += cors_fields(s->conf, r->http, allow_of(r), r->arena, h->at + h->count);
     service_count(s, STAT_requests);
     stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
     if (status >= 500)
@@ -194,14 +200,18 @@ static bool add_etag(struct headers *h, struct request *r, const char *etag, boo
     return held.len > 0 && (none_match(held, etag) || none_match(held, gzipped));
 }
 
+/* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
 static void add_cache_fields(struct headers *h, const struct request *r, const struct answer *answer)
 {
-    /* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
-    add(h, SLICE("Cache-Control"), r->method == METHOD_GET ? SLICE("no-cache") : SLICE("no-store"));
+    if (r->source == SOURCE_HIT) {
+        add_lines(h, r->service->conf->server_timing ? SLICE(HIT_LINES HIT_TIMING) : SLICE(HIT_LINES));
+    } else {
+        add(h, SLICE("Cache-Control"), r->method == METHOD_GET ? SLICE("no-cache") : SLICE("no-store"));
+        if (r->source != SOURCE_NONE)
+            add(h, SLICE("X-Cache"), source_name(r->source));
+    }
     if (answer->varies)
         add(h, SLICE("Vary"), SLICE("Accept-Encoding"));
-    if (r->source != SOURCE_NONE)
-        add(h, SLICE("X-Cache"), source_name(r->source));
     if (answer->age_us >= 0)
         add(h, SLICE("Age"), digits_of((uint64_t)(answer->age_us / US_PER_S), arena_bytes(r->arena, DIGITS_BYTES)));
 }
@@ -218,7 +228,7 @@ void reply_answer(struct request *r, const struct answer *answer)
         body.bytes = slice_of("", 0);
     }
     if (status != 304)
-        add(&h, SLICE(""), answer->head);
+        add_lines(&h, answer->head);
     if (status != 304 && gzip)
         add(&h, SLICE("Content-Encoding"), SLICE("gzip"));
     add_cache_fields(&h, r, answer);
@@ -239,6 +249,8 @@ void reply_problem(struct request *r)
     problem_write(&r->problem, r->id.at, &body);
     add(&h, SLICE("Content-Type"), SLICE("application/problem+json"));
     add(&h, SLICE("Cache-Control"), SLICE("no-store"));
+    if (r->source == SOURCE_HIT && r->service->conf->server_timing)
+        add_lines(&h, SLICE(HIT_TIMING));
     if (r->problem.status == 405)
         add(&h, SLICE("Allow"), allow_of(r));
     if (r->problem.status == 503)

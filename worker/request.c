@@ -4,6 +4,8 @@
 #include "common/json_scan.h"
 #include "worker/fetch.h"
 #include "worker/health.h"
+#include "worker/lookup.h"
+#include "worker/recall.h"
 #include "worker/reply.h"
 #include "worker/write.h"
 
@@ -214,8 +216,8 @@ void request_begin(void *service, struct http_request *http)
         match(r);
 }
 
-/* The request is a GET of a cached route whose parameters are right: all that fetch_hit() needs is told. */
-static bool match_cached(struct request *r)
+/* The request is a GET of a cached route whose parameters are right. */
+static bool match_cached(struct request *r, struct recalled *out)
 {
     if (target_parse(r->http->target, r->arena, &r->target) != NULL)
         return false;
@@ -224,7 +226,10 @@ static bool match_cached(struct request *r)
     if (r->route == NULL || !r->route->conf->cached || r->route->state != ROUTE_READY)
         return false;
     const struct params_source source = {r->place, METHOD_GET, r->path_values, &r->target, NULL, 0};
-    return params_read(r->route, &source, r->arena, &r->values, &r->problem);
+    if (!params_read(r->route, &source, r->arena, &r->values, &r->problem))
+        return false;
+    *out = (struct recalled){r->route, r->place, lookup_key(r)};
+    return true;
 }
 
 bool request_hit(void *service, struct http_request *http)
@@ -238,12 +243,18 @@ bool request_hit(void *service, struct http_request *http)
                         .method = METHOD_GET,
                         .wait_us = -1,
                         .run_us = -1};
-    bool answered = false;
+    struct slice target = http->target;
+    struct recalled is;
+    bool known = recall_find(s->recall, target, &is), answered = false;
     s->in_flight++;
-    if (match_cached(&r)) {
+    if (known || match_cached(&r, &is)) {
+        r.route = is.route;
+        r.place = is.place;
         r.id = make_id(r.arena, http);
-        answered = fetch_hit(&r);
+        answered = fetch_hit(&r, &is.key);
     }
+    if (answered && !known)
+        recall_keep(s->recall, target, &is);
     if (!answered)
         s->in_flight--;
     arena_reset(s->hit_arena);

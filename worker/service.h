@@ -12,6 +12,7 @@ struct router;
 struct route;
 struct access_log;
 struct park;
+struct recall;
 
 struct service {
     const struct worker_start *start;
@@ -27,6 +28,7 @@ struct service {
     struct access_log *access_log;
     struct park *park;
     struct arena *hit_arena; /* of the request that is answered at once, if it can be */
+    struct recall *recall;   /* of targets that were answered so */
     int in_flight;           /* requests between their first byte and their answer */
     bool described;          /* every route was tried once: the worker may say that it is ready */
     bool draining;

@@ -9,6 +9,7 @@
 #include "worker/gauges.h"
 #include "worker/http.h"
 #include "worker/park.h"
+#include "worker/recall.h"
 #include "worker/redis.h"
 #include "worker/request.h"
 #include "worker/router.h"
@@ -179,6 +180,7 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     s->router = router_create(s->routes, s->conf->route_count);
     s->park = park_create(s);
     s->hit_arena = arena_create();
+    s->recall = recall_create();
     return true;
 }
 
