@@ -138,12 +138,20 @@ struct bufferevent *gate_accept(struct event_base *base, void *arg)
     return conn->shell;
 }
 
+static void on_turn_over(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct gate *g = arg;
+    g->turn_us = 0;
+}
+
 void gate_init(struct gate *g, struct event_base *base, const struct conf *conf, const struct gate_calls *calls,
                void *arg)
 {
     *g = (struct gate){.base = base, .conf = conf, .calls = *calls, .arg = arg};
     for (int i = 0; i < WATCH_COUNT; i++)
         TAILQ_INIT(&g->lists[i]);
+    event_assign(&g->turn_over, base, -1, 0, on_turn_over, g);
     g->scratch_bytes = (size_t)MAX(conf->max_head_bytes, (int64_t)IN_MAX) + 2 * READ_BYTES;
     g->scratch = xmalloc(g->scratch_bytes);
     g->received = xmalloc(SEALED_BYTES);
@@ -151,6 +159,7 @@ void gate_init(struct gate *g, struct event_base *base, const struct conf *conf,
 
 void gate_deinit(struct gate *g)
 {
+    event_del(&g->turn_over);
     buf_deinit(&g->pending);
     buf_deinit(&g->room);
     free(g->scratch);

@@ -57,6 +57,9 @@ struct gate {
     size_t scratch_bytes;
     char *received;        /* of TLS, before it is read */
     struct http_head head; /* of the request that is looked at */
+    /* When the latest answer of this turn of the loop was made; 0: the clock has to be read. */
+    int64_t turn_us;
+    struct event turn_over;
 };
 
 void gate_init(struct gate *gate, struct event_base *base, const struct conf *conf, const struct gate_calls *calls,

@@ -107,7 +107,7 @@ void conn_on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     ssize_t n = receive(conn, kept);
-    int64_t now_us = clock_mono_us();
+    int64_t now_us = g->turn_us != 0 ? g->turn_us : clock_mono_us();
     if (n < 0 && would_block()) {
         conn->heard |= conn->tls != NULL;
         if (conn_has_output(conn))

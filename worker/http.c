@@ -60,11 +60,6 @@ static void on_connections_changed(void *arg)
     http_listeners_resume(&http->listeners, http->gate.connections);
 }
 
-struct slice http_header_in(const struct http_request *request, const char *name)
-{
-    return http_head_field(request->head, name);
-}
-
 /* ---- answers ---- */
 
 static const char *reason_of(int status)

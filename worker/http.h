@@ -34,6 +34,7 @@ struct http_request {
     struct http_refusal refusal; /* its status is not 0: the bytes were no request, this is the answer */
     char remote[ADDRESS_BYTES];  /* of the consumer, or "" */
     int64_t started_us;          /* CLOCK_MONOTONIC: when its last bytes were seen */
+    int64_t ended_us;            /* the handler's, if it knows: when its answer was made */
     void *user;                  /* http_create()'s argument */
     bool early;                  /* http_hit() wants it answered by a fetch although its answer is fresh still */
     /* The handler's: called at most once, when the consumer has gone before it was answered; it is answered all the
@@ -68,7 +69,10 @@ static inline bool http_is_gone(const struct http_request *request)
 }
 
 /* First value of a request header, empty when absent. */
-struct slice http_header_in(const struct http_request *request, const char *name);
+static inline struct slice http_header_in(const struct http_request *request, const char *name)
+{
+    return http_head_field(request->head, name, strlen(name));
+}
 
 /* Ends the request: it must not be touched afterwards. For HEAD the body's length is announced, nothing is sent. Date,
  * Content-Length and Connection are added. */

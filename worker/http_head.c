@@ -62,10 +62,16 @@ static const char *skip_class(const char *at, const char *end, int class)
     return at;
 }
 
-/* Whatever the case of its letters. Most that are as long differ in their first letter. */
+/* Whatever the case of its letters. name: of letters, digits and hyphens, which differ from nothing else that may stand
+ * in a field by the bit of case alone. */
 static bool is_name(struct slice s, const char *name, size_t len)
 {
-    return s.len == len && (s.at[0] | 0x20) == (name[0] | 0x20) && strncasecmp(s.at, name, len) == 0;
+    if (s.len != len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((s.at[i] | 0x20) != (name[i] | 0x20))
+            return false;
+    return true;
 }
 
 #define is_word(s, word) is_name(s, word, sizeof(word) - 1)
@@ -440,9 +446,8 @@ enum http_read http_head_read(struct slice bytes, int64_t uri_max, int64_t head_
     return read == HTTP_READ_WHOLE ? conclude(out, why) : read;
 }
 
-struct slice http_head_field(const struct http_head *head, const char *name)
+struct slice http_head_field(const struct http_head *head, const char *name, size_t len)
 {
-    size_t len = strlen(name);
     for (int i = 0; i < head->field_count; i++)
         if (is_name(head->fields[i].name, name, len))
             return head->fields[i].value;

@@ -45,8 +45,9 @@ enum http_read {
 enum http_read http_head_read(struct slice bytes, int64_t uri_max, int64_t head_max, struct http_head *out,
                               struct http_refusal *why);
 
-/* The value of the first field of that name, which is compared without case; at NULL: none. */
-struct slice http_head_field(const struct http_head *head, const char *name);
+/* The value of the first field of that name, which is of letters, digits and hyphens, in whatever case; at NULL: none.
+ */
+struct slice http_head_field(const struct http_head *head, const char *name, size_t len);
 
 /* Reads field lines up to the empty one, which it includes: a head's, or a chunked body's trailers. *used: their bytes.
  */

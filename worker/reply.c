@@ -154,6 +154,7 @@ static void request_finish(struct request *r, int status, struct headers *h, con
                                                .wait_us = r->wait_us,
                                                .database_us = r->run_us});
     s->in_flight--;
+    r->http->ended_us = now_us;
     http_reply(r->http, status, h->at, h->count, body);
     r->http = NULL;
     request_release(r);
