@@ -110,6 +110,8 @@ static inline bool conn_has_output(const struct http_conn *conn)
 }
 /* What was gathered: to the socket when nothing is before it. */
 void conn_flush(struct http_conn *conn);
+/* The same and conn_send_out(), once the connection's bytes were gone through; it is the writer no more. */
+void conn_deliver(struct http_conn *conn, bool moved, int64_t now_us);
 /* What waits for the socket. moved: the connection has come nearer to what it waits for, if it is not this. */
 void conn_send_out(struct http_conn *conn, bool moved, int64_t now_us);
 void conn_send_sealed(struct http_conn *conn); /* what TLS has to say */

@@ -139,14 +139,7 @@ void conn_consume(struct http_conn *conn, struct slice bytes, int64_t now_us)
         buf_add(&conn->in, bytes.at, bytes.len);
     else
         buf_deinit(&conn->in);
-    if (outer == NULL) {
-        if (conn->state != GATE_DEAD)
-            conn_flush(conn);
-        g->pending.len = 0;
-        g->writer = NULL;
-    }
-    if (conn->state != GATE_DEAD)
-        conn_send_out(conn, moved, now_us);
+    conn_deliver(conn, moved, now_us);
 }
 
 void conn_go_on(struct http_conn *conn, int64_t now_us)

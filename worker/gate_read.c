@@ -65,7 +65,7 @@ static ssize_t receive(struct http_conn *conn, size_t kept)
     return read_sealed(conn, kept);
 }
 
-static void take(struct http_conn *conn, size_t kept, size_t came, int64_t now_us)
+static ALWAYS_INLINE void take(struct http_conn *conn, size_t kept, size_t came, int64_t now_us)
 {
     struct gate *g = conn->gate;
     if (conn->state == GATE_LINGERING)
@@ -98,7 +98,6 @@ void conn_on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct http_conn *conn = arg;
     struct gate *g = conn->gate;
-    bool proxied = conn->state == GATE_PROXY;
     size_t kept = conn->state == GATE_LINGERING ? 0 : conn->in.len;
     if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == GATE_BUSY && kept >= IN_MAX)) {
         conn->choked = true; /* until it is answered */
@@ -121,7 +120,11 @@ void conn_on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     conn->heard = true;
+    if (conn->state == GATE_PROXY && conn->tls != NULL) {
+        take(conn, kept, (size_t)n, now_us);
+        if (conn->state == GATE_READING)
+            begin_sealed(conn, now_us);
+        return;
+    }
     take(conn, kept, (size_t)n, now_us);
-    if (proxied && conn->tls != NULL && conn->state == GATE_READING)
-        begin_sealed(conn, now_us);
 }

@@ -36,7 +36,7 @@ static void unmake(struct evbuffer **buffer)
 }
 
 /* To the socket when nothing waits before it, the rest into the buffer. */
-static void send_or_keep(struct http_conn *conn, struct slice bytes, struct evbuffer **rest)
+static ALWAYS_INLINE void send_or_keep(struct http_conn *conn, struct slice bytes, struct evbuffer **rest)
 {
     size_t sent = 0;
     if (bytes.len == 0)
@@ -128,11 +128,11 @@ void conn_send_out(struct http_conn *conn, bool moved, int64_t now_us)
 
 /* ---- answers ---- */
 
-void conn_flush(struct http_conn *conn)
+static ALWAYS_INLINE void flush(struct http_conn *conn)
 {
     struct gate *g = conn->gate;
     struct slice text = buf_slice(&g->pending);
-    if (g->writer != conn || text.len == 0)
+    if (text.len == 0)
         return;
     if (conn->tls == NULL)
         send_or_keep(conn, text, &conn->out);
@@ -143,6 +143,27 @@ void conn_flush(struct http_conn *conn)
     else
         conn_gone(conn);
     g->pending.len = 0;
+}
+
+void conn_flush(struct http_conn *conn)
+{
+    if (conn->gate->writer == conn)
+        flush(conn);
+}
+
+/* Most answers leave here. Each function that a system call returns through costs what a mispredicted jump does, as the
+ * kernel empties the CPU's stack of return addresses; so this is what those before it end with. */
+void conn_deliver(struct http_conn *conn, bool moved, int64_t now_us)
+{
+    struct gate *g = conn->gate;
+    if (g->writer == conn) {
+        if (conn->state != GATE_DEAD)
+            flush(conn);
+        g->pending.len = 0;
+        g->writer = NULL;
+    }
+    if (conn->state != GATE_DEAD)
+        conn_send_out(conn, moved, now_us);
 }
 
 struct evbuffer *gate_out(struct http_conn *conn)

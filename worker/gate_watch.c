@@ -6,6 +6,9 @@
 #include <sys/ioctl.h>
 
 #define LINGER_US (2 * US_PER_S)
+/* By so much a wait may be thought to have begun too early: a busy connection need not change its place in the list,
+ * and touch its neighbours, with each request. */
+#define GRAIN_US (10 * US_PER_MS)
 
 static enum gate_watch watch_for(const struct http_conn *conn)
 {
@@ -44,7 +47,7 @@ void conn_watch(struct http_conn *conn, bool moved, int64_t now_us)
 {
     struct gate *g = conn->gate;
     enum gate_watch watch = watch_for(conn);
-    if (watch == conn->watch && !moved)
+    if (watch == conn->watch && (!moved || now_us - conn->watched_us < GRAIN_US))
         return;
     if (conn->watch != WATCH_NONE)
         TAILQ_REMOVE(&g->lists[conn->watch], conn, watched);
