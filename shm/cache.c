@@ -202,12 +202,12 @@ void cache_want_gzip(struct cache *c, const struct cache_entry *entry)
         *want = entry->slot + UINT64_C(1);
 }
 
-bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double uniform)
+bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double (*uniform)(void))
 {
     int64_t left_us = entry->fresh_until_us - now_us;
     if (left_us > entry->cost_us * EARLY_MOST)
         return false; /* no random number is so small */
-    return -(double)entry->cost_us * log(uniform) >= (double)left_us;
+    return -(double)entry->cost_us * log(uniform()) >= (double)left_us;
 }
 
 /* ---- storing ---- */

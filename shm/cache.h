@@ -76,8 +76,8 @@ bool cache_is_waited_for(const struct cache *cache, const struct cache_entry *en
  * it has one, when it was tried, or when it is too short. */
 void cache_want_gzip(struct cache *cache, const struct cache_entry *entry);
 /* A fresh entry is fetched anew a little early, the sooner the longer that takes, so that a hot key never expires under
- * load: XFetch (Vattani, Chierichetti, Lowenstein 2015), beta 1. uniform: a random number in (0, 1]. */
-bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double uniform);
+ * load: XFetch (Vattani, Chierichetti, Lowenstein 2015), beta 1. uniform: random numbers in (0, 1]; most need none. */
+bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double (*uniform)(void));
 
 /* Store, replacing what key had; a value of a later born_seq, or of the same one but made later, stays instead. False
  * when it is too large, or when no room is to be had at once. */

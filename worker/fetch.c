@@ -412,7 +412,7 @@ static bool answer_found(struct fetch *f, enum cache_state state, struct cache_e
     switch (state) {
     case CACHE_FRESH:
         count_hit(s, entry);
-        if (!entry->negative && (f->r->http->early || cache_is_early(entry, now_us, uniform())))
+        if (!entry->negative && (f->r->http->early || cache_is_early(entry, now_us, uniform)))
             answer_then_refresh(f, SOURCE_HIT, entry, now_us);
         else
             lookup_answer(&f->lookup, SOURCE_HIT, entry, true, now_us);
@@ -439,7 +439,7 @@ bool fetch_hit(struct request *r, const struct cache_key *key)
     enum cache_state state = lookup_find(&lookup, now_us, &entry);
     if (state == CACHE_MISS)
         return false;
-    r->http->early = state == CACHE_FRESH && !entry.negative && cache_is_early(&entry, now_us, uniform());
+    r->http->early = state == CACHE_FRESH && !entry.negative && cache_is_early(&entry, now_us, uniform);
     if (state != CACHE_FRESH || entry.uncacheable || r->http->early) {
         cache_release(&entry);
         return false;
