@@ -152,6 +152,7 @@ void gate_init(struct gate *g, struct event_base *base, const struct conf *conf,
     for (int i = 0; i < WATCH_COUNT; i++)
         TAILQ_INIT(&g->lists[i]);
     event_assign(&g->turn_over, base, -1, 0, on_turn_over, g);
+    event_assign(&g->overdue, base, -1, 0, gate_on_overdue, g);
     g->scratch_bytes = (size_t)MAX(conf->max_head_bytes, (int64_t)IN_MAX) + 2 * READ_BYTES;
     g->scratch = xmalloc(g->scratch_bytes);
     g->received = xmalloc(SEALED_BYTES);
@@ -160,6 +161,7 @@ void gate_init(struct gate *g, struct event_base *base, const struct conf *conf,
 void gate_deinit(struct gate *g)
 {
     event_del(&g->turn_over);
+    event_del(&g->overdue);
     buf_deinit(&g->pending);
     buf_deinit(&g->room);
     free(g->scratch);

@@ -60,6 +60,7 @@ struct gate {
     /* When the latest answer of this turn of the loop was made; 0: the clock has to be read. */
     int64_t turn_us;
     struct event turn_over;
+    struct event overdue; /* more connections are due than were ended at once */
 };
 
 void gate_init(struct gate *gate, struct event_base *base, const struct conf *conf, const struct gate_calls *calls,
@@ -83,8 +84,8 @@ void gate_pull(struct http_conn *conn); /* takes what evhttp has written */
 /* The answer is complete. The request is gone, and so may be the connection when the call returns to the loop. */
 void gate_answered(struct http_request *request, bool close);
 
-/* Ends what has waited too long. */
-void gate_tick(struct gate *gate, int64_t now_us);
+/* A few times a second: ends what has waited too long. */
+void gate_tick(struct gate *gate);
 /* Ends connections that have been idle since before_us. */
 void gate_end_idle(struct gate *gate, int64_t before_us);
 /* Ends the one that has been idle for longest; false: none is. */

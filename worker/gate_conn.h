@@ -120,5 +120,6 @@ void conn_send_sealed(struct http_conn *conn); /* what TLS has to say */
 
 /* The state has changed. moved: what it waits for has come nearer, its time begins anew. */
 void conn_watch(struct http_conn *conn, bool moved, int64_t now_us);
+void gate_on_overdue(evutil_socket_t fd, short what, void *gate);
 
 #endif

@@ -10,6 +10,11 @@
  * and touch its neighbours, with each request. */
 #define GRAIN_US (10 * US_PER_MS)
 
+/* Of ending those whose time is over, at a time. */
+enum { EXPIRE_US = 50 };
+/* No shorter than what lies between two calls of gate_tick(), and below a second. */
+enum { TICK_US = 250 * 1000 };
+
 static enum gate_watch watch_for(const struct http_conn *conn)
 {
     switch (conn->state) {
@@ -93,7 +98,9 @@ static void end_deaf(struct gate *g)
     }
 }
 
-void gate_tick(struct gate *g, int64_t now_us)
+/* What is due, for a moment; then others get their turn, as thousands may be due at once. Returns in how many
+ * microseconds the next one is due; 0: now. */
+static int64_t expire_some(struct gate *g)
 {
     const int64_t times_us[WATCH_COUNT] = {[WATCH_NEW] = g->conf->keepalive_timeout_us,
                                            [WATCH_IDLE] = g->conf->keepalive_timeout_us,
@@ -102,11 +109,43 @@ void gate_tick(struct gate *g, int64_t now_us)
                                            [WATCH_SEND] = g->conf->send_timeout_us,
                                            [WATCH_DEAF] = INT64_MAX,
                                            [WATCH_LINGER] = LINGER_US};
+    const int64_t began_us = clock_mono_us();
+    int64_t now_us = began_us, next_us = INT64_MAX;
     for (int i = 0; i < WATCH_COUNT; i++) {
         struct http_conn *conn;
-        while ((conn = TAILQ_FIRST(&g->lists[i])) != NULL && now_us - conn->watched_us >= times_us[i])
+        int64_t left_us = INT64_MAX;
+        while ((conn = TAILQ_FIRST(&g->lists[i])) != NULL) {
+            left_us = times_us[i] - (now_us - conn->watched_us);
+            if (left_us > 0)
+                break;
+            if (now_us - began_us >= EXPIRE_US)
+                return 0;
             expire(conn, now_us);
+            now_us = clock_mono_us();
+        }
+        next_us = MIN(next_us, conn != NULL ? left_us : INT64_MAX);
     }
+    return next_us;
+}
+
+/* Each when its time has come, and not all with the next tick: those who come again together would stay together. */
+static void expire_due(struct gate *g)
+{
+    int64_t next_us = expire_some(g);
+    const struct timeval pause = {0, (suseconds_t)next_us};
+    if (next_us < TICK_US)
+        event_add(&g->overdue, &pause);
+}
+
+void gate_on_overdue(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    expire_due(arg);
+}
+
+void gate_tick(struct gate *g)
+{
+    expire_due(g);
     end_deaf(g);
 }
 

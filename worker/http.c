@@ -288,7 +288,7 @@ int http_drain_step(struct http *http, int64_t now_us)
 
 void http_tick(struct http *http, int64_t now_us)
 {
-    gate_tick(&http->gate, now_us);
+    gate_tick(&http->gate);
     http_loans_return(&http->loans, now_us);
 }
 

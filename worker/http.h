@@ -74,6 +74,12 @@ static inline struct slice http_header_in(const struct http_request *request, co
     return http_head_field(request->head, name, strlen(name));
 }
 
+/* The same for a field whose value is a list, over all lines that it has. */
+static inline struct slice http_list_in(const struct http_request *request, const char *name, struct arena *arena)
+{
+    return http_head_list(request->head, name, strlen(name), arena);
+}
+
 /* Ends the request: it must not be touched afterwards. For HEAD the body's length is announced, nothing is sent. Date,
  * Content-Length and Connection are added. */
 void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,

@@ -126,8 +126,9 @@ static enum http_read on_trailers(struct slice bytes, int64_t most, size_t *used
 {
     struct http_field fields[HTTP_FIELDS_MAX];
     int count;
-    enum http_read read = http_fields_read(bytes, fields, &count, used, why);
-    if (read != HTTP_READ_BAD && (int64_t)(read == HTTP_READ_WHOLE ? *used : bytes.len) > most)
+    struct slice looked_at = slice_of(bytes.at, (size_t)MIN((int64_t)bytes.len, most));
+    enum http_read read = http_fields_read(looked_at, fields, &count, used, why);
+    if (read == HTTP_READ_MORE && looked_at.len < bytes.len)
         return bad(why, 431, "head_too_large", "the request's trailers are longer than max_head");
     return read;
 }

@@ -176,6 +176,9 @@ static bool read_target(struct slice target, struct http_head *out)
     return false;
 }
 
+/* Its end is not waited for any longer. */
+enum { VERSION_LINE_MAX = 64 };
+
 /* "HTTP/1.1" and the line's end. */
 static enum http_read read_version(const char **at, const char *end, struct http_head *out, struct http_refusal *why)
 {
@@ -192,7 +195,10 @@ static enum http_read read_version(const char **at, const char *end, struct http
         return malformed(why, "the request line does not end with HTTP/1.1");
     const char *line_end = memchr(start, '\n', (size_t)(end - start));
     if (line_end == NULL)
-        return end - start > 64 ? malformed(why, "the request line does not end with HTTP/1.1") : HTTP_READ_MORE;
+        return end - start > VERSION_LINE_MAX ? malformed(why, "the request line does not end with HTTP/1.1")
+                                              : HTTP_READ_MORE;
+    if (line_end - start > VERSION_LINE_MAX)
+        return malformed(why, "the request line does not end with HTTP/1.1");
     if (line_end == start || line_end[-1] != '\r')
         return malformed(why, "a line ends without a carriage return");
     struct slice version = slice_of(start + NAME, (size_t)(line_end - 1 - start - NAME));
@@ -432,7 +438,8 @@ static enum http_read conclude(struct http_head *out, struct http_refusal *why)
 enum http_read http_head_read(struct slice bytes, int64_t uri_max, int64_t head_max, struct http_head *out,
                               struct http_refusal *why)
 {
-    const char *at = bytes.at, *end = at + bytes.len;
+    /* Nothing behind head_max is looked at, so that the verdict is the same however much has come. */
+    const char *at = bytes.at, *end = at + MIN((int64_t)bytes.len, head_max);
     size_t used = 0;
     out->method = HTTP_OTHER;
     out->length = 0;
@@ -441,15 +448,37 @@ enum http_read http_head_read(struct slice bytes, int64_t uri_max, int64_t head_
     if (read == HTTP_READ_WHOLE)
         read = http_fields_read(slice_of(at, (size_t)(end - at)), out->fields, &out->field_count, &used, why);
     out->bytes = (size_t)(at - bytes.at) + used;
-    if (read != HTTP_READ_BAD && (int64_t)(read == HTTP_READ_WHOLE ? out->bytes : bytes.len) > head_max)
+    if (read == HTTP_READ_MORE && (int64_t)bytes.len > head_max)
         return bad(why, 431, "head_too_large", "the request's head is longer than max_head");
     return read == HTTP_READ_WHOLE ? conclude(out, why) : read;
 }
 
+static int next_field(const struct http_head *head, int from, const char *name, size_t len)
+{
+    int i = from;
+    while (i < head->field_count && !is_name(head->fields[i].name, name, len))
+        i++;
+    return i;
+}
+
 struct slice http_head_field(const struct http_head *head, const char *name, size_t len)
 {
-    for (int i = 0; i < head->field_count; i++)
-        if (is_name(head->fields[i].name, name, len))
-            return head->fields[i].value;
-    return slice_of(NULL, 0);
+    int i = next_field(head, 0, name, len);
+    return i < head->field_count ? head->fields[i].value : slice_of(NULL, 0);
+}
+
+struct slice http_head_list(const struct http_head *head, const char *name, size_t len, struct arena *arena)
+{
+    int first = next_field(head, 0, name, len), i = first;
+    size_t bytes = 0;
+    if (first == head->field_count || next_field(head, first + 1, name, len) == head->field_count)
+        return http_head_field(head, name, len);
+    for (; i < head->field_count; i = next_field(head, i + 1, name, len))
+        bytes += head->fields[i].value.len + 1;
+    char *text = arena_bytes(arena, bytes), *at = text;
+    for (i = first; i < head->field_count; i = next_field(head, i + 1, name, len)) {
+        at = mempcpy(at, head->fields[i].value.at, head->fields[i].value.len);
+        *at++ = ',';
+    }
+    return slice_of(text, bytes - 1);
 }

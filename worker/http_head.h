@@ -3,7 +3,7 @@
 #ifndef WORKER_HTTP_HEAD_H
 #define WORKER_HTTP_HEAD_H
 
-#include "common/slice.h"
+#include "common/arena.h"
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 extern const char *const http_method_names[];
@@ -48,6 +48,8 @@ enum http_read http_head_read(struct slice bytes, int64_t uri_max, int64_t head_
 /* The value of the first field of that name, which is of letters, digits and hyphens, in whatever case; at NULL: none.
  */
 struct slice http_head_field(const struct http_head *head, const char *name, size_t len);
+/* The same for a field whose value is a list: those of all its lines, RFC 9110 5.3. */
+struct slice http_head_list(const struct http_head *head, const char *name, size_t len, struct arena *arena);
 
 /* Reads field lines up to the empty one, which it includes: a head's, or a chunked body's trailers. *used: their bytes.
  */

@@ -82,7 +82,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
         return;
     }
     bool could_shrink = entry->gzip.len == 0 && !entry->gzip_refused && entry->body.len >= CACHE_GZIP_LEAST_BYTES;
-    if (lent && could_shrink && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding")))
+    if (lent && could_shrink && encoding_takes_gzip(http_list_in(r->http, "Accept-Encoding", r->arena)))
         cache_want_gzip(cache, entry);
     r->source = source;
     if (lent && entry->body.len > LEND_BYTES) {

@@ -190,7 +190,7 @@ static void gzip_etag(const char *etag, char gzip_out[GZIP_ETAG_BYTES])
  * the other. */
 static bool add_etag(struct headers *h, struct request *r, const char *etag, bool gzip)
 {
-    struct slice held = http_header_in(r->http, "If-None-Match");
+    struct slice held = http_list_in(r->http, "If-None-Match", r->arena);
     if (!gzip && held.len == 0) {
         add(h, SLICE("ETag"), slice_str(etag));
         return false;
@@ -222,7 +222,7 @@ void reply_answer(struct request *r, const struct answer *answer)
     struct headers h;
     int status = answer->status;
     h.count = 0;
-    bool gzip = answer->gzip.len > 0 && encoding_takes_gzip(http_header_in(r->http, "Accept-Encoding"));
+    bool gzip = answer->gzip.len > 0 && encoding_takes_gzip(http_list_in(r->http, "Accept-Encoding", r->arena));
     struct http_body body = {gzip ? answer->gzip : answer->body, answer->release, answer->is_wanted, answer->arg};
     if (r->method == METHOD_GET && answer->etag != NULL && add_etag(&h, r, answer->etag, gzip)) {
         status = 304;
