@@ -33,6 +33,18 @@ static void a_head_is_read_into_slices_of_its_bytes(void **state)
     assert_int_equal(head.bytes, strlen(text) - 4);
 }
 
+static void a_list_goes_over_all_lines_of_its_name(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create();
+    assert_int_equal(read_head("GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nAB: x\r\na: 2 , 3\r\nB: only\r\nA:\r\n\r\n"),
+                     HTTP_READ_WHOLE);
+    assert_true(slice_is(http_head_list(&head, "a", 1, arena), "1,2 , 3,"));
+    assert_true(slice_is(http_head_list(&head, "b", 1, arena), "only"));
+    assert_null(http_head_list(&head, "c", 1, arena).at);
+    arena_destroy(&arena);
+}
+
 static void every_part_of_a_good_head_needs_more(void **state)
 {
     (void)state;
@@ -122,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_is_read_into_slices_of_its_bytes),
+        cmocka_unit_test(a_list_goes_over_all_lines_of_its_name),
         cmocka_unit_test(every_part_of_a_good_head_needs_more),
         cmocka_unit_test(nothing_of_an_earlier_head_stays),
         cmocka_unit_test(limits_count_bytes),
