@@ -22,15 +22,11 @@ static bool read_head(struct http_conn *conn, struct slice bytes, size_t *used, 
             return true;
         }
     }
-    switch (http_head_read(bytes, g->conf->max_uri_bytes, g->conf->max_head_bytes, &g->head, &why)) {
-    case HTTP_READ_MORE:
-        return false;
-    case HTTP_READ_BAD:
+    enum http_read read = http_head_read(bytes, g->conf->max_uri_bytes, g->conf->max_head_bytes, &g->head, &why);
+    if (read == HTTP_READ_BAD)
         conn_refuse(conn, g->head.method, bytes, &why, now_us);
+    if (read != HTTP_READ_WHOLE)
         return false;
-    case HTTP_READ_WHOLE:
-        break;
-    }
     conn->blank = false;
     *used = g->head.bytes;
     return conn_begin(conn, bytes, now_us);
@@ -49,15 +45,12 @@ static bool read_body(struct http_conn *conn, struct slice bytes, size_t *used, 
         conn_pass(conn);
         return true;
     }
-    switch (http_chunks_read(&m->chunks, bytes, conf->max_body_bytes, conf->max_head_bytes, &m->body, used, &why)) {
-    case HTTP_READ_MORE:
-        return false;
-    case HTTP_READ_BAD:
+    enum http_read read =
+        http_chunks_read(&m->chunks, bytes, conf->max_body_bytes, conf->max_head_bytes, &m->body, used, &why);
+    if (read == HTTP_READ_BAD)
         conn_refuse(conn, m->head.method, bytes, &why, now_us);
+    if (read != HTTP_READ_WHOLE)
         return false;
-    case HTTP_READ_WHOLE:
-        break;
-    }
     conn_pass(conn);
     return true;
 }

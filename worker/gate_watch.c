@@ -6,15 +6,12 @@
 #include <sys/ioctl.h>
 
 #define LINGER_US (2 * US_PER_S)
-/* By so much a wait may be thought to have begun too early: a busy connection need not change its place in the list,
- * and touch its neighbours, with each request. */
+/* By so much a connection may be thought idle too early: a busy one need not change its place in the list, and touch
+ * its neighbours, with each request. */
 #define GRAIN_US (10 * US_PER_MS)
 
 /* Of ending those whose time is over, at a time. */
 enum { EXPIRE_US = 50 };
-/* No shorter than what lies between two calls of gate_tick(), and below a second. */
-enum { TICK_US = 250 * 1000 };
-
 static enum gate_watch watch_for(const struct http_conn *conn)
 {
     switch (conn->state) {
@@ -52,7 +49,7 @@ void conn_watch(struct http_conn *conn, bool moved, int64_t now_us)
 {
     struct gate *g = conn->gate;
     enum gate_watch watch = watch_for(conn);
-    if (watch == conn->watch && (!moved || now_us - conn->watched_us < GRAIN_US))
+    if (watch == conn->watch && (!moved || (watch == WATCH_IDLE && now_us - conn->watched_us < GRAIN_US)))
         return;
     if (conn->watch != WATCH_NONE)
         TAILQ_REMOVE(&g->lists[conn->watch], conn, watched);
@@ -133,7 +130,7 @@ static void expire_due(struct gate *g)
 {
     int64_t next_us = expire_some(g);
     const struct timeval pause = {0, (suseconds_t)next_us};
-    if (next_us < TICK_US)
+    if (next_us < US_PER_S) /* gate_tick() comes before that */
         event_add(&g->overdue, &pause);
 }
 

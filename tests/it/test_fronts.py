@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from lib.fronts import Front, path_of
+from lib.fronts import Front
 from lib.http_client import Connection, request_bytes, request_once
 from lib.process import eventually
 
@@ -34,8 +34,6 @@ def api(make_module_perfd, pg):
 
 @pytest.fixture(scope="module", params=["nginx", "haproxy"])
 def front(request, api):
-    if path_of(request.param) is None:
-        pytest.skip(f"{request.param} is not installed: scripts/install-deps check")
     front = Front(request.param, api.port)
     try:
         front.start()
@@ -47,9 +45,6 @@ def front(request, api):
 
 @pytest.fixture
 def curl():
-    if path_of("curl") is None:
-        pytest.skip("curl is not installed")
-
     def run(*argv, data=None):
         done = subprocess.run(["curl", "-sS", "--noproxy", "*", "--max-time", "20", *argv], input=data, check=False,
                               capture_output=True, timeout=30)
@@ -280,8 +275,6 @@ def test_curl_speaks_1_0_and_asks_for_heads_and_changes(api, curl):
 
 @pytest.mark.parametrize("keep", [[], ["-k"]], ids=["a connection each", "keep-alive"])
 def test_ab(api, keep):
-    if path_of("ab") is None:
-        pytest.skip("ab is not installed: it is of Debian's apache2-utils")
     api.get("/text/5/4096")
     for target in ("/text/5/4096", "/plain/5"):
         done = subprocess.run(["ab", "-q", "-n", "2000", "-c", "16", *keep, f"http://127.0.0.1:{api.port}{target}"],

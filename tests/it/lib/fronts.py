@@ -82,5 +82,6 @@ class Front:
 
 
 def path_of(program):
-    """None: it is not installed."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    assert path is not None, f"{program} is not installed: scripts/install-deps check"
+    return path
