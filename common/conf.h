@@ -74,6 +74,7 @@ struct conf_route {
     struct conf_strings invalidates; /* the same */
     int64_t timeout_us;              /* statement time-out; the database's default when the route has none */
     bool bigint_string;
+    bool share; /* its query may run in one transaction with those of others */
     bool errors_verbose;
     struct conf_param *params;
     int param_count;
@@ -111,6 +112,7 @@ struct conf {
         const char *url;
         int pool_max; /* a worker's connections; auto resolved: 2 x cores */
         int pool_min;
+        int pool_depth; /* short reads on one connection at a time */
         int pool_queue; /* requests a worker lets wait */
         int64_t acquire_timeout_us, idle_timeout_us, max_lifetime_us;
         int64_t connect_timeout_us, statement_timeout_us;

@@ -46,21 +46,55 @@ const char *conn_error(const struct conn *c)
     return c->error;
 }
 
-void conn_reply_deinit(struct conn_reply *reply)
+/* ---- trips ---- */
+
+void trip_line_push(struct trip_line *line, struct conn_trip *trip)
 {
+    trip->next = NULL;
+    *(line->last ? &line->last->next : &line->first) = trip;
+    line->last = trip;
+}
+
+struct conn_trip *trip_line_pop(struct trip_line *line)
+{
+    struct conn_trip *trip = line->first;
+    if (trip == NULL)
+        return NULL;
+    line->first = trip->next;
+    if (line->first == NULL)
+        line->last = NULL;
+    return trip;
+}
+
+void conn_trip_deinit(struct conn_trip *trip)
+{
+    struct conn_reply *reply = &trip->reply;
     for (int i = 0; i < reply->result_count; i++)
         PQclear(reply->results[i]);
-    free(reply->results);
+    if (reply->results != trip->one_result)
+        free(reply->results);
     PQclear(reply->error);
     free(reply->message);
     *reply = (struct conn_reply){0};
 }
 
-struct conn_reply conn_take_reply(struct conn *c)
+struct conn_trip *conn_next_back(struct conn *c)
 {
-    struct conn_reply reply = c->reply;
-    c->reply = (struct conn_reply){0};
-    return reply;
+    return trip_line_pop(&c->back);
+}
+
+/* All that are on their way, in the order in which they left. */
+static struct trip_line take_all(struct conn *c)
+{
+    struct trip_line all = c->out;
+    if (all.first == NULL)
+        all = c->taken;
+    else if (c->taken.first != NULL) {
+        all.last->next = c->taken.first;
+        all.last = c->taken.last;
+    }
+    c->out = c->taken = (struct trip_line){0};
+    return all;
 }
 
 /* ---- leaving ---- */
@@ -90,21 +124,29 @@ static void keep_error(struct conn *c, const char *text)
 }
 
 /* 57P01 and its like: an admin, a shutdown, a crash of another session. */
-static bool was_dismissed(const struct conn *c)
+static bool is_dismissal(const PGresult *error)
 {
-    const char *state = c->reply.error ? PQresultErrorField(c->reply.error, PG_DIAG_SQLSTATE) : NULL;
-    return c->doomed || (state != NULL && strncmp(state, "57P", 3) == 0);
+    const char *state = error ? PQresultErrorField(error, PG_DIAG_SQLSTATE) : NULL;
+    return state != NULL && strncmp(state, "57P", 3) == 0;
 }
 
+/* The first trip is the one that the server was at, so it is to blame for the verdict; or, when the answer did not come
+ * in time, those whose time it was. */
 void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
 {
+    struct trip_line all = take_all(c);
+    bool dismissed = c->doomed, first = true;
+    int64_t now_us = clock_mono_us();
     keep_error(c, *why ? why : "the connection was lost");
-    if (c->state == CONN_BUSY) {
-        c->reply.verdict = verdict;
-        c->reply.dismissed = was_dismissed(c);
-        free(c->reply.message);
-        c->reply.message = xstrdup(c->error);
-        c->work = NULL;
+    for (struct conn_trip *trip = all.first; trip != NULL; trip = trip->next)
+        dismissed |= is_dismissal(trip->reply.error);
+    for (struct conn_trip *trip; (trip = trip_line_pop(&all)) != NULL; first = false) {
+        bool late = trip->deadline_us > 0 && trip->deadline_us <= now_us;
+        trip->reply.verdict = (verdict == CONN_NO_ANSWER ? late : first) ? verdict : CONN_LOST;
+        trip->reply.dismissed = dismissed;
+        free(trip->reply.message);
+        trip->reply.message = xstrdup(c->error);
+        trip_line_push(&c->back, trip);
     }
     let_go(c);
     conn_set_state(c, CONN_BROKEN, c->error);
@@ -115,27 +157,56 @@ void conn_lost(struct conn *c)
     conn_break(c, CONN_LOST, PQerrorMessage(c->pg));
 }
 
-void conn_lost_in_call(struct conn *c)
+void conn_tell_later(struct conn *c)
 {
-    conn_lost(c);
     event_active(&c->timer, EV_TIMEOUT, 1);
 }
 
-void conn_set_timer(struct conn *c, int64_t delay_us)
+void conn_lost_in_call(struct conn *c)
+{
+    conn_lost(c);
+    conn_tell_later(c);
+}
+
+static void set_timer(struct conn *c, int64_t delay_us)
 {
     struct timeval tv = {delay_us / US_PER_S, delay_us % US_PER_S};
     event_add(&c->timer, &tv);
+}
+
+/* Hardly a deadline is met, and a timer for each would cost more than to look at all of them now and then. */
+void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us)
+{
+    if (deadline_us == 0 || (c->timer_at_us > 0 && c->timer_at_us <= deadline_us))
+        return;
+    c->timer_at_us = deadline_us;
+    set_timer(c, MAX(deadline_us - now_us, US_PER_MS));
+}
+
+/* Goes on waiting for those whose time is not over. */
+static void look_at_deadlines(struct conn *c)
+{
+    int64_t now_us = clock_mono_us();
+    for (const struct conn_trip *trip = c->out.first; trip != NULL; trip = trip->next)
+        if (trip->deadline_us > 0 && trip->deadline_us <= now_us) {
+            conn_break(c, CONN_NO_ANSWER, "the database gave no answer in time");
+            return;
+        } else {
+            conn_await_deadline(c, trip->deadline_us, now_us);
+        }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct conn *c = arg;
+    c->timer_at_us = 0;
     if (c->state == CONN_RESOLVING || c->state == CONN_CONNECTING)
         conn_break(c, CONN_LOST, "the server did not answer within connect_timeout");
     else if (c->state == CONN_BUSY)
-        conn_break(c, CONN_NO_ANSWER, "the database gave no answer in time");
-    c->changed(c->arg);
+        look_at_deadlines(c);
+    if (c->state == CONN_BROKEN || c->back.first != NULL)
+        c->changed(c->arg);
 }
 
 /* ---- connecting ---- */
@@ -262,7 +333,7 @@ static void start(struct conn *c)
 {
     int fd;
     char *names = hosts_names(c->settings->url);
-    conn_set_timer(c, c->settings->connect_timeout_us);
+    set_timer(c, c->settings->connect_timeout_us);
     if (names == NULL) {
         start_connect(c, NULL);
         return;
@@ -272,7 +343,7 @@ static void start(struct conn *c)
     free(names);
     if (c->resolve == NULL) {
         conn_break(c, CONN_LOST, "no thread can be started to resolve the host's name");
-        event_active(&c->timer, EV_TIMEOUT, 1);
+        conn_tell_later(c);
         return;
     }
     event_assign(&c->io, c->base, fd, EV_READ, on_resolved, c);
@@ -295,6 +366,12 @@ struct conn *conn_create(struct event_base *base, const struct conn_settings *se
     return c;
 }
 
+struct conn_trip *conn_give_up(struct conn *c)
+{
+    struct trip_line *line = c->back.first ? &c->back : c->out.first ? &c->out : &c->taken;
+    return trip_line_pop(line);
+}
+
 void conn_cancel(const struct conn *c)
 {
     if (c->pg != NULL)
@@ -307,7 +384,6 @@ void conn_destroy(struct conn **conn)
     *conn = NULL;
     let_go(c);
     conn_set_state(c, CONN_CLOSED, "given up");
-    conn_reply_deinit(&c->reply);
     prepared_deinit(&c->prepared);
     free(c->steps);
     free(c);

@@ -1,10 +1,12 @@
-/* One connection to PostgreSQL as a state machine on the event loop: it connects, then takes one unit of work after the
- * other, each one round trip in libpq's pipeline mode. Nothing blocks.
+/* One connection to PostgreSQL as a state machine on the event loop: it connects, then takes units of work in libpq's
+ * pipeline mode, several at a time if its owner likes. Nothing blocks.
  *
- * The owner is told by `changed` when the connection became idle (it is open, or its work has been answered) or broken
- * (it could not be opened, or was lost). `changed` comes from the event loop only, never inside a conn_*() call, and
- * may destroy the connection. A broken connection is of no more use; it is never given back out of step with the
- * server. */
+ * A unit is a trip. Trips that may share a transaction (`joins`) and leave in one conn_send() get one Sync: an error in
+ * one of them leaves those behind it undone, CONN_SPOILT. Every other trip is a transaction of its own.
+ *
+ * The owner is told by `changed` when the connection became idle (it is open), trips came back, or it broke (it could
+ * not be opened, or was lost). `changed` comes from the event loop only, never inside a conn_*() call, and may destroy
+ * the connection. A broken connection is of no more use; it is never given back out of step with the server. */
 #ifndef SQL_CONN_H
 #define SQL_CONN_H
 
@@ -26,24 +28,41 @@ enum conn_state { CONN_STATES(CONN_STATE_ENUM) CONN_STATE_COUNT };
 enum conn_verdict {
     CONN_OK,         /* results has one a statement */
     CONN_REFUSED,    /* error is PostgreSQL's; the connection is fit for more work */
+    CONN_SPOILT,     /* not run: another trip of its transaction failed */
+    CONN_TAKEN_BACK, /* by conn_take_back(); it may have run or yet run, unseen */
     CONN_UNSUITABLE, /* the statements do what a shared connection cannot bear (COPY, BEGIN); it is broken */
     CONN_LOST,       /* the server or the socket is gone; broken */
     CONN_NO_ANSWER,  /* the deadline passed; broken */
 };
 
-/* What became of one conn_run(). */
+/* What became of a trip. */
 struct conn_reply {
     enum conn_verdict verdict;
     PGresult **results;
     int result_count;     /* that came; can be above 0 whatever the verdict */
     PGresult *error;      /* CONN_REFUSED */
     int failed_statement; /* CONN_REFUSED, CONN_UNSUITABLE */
-    bool stale;           /* the prepared statement was lost or its plan changed: the next conn_run() prepares anew */
+    bool stale;           /* the prepared statement was lost or its plan changed: sent again it is prepared anew */
     bool dismissed;       /* CONN_LOST: the server ended the session on purpose, whatever the statements were */
     char *message;        /* of the verdicts that break the connection */
+    int64_t run_us;       /* from the end of what ran before it, or its sending, to its end; divided among those that
+                             shared a transaction */
+    bool shared;          /* the transaction, with others */
+    bool prepared;        /* a statement was prepared for it first */
 };
 
-void conn_reply_deinit(struct conn_reply *reply);
+/* Embedded by the owner, who leaves it alone until it comes back. */
+struct conn_trip {
+    const struct pool_work *work; /* must live until the trip comes back; its values until conn_send() */
+    bool joins;                   /* one prepared read without a time-out of its own: may share a transaction */
+    int64_t deadline_us;          /* CLOCK_MONOTONIC, by which the answer must be there; 0: whenever */
+    struct conn_reply reply;      /* zeroed; the owner's to deinit once it is back */
+    PGresult *one_result[1];      /* the connection's own, from here on */
+    uint32_t generation;
+    struct conn_trip *next;
+};
+
+void conn_trip_deinit(struct conn_trip *trip);
 
 struct conn_settings {
     const char *url; /* or a libpq connection string */
@@ -57,6 +76,7 @@ typedef void conn_changed(void *arg);
 /* Begins to connect. settings and what it points to must outlive the connection. */
 struct conn *conn_create(struct event_base *base, const struct conn_settings *settings, conn_changed *changed,
                          void *arg) MUST_USE;
+/* Trips that are not back yet are forgotten. */
 void conn_destroy(struct conn **c);
 
 enum conn_state conn_state(const struct conn *c);
@@ -64,13 +84,23 @@ bool conn_read_only(const struct conn *c);    /* default_transaction_read_only o
 const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */
 bool conn_check(struct conn *c) MUST_USE;
+/* work's statements are prepared, and need no time-out that the session has not. */
+bool conn_knows(const struct conn *c, const struct pool_work *work);
 
-/* Idle only: sends the work, then `changed` comes. *work must live until then, its values only during this call. The
- * answer must be there by deadline_us (CLOCK_MONOTONIC; 0: whenever). */
-void conn_run(struct conn *c, const struct pool_work *work, int64_t deadline_us, int64_t now_us);
+/* Idle or busy: takes the trip behind those that it has; conn_send() sends it. */
+void conn_run(struct conn *c, struct conn_trip *trip);
+/* What conn_run() took since the last time. */
+void conn_send(struct conn *c, int64_t now_us);
+/* The next trip that is back, in the order in which they left. NULL: none. */
+struct conn_trip *conn_next_back(struct conn *c);
+/* No answer has come since, though one is awaited; 0: none is. */
+int64_t conn_silent_since_us(const struct conn *c);
+/* What is still out comes back as CONN_TAKEN_BACK, but for the first trip if it alone is what the server runs. Whatever
+ * the server answers to the others is dropped. */
+void conn_take_back(struct conn *c);
+/* The next trip of all that it has, back or not, before conn_destroy(). NULL: none. */
+struct conn_trip *conn_give_up(struct conn *c);
 /* Asks the server to end what is running; the connection must be destroyed then. */
 void conn_cancel(const struct conn *c);
-/* Hands over what conn_run() brought; the caller deinits it. */
-struct conn_reply conn_take_reply(struct conn *c);
 
 #endif

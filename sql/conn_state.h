@@ -1,4 +1,4 @@
-/* What conn.c (a connection's life) and conn_trip.c (one round trip) share, and nobody else. */
+/* What conn.c (a connection's life), conn_send.c and conn_receive.c (its trips) share, and nobody else. */
 #ifndef SQL_CONN_STATE_H
 #define SQL_CONN_STATE_H
 
@@ -8,21 +8,29 @@
 
 #include <event2/event_struct.h>
 
-/* What goes to the server in one trip, in order; answers come in the same order. */
+/* What goes to the server, in order; answers come in the same order. */
 enum step_kind {
     STEP_MODE,       /* SET default_transaction_read_only; with a STEP_SYNC of its own, as only the next transaction
                         heeds it */
-    STEP_DEALLOCATE, /* the statements of an older generation */
+    STEP_DEALLOCATE, /* the statements of an older generation; likewise */
     STEP_PREPARE,
     STEP_TIMEOUT, /* the transaction's statement_timeout */
     STEP_RUN,     /* or describe */
-    STEP_SYNC,
+    STEP_SYNC,    /* ends a transaction: the trips up to `trip` are back */
 };
 
 struct step {
     enum step_kind kind;
     int statement;
+    struct conn_trip *trip; /* NULL: what it brings is dropped */
 };
+
+struct trip_line {
+    struct conn_trip *first, *last;
+};
+
+void trip_line_push(struct trip_line *line, struct conn_trip *trip);
+struct conn_trip *trip_line_pop(struct trip_line *line); /* NULL: empty */
 
 struct conn {
     const struct conn_settings *settings;
@@ -34,30 +42,35 @@ struct conn {
     struct resolve *resolve;
     struct event io;     /* while connecting what is waited for, then libpq's input */
     struct event output; /* while libpq could not write all */
-    struct event timer; /* the connect time-out, then the deadline; also tells `changed` from outside a conn_*() call */
+    struct event timer;  /* the connect time-out, then the next deadline; also tells `changed` from outside a conn_*()
+                            call */
+    int64_t timer_at_us; /* of a deadline; 0: not set */
     char error[512];
     bool doomed; /* the server said so while no work was under way */
 
-    bool read_only;
+    bool read_only;  /* once all that was sent has run */
     bool deallocate; /* the server still keeps statements of an older generation */
     struct prepared prepared;
 
-    const struct pool_work *work;
-    struct conn_reply reply;
-    struct step *steps;
-    int step_count, step_cap;
-    int step; /* whose answer is due */
+    struct trip_line taken, out, back; /* by conn_run(); sent; to be fetched by the owner */
+    struct step *steps;                /* [step, step_count) are sent and not answered */
+    int step, step_count, step_cap;
+    int64_t progress_us; /* when the last answer came, or what is out was sent */
+    int64_t began_us;    /* the transaction that is at work */
 };
 
 /* The one door to a state. */
 void conn_set_state(struct conn *c, enum conn_state state, const char *why);
+/* The trips that are out come back. */
 void conn_break(struct conn *c, enum conn_verdict verdict, const char *why);
 void conn_lost(struct conn *c); /* with libpq's words */
 /* From inside a conn_*() call: the timer's callback tells the owner. */
 void conn_lost_in_call(struct conn *c);
-void conn_set_timer(struct conn *c, int64_t delay_us);
+void conn_tell_later(struct conn *c);
+void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us);
 /* What statement_timeout and set_config() take; rounded up, as 0 would mean none. */
 int conn_timeout_ms(int64_t timeout_us);
+bool conn_write_out(struct conn *c); /* false: the connection is lost */
 
 /* Events of a connection that is set up. */
 void conn_on_input(evutil_socket_t fd, short what, void *arg);

@@ -1,76 +1,37 @@
 #include "sql/pool.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "sql/conn.h"
-#include "sql/pool_job.h"
+#include "sql/pool_state.h"
 
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Beyond the server's own statement_timeout: a server that hangs is given up after this. */
-#define DEADLINE_GRACE_US (250 * US_PER_MS)
 #define TICK_US (500 * US_PER_MS)
-enum { DISMISSALS_MAX = 8, FAILURES_MAX = 2 };
-#define BACKOFF_MIN_US (100 * US_PER_MS)
-#define BACKOFF_MAX_US US_PER_S
+/* Short reads behind one that has been silent for so long go elsewhere. */
+#define STALL_US (100 * US_PER_MS)
+#define WATCH_US (50 * US_PER_MS)
+enum { DISMISSALS_MAX = 8, FLOOR_SHARE = 16 };
 
-struct member {
-    struct pool *pool;
-    struct conn *conn; /* NULL: free place */
-    struct job *job;   /* NULL: idle, or being made */
-    int64_t opened_us, idle_since_us, retire_us;
-    bool announced; /* it was idle once: the connect succeeded */
-};
-
-struct pool {
-    struct event_base *base;
-    const struct conf *conf;
-    struct conn_settings settings;
-    void (*observe)(void *arg, int64_t wait_us, int64_t run_us);
-    void *observe_arg;
-    struct member *members; /* pool_max places */
-    int max;
-    struct job_line waiting; /* first come, first served */
-    struct job_line ended;   /* failed inside pool_run(): told from the loop */
-    struct event tick;       /* limits of age and idleness, spare connections, reconnects */
-    struct event deliver;
-    struct event acquire;  /* a waiter's time is up */
-    int64_t acquire_at_us; /* when that looks; 0: not set */
-    enum pool_health health;
-    bool draining;
-    int failures; /* connects in a row that failed */
-    int64_t backoff_us, connect_after_us;
-    char last_error[512];
-    struct pool_metrics metrics;
-};
-
-static void add_timer(struct event *event, int64_t delay_us)
+void pool_add_timer(struct event *event, int64_t delay_us)
 {
     delay_us = MAX(delay_us, INT64_C(0));
     struct timeval tv = {delay_us / US_PER_S, delay_us % US_PER_S};
     event_add(event, &tv);
 }
 
-/* +-10 %, so that workers started together neither connect nor expire together. */
-static int64_t jitter(int64_t us)
-{
-    return us - us / 10 + (int64_t)((double)us / 5 * ((double)random() / RAND_MAX));
-}
-
 /* ---- telling ---- */
 
+/* What the outcome points to lives on during the callback. */
 static void tell(struct job *job, const struct pool_outcome *outcome)
 {
-    pool_done *done = job->done;
-    void *arg = job->arg;
+    if (job->done != NULL)
+        job->done(job->arg, outcome);
+    conn_trip_deinit(&job->trip);
     free(job);
-    if (done != NULL)
-        done(arg, outcome);
 }
 
-static void fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message)
+void pool_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message)
 {
     struct pool_outcome outcome = {.fail = why, .message = message, .wait_us = clock_mono_us() - job->queued_us};
     if (why == POOL_TIMEOUT)
@@ -94,121 +55,24 @@ static void on_deliver(evutil_socket_t fd, short what, void *arg)
     struct pool *pool = arg;
     struct job *job;
     while ((job = job_line_pop(&pool->ended)) != NULL)
-        fail(pool, job, job->fail,
-             job->fail == POOL_DOWN ? pool->last_error : "too many requests wait for a connection");
+        pool_fail(pool, job, job->fail,
+                  job->fail == POOL_DOWN ? pool->last_error : "too many requests wait for a connection");
 }
 
-static void fail_all_waiting(struct pool *pool)
+static void fail_line(struct pool *pool, struct job_line *line)
 {
     struct job *job;
-    while ((job = job_line_pop(&pool->waiting)) != NULL)
-        fail(pool, job, POOL_DOWN, pool->last_error);
+    while ((job = job_line_pop(line)) != NULL)
+        pool_fail(pool, job, POOL_DOWN, pool->last_error);
 }
 
-/* ---- members ---- */
-
-static void on_changed(void *arg);
-
-static int count_open(const struct pool *pool)
+void pool_fail_all_waiting(struct pool *pool)
 {
-    int open = 0;
-    for (int i = 0; i < pool->max; i++)
-        open += pool->members[i].conn != NULL;
-    return open;
+    fail_line(pool, &pool->shorts);
+    fail_line(pool, &pool->waiting);
 }
 
-static bool any_working(const struct pool *pool)
-{
-    for (int i = 0; i < pool->max; i++)
-        if (pool->members[i].conn != NULL && pool->members[i].announced)
-            return true;
-    return false;
-}
-
-static int count_connecting(const struct pool *pool)
-{
-    int connecting = 0;
-    for (int i = 0; i < pool->max; i++)
-        connecting += pool->members[i].conn != NULL && !pool->members[i].announced;
-    return connecting;
-}
-
-static void open_member(struct pool *pool, int64_t now_us)
-{
-    for (int i = 0; i < pool->max; i++) {
-        struct member *m = &pool->members[i];
-        if (m->conn != NULL)
-            continue;
-        *m = (struct member){.pool = pool, .opened_us = now_us};
-        if (pool->conf->database.max_lifetime_us > 0)
-            m->retire_us = now_us + jitter(pool->conf->database.max_lifetime_us);
-        m->conn = conn_create(pool->base, &pool->settings, on_changed, m);
-        return;
-    }
-}
-
-static void close_member(struct pool *pool, struct member *m)
-{
-    conn_destroy(&m->conn);
-    if (m->announced)
-        pool->metrics.closed++;
-}
-
-static bool is_old(const struct member *m, int64_t now_us)
-{
-    return m->retire_us > 0 && now_us >= m->retire_us;
-}
-
-/* As many connects as there are requests waiting, and what is missing to min; one at a time while the server refuses.
- */
-static void open_wanted(struct pool *pool, int64_t now_us)
-{
-    int open = count_open(pool), connecting = count_connecting(pool);
-    int spare = pool->draining ? 0 : MAX(pool->conf->database.pool_min - open, 0);
-    int wanted = MAX(pool->waiting.count - connecting, spare);
-    if (now_us < pool->connect_after_us)
-        return;
-    if (pool->backoff_us > 0 || pool->health != POOL_UP)
-        wanted = connecting > 0 ? 0 : MIN(MAX(wanted, pool->health == POOL_UP ? 0 : 1), 1);
-    for (; wanted > 0 && open < pool->max; wanted--, open++)
-        open_member(pool, now_us);
-}
-
-/* The last used first, so that those too many grow idle and go; one in the right mode before one that must switch. */
-static struct member *pick_idle(struct pool *pool, bool read_only)
-{
-    struct member *best = NULL;
-    for (int i = 0; i < pool->max; i++) {
-        struct member *m = &pool->members[i];
-        if (m->conn == NULL || m->job != NULL || conn_state(m->conn) != CONN_IDLE)
-            continue;
-        bool fits = conn_read_only(m->conn) == read_only;
-        bool best_fits = best != NULL && conn_read_only(best->conn) == read_only;
-        if (best == NULL || fits > best_fits || (fits == best_fits && m->idle_since_us > best->idle_since_us))
-            best = m;
-    }
-    return best;
-}
-
-/* It runs no longer than what is left until its deadline. */
-static void cut_timeout(struct pool_work *work, int64_t now_us)
-{
-    int64_t left_us = MAX(work->deadline_us - now_us, US_PER_MS);
-    if (work->deadline_us > 0)
-        work->timeout_us = work->timeout_us > 0 ? MIN(work->timeout_us, left_us) : left_us;
-}
-
-static void start(struct pool *pool, struct member *m, struct job *job, int64_t now_us)
-{
-    cut_timeout(&job->work, now_us);
-    int64_t timeout_us = job->work.timeout_us;
-    job->wait_us = MAX(job->wait_us, now_us - job->queued_us);
-    job->sent_us = now_us;
-    pool->metrics.max_wait_us = MAX(pool->metrics.max_wait_us, job->wait_us);
-    pool->metrics.queries += (uint64_t)job->work.statement_count;
-    m->job = job;
-    conn_run(m->conn, &job->work, timeout_us > 0 ? now_us + timeout_us + DEADLINE_GRACE_US : 0, now_us);
-}
+/* ---- waiting ---- */
 
 /* When a job that waits for a connection has no use for one any more. */
 static int64_t give_up_us(const struct pool *pool, const struct job *job)
@@ -217,52 +81,114 @@ static int64_t give_up_us(const struct pool *pool, const struct job *job)
     return job->work.deadline_us > 0 ? MIN(at_us, job->work.deadline_us) : at_us;
 }
 
-/* The line is in order of arrival, not of these times. */
+/* The lines are in order of arrival, not of these times. */
 static void watch_waiter(struct pool *pool, const struct job *job, int64_t now_us)
 {
     int64_t at_us = give_up_us(pool, job);
     if (pool->acquire_at_us > 0 && pool->acquire_at_us <= at_us)
         return;
     pool->acquire_at_us = at_us;
-    add_timer(&pool->acquire, at_us - now_us);
+    pool_add_timer(&pool->acquire, at_us - now_us);
 }
 
+static void dispatch_line(struct pool *pool, struct job_line *line, int64_t now_us)
+{
+    while (line->first != NULL) {
+        struct member *m = place_find(pool, line->first, now_us);
+        if (m == NULL)
+            return;
+        place_put(m, job_line_pop(line), now_us);
+    }
+}
+
+/* Who has waited longer goes first. */
 static void dispatch(struct pool *pool, int64_t now_us)
 {
-    while (pool->waiting.first != NULL) {
-        struct member *m = pick_idle(pool, pool->waiting.first->work.read_only);
-        if (m == NULL)
-            break;
-        /* A write cannot be sent again when the server had hung up before it came: its outcome would be unknown. */
-        if (!pool->waiting.first->work.read_only && !conn_check(m->conn))
-            continue;
-        start(pool, m, job_line_pop(&pool->waiting), now_us);
-    }
-    open_wanted(pool, now_us);
+    const struct job *is_short = pool->shorts.first, *other = pool->waiting.first;
+    bool shorts_first = is_short != NULL && (other == NULL || is_short->queued_us <= other->queued_us);
+    dispatch_line(pool, shorts_first ? &pool->shorts : &pool->waiting, now_us);
+    dispatch_line(pool, shorts_first ? &pool->waiting : &pool->shorts, now_us);
+    member_open_wanted(pool, now_us);
+}
+
+static void send_all(struct pool *pool, int64_t now_us)
+{
+    for (int i = 0; i < pool->max; i++)
+        if (pool->members[i].running > 0)
+            conn_send(pool->members[i].conn, now_us);
+}
+
+static void on_round(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    send_all(arg, clock_mono_us());
+}
+
+static void enqueue_first(struct pool *pool, struct job *job, int64_t now_us)
+{
+    job->queued_us = now_us;
+    job_line_push_front(place_line(pool, job), job);
+    watch_waiter(pool, job, now_us);
 }
 
 /* ---- answers ---- */
 
-/* True: it was sent again. */
-static bool run_again(struct pool *pool, struct member *m, struct job *job, const struct conn_reply *reply)
+static bool is_serialization(const PGresult *error)
 {
-    const char *state = reply->error ? PQresultErrorField(reply->error, PG_DIAG_SQLSTATE) : NULL;
-    bool serialization = state != NULL && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0);
-    if (job->done == NULL || job->work.describe)
-        return false;
-    if (reply->verdict == CONN_REFUSED && reply->stale && !job->prepared_again)
-        job->prepared_again = true;
-    else if (reply->verdict == CONN_REFUSED && serialization && !job->retried)
-        job->retried = true;
-    else
-        return false;
-    start(pool, m, job, clock_mono_us());
-    return true;
+    const char *state = error ? PQresultErrorField(error, PG_DIAG_SQLSTATE) : NULL;
+    return state != NULL && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0);
 }
 
-static void outcome_of_reply(struct pool *pool, const struct conn_reply *reply, const struct job *job,
-                             struct pool_outcome *out)
+/* Whether and how it runs again. A read whose connection broke does so once, as it may be what crashes the server, or a
+ * few times when an admin ends session after session. */
+static bool may_run_again(struct job *job)
 {
+    const struct conn_reply *reply = &job->trip.reply;
+    bool *once = &job->retried;
+    if (job->done == NULL)
+        return false;
+    switch (reply->verdict) {
+    case CONN_SPOILT:
+    case CONN_TAKEN_BACK:
+        return true;
+    case CONN_REFUSED:
+        if (job->work.describe || (!reply->stale && !is_serialization(reply->error)))
+            return false;
+        if (reply->stale)
+            once = &job->prepared_again;
+        break;
+    case CONN_LOST:
+        if (!job->work.read_only)
+            return false;
+        if (reply->dismissed)
+            return job->dismissed++ < DISMISSALS_MAX;
+        break;
+    case CONN_OK:
+    case CONN_UNSUITABLE:
+    case CONN_NO_ANSWER:
+        return false;
+    }
+    bool again = !*once;
+    *once = true;
+    return again;
+}
+
+/* On the same connection where that one knows of a stale plan, else on whichever is free first. */
+static void run_again(struct pool *pool, struct member *m, struct job *job, int64_t now_us)
+{
+    enum conn_verdict verdict = job->trip.reply.verdict;
+    conn_trip_deinit(&job->trip);
+    job->alone = true;
+    pool->metrics.repeated += verdict == CONN_SPOILT || verdict == CONN_TAKEN_BACK;
+    if (verdict == CONN_REFUSED && conn_state(m->conn) != CONN_BROKEN)
+        place_put(m, job, now_us);
+    else
+        enqueue_first(pool, job, now_us);
+}
+
+static void outcome_of(struct pool *pool, const struct job *job, struct pool_outcome *out)
+{
+    const struct conn_reply *reply = &job->trip.reply;
     *out = (struct pool_outcome){.wait_us = job->wait_us, .run_us = clock_mono_us() - job->sent_us, .message = ""};
     switch (reply->verdict) {
     case CONN_OK:
@@ -278,6 +204,10 @@ static void outcome_of_reply(struct pool *pool, const struct conn_reply *reply, 
         snprintf(out->sqlstate, sizeof out->sqlstate, "0A000");
         out->message = reply->message;
         break;
+    case CONN_SPOILT:
+    case CONN_TAKEN_BACK: /* forgotten */
+        out->fail = POOL_DOWN;
+        break;
     case CONN_LOST:
         out->fail = POOL_DOWN;
         out->message = reply->message;
@@ -291,98 +221,87 @@ static void outcome_of_reply(struct pool *pool, const struct conn_reply *reply, 
     pool->metrics.errors++;
 }
 
-static void finish_job(struct pool *pool, struct job *job, struct conn_reply *reply)
+void pool_finish(struct pool *pool, struct job *job)
 {
     struct pool_outcome outcome;
-    outcome_of_reply(pool, reply, job, &outcome);
+    outcome_of(pool, job, &outcome);
     if (pool->observe != NULL)
         pool->observe(pool->observe_arg, outcome.wait_us, outcome.run_us);
     tell(job, &outcome);
-    conn_reply_deinit(reply);
 }
 
-static void member_broke(struct pool *pool, struct member *m, int64_t now_us)
+static struct job *job_of(struct conn_trip *trip)
 {
-    struct job *job = m->job;
-    bool was_open = m->announced;
-    struct conn_reply reply = conn_take_reply(m->conn);
-    snprintf(pool->last_error, sizeof pool->last_error, "%s", conn_error(m->conn));
-    m->job = NULL;
-    close_member(pool, m);
-    if (!was_open) {
-        pool->backoff_us = MIN(MAX(pool->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
-        pool->connect_after_us = now_us + jitter(pool->backoff_us);
-        add_timer(&pool->tick, pool->connect_after_us - now_us);
-        /* One failure may be a session that an admin ended while it began. */
-        if (++pool->failures >= FAILURES_MAX && !any_working(pool)) {
-            if (pool->health != POOL_UNREACHABLE)
-                log_warn("the database is unreachable: %s", pool->last_error);
-            pool->health = POOL_UNREACHABLE;
-            fail_all_waiting(pool);
-        }
-    } else if (job == NULL || reply.verdict == CONN_LOST) {
+    return (struct job *)(void *)((char *)trip - offsetof(struct job, trip));
+}
+
+/* Takes in what came back; those that are answered go to `answered`. */
+static void collect(struct pool *pool, struct member *m, struct job_line *answered, int64_t now_us)
+{
+    for (struct conn_trip *trip; (trip = conn_next_back(m->conn)) != NULL;) {
+        struct job *job = job_of(trip);
+        place_leave(job, now_us);
+        if (may_run_again(job))
+            run_again(pool, m, job, now_us);
+        else
+            job_line_push(answered, job);
+    }
+}
+
+static void log_loss(const struct pool *pool, const struct job_line *answered, bool idle)
+{
+    bool lost = idle;
+    for (const struct job *job = answered->first; job != NULL; job = job->next)
+        lost |= job->trip.reply.verdict == CONN_LOST;
+    if (lost)
         log_warn("a database connection was lost: %s", pool->last_error);
-    }
-    if (job == NULL)
-        return;
-    /* A read runs again on another connection: once, as it may be what crashes the server, or a few times when an admin
-     * ends session after session. */
-    bool again = reply.dismissed ? job->dismissed++ < DISMISSALS_MAX : !job->retried;
-    if (reply.verdict == CONN_LOST && job->work.read_only && again && job->done != NULL) {
-        job->retried |= !reply.dismissed;
-        job->queued_us = now_us;
-        conn_reply_deinit(&reply);
-        job_line_push_front(&pool->waiting, job);
-        watch_waiter(pool, job, now_us);
-        return;
-    }
-    finish_job(pool, job, &reply);
 }
 
-static void member_opened(struct pool *pool, struct member *m)
+static void finish_all(struct pool *pool, struct job_line *answered)
 {
-    m->announced = true;
-    pool->metrics.opened++;
-    pool->backoff_us = 0;
-    pool->connect_after_us = 0;
-    pool->failures = 0;
-    if (pool->health == POOL_UNREACHABLE)
-        log_info("the database answers again");
-    pool->health = POOL_UP;
+    for (struct job *job; (job = job_line_pop(answered)) != NULL;)
+        pool_finish(pool, job);
 }
 
-static void on_changed(void *arg)
+void pool_on_changed(void *arg)
 {
     struct member *m = arg;
     struct pool *pool = m->pool;
     int64_t now_us = clock_mono_us();
-    if (conn_state(m->conn) == CONN_BROKEN) {
-        member_broke(pool, m, now_us);
-    } else if (m->job == NULL) {
-        member_opened(pool, m);
-        m->idle_since_us = now_us;
-    } else {
-        struct job *job = m->job;
-        struct conn_reply reply = conn_take_reply(m->conn);
-        m->job = NULL;
-        m->idle_since_us = now_us;
-        if (run_again(pool, m, job, &reply)) {
-            conn_reply_deinit(&reply);
-            return;
-        }
-        if (is_old(m, now_us))
-            close_member(pool, m); /* under load it may never be idle when the tick looks */
-        /* The next in line goes first: its query runs while this one's rows become JSON. */
-        if (pool->waiting.first != NULL)
-            dispatch(pool, now_us);
-        finish_job(pool, job, &reply);
-        if (m->conn != NULL && m->job == NULL && pool->draining && conn_state(m->conn) == CONN_IDLE)
-            close_member(pool, m);
+    struct job_line answered = {0};
+    bool was_open = m->announced, was_idle = m->running == 0;
+    bool broke = conn_state(m->conn) == CONN_BROKEN;
+    collect(pool, m, &answered, now_us);
+    if (broke) {
+        member_failed(m, now_us);
+        if (was_open)
+            log_loss(pool, &answered, was_idle);
+    } else if (!was_open) {
+        member_opened(m, now_us);
+    } else if (member_is_idle(m) && (pool->draining || member_is_old(m, now_us))) {
+        member_close(m); /* under load it may never be idle when the tick looks */
     }
+    /* The next in line go first: they run while the rows of these become JSON. */
     dispatch(pool, now_us);
+    if (answered.first != NULL)
+        send_all(pool, now_us);
+    finish_all(pool, &answered);
 }
 
 /* ---- time ---- */
+
+static void take_late(struct pool *pool, struct job_line *line, struct job_line *late, int64_t now_us)
+{
+    for (struct job *job = line->first, *next; job != NULL; job = next) {
+        next = job->next;
+        if (give_up_us(pool, job) > now_us) {
+            watch_waiter(pool, job, now_us);
+            continue;
+        }
+        job_line_remove(line, job);
+        job_line_push(late, job);
+    }
+}
 
 static void on_acquire(evutil_socket_t fd, short what, void *arg)
 {
@@ -391,33 +310,36 @@ static void on_acquire(evutil_socket_t fd, short what, void *arg)
     struct job_line late = {0};
     int64_t now_us = clock_mono_us();
     pool->acquire_at_us = 0;
-    for (struct job *job = pool->waiting.first, *next; job != NULL; job = next) {
-        next = job->next;
-        if (give_up_us(pool, job) > now_us) {
-            watch_waiter(pool, job, now_us);
-            continue;
-        }
-        job_line_remove(&pool->waiting, job);
-        job_line_push(&late, job);
-    }
+    take_late(pool, &pool->shorts, &late, now_us);
+    take_late(pool, &pool->waiting, &late, now_us);
     for (struct job *job; (job = job_line_pop(&late)) != NULL;)
-        fail(pool, job, POOL_TIMEOUT, "waited too long for a database connection");
+        pool_fail(pool, job, POOL_TIMEOUT, "waited too long for a database connection");
 }
 
-static void retire_idle(struct pool *pool, int64_t now_us)
+/* A query that waits for a lock must not make its neighbours wait: they run elsewhere. */
+static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
-    int64_t idle_us = pool->conf->database.idle_timeout_us;
-    int open = count_open(pool);
+    (void)fd, (void)what;
+    struct pool *pool = arg;
+    int64_t now_us = clock_mono_us();
+    pool->watching = false;
     for (int i = 0; i < pool->max; i++) {
         struct member *m = &pool->members[i];
-        if (m->conn == NULL || m->job != NULL || conn_state(m->conn) != CONN_IDLE)
+        if (m->running < 2)
             continue;
-        bool idle = idle_us > 0 && now_us - m->idle_since_us >= idle_us && open > pool->conf->database.pool_min;
-        if (is_old(m, now_us) || idle || pool->draining) {
-            close_member(pool, m);
-            open--;
-        }
+        pool->watching = true;
+        int64_t since_us = conn_silent_since_us(m->conn);
+        if (since_us == 0 || now_us - since_us < STALL_US)
+            continue;
+        struct job_line answered = {0};
+        m->clogged = true;
+        conn_take_back(m->conn);
+        collect(pool, m, &answered, now_us);
+        dispatch(pool, now_us);
+        finish_all(pool, &answered);
     }
+    if (pool->watching)
+        pool_add_timer(&pool->watch, WATCH_US);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -425,9 +347,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct pool *pool = arg;
     int64_t now_us = clock_mono_us();
-    retire_idle(pool, now_us);
+    pool->floor_us += pool->floor_us / FLOOR_SHARE;
+    member_retire_idle(pool, now_us);
     dispatch(pool, now_us);
-    add_timer(&pool->tick, pool->health == POOL_UP ? TICK_US : MAX(pool->connect_after_us - now_us, 50 * US_PER_MS));
+    pool_add_timer(&pool->tick,
+                   pool->health == POOL_UP ? TICK_US : MAX(pool->connect_after_us - now_us, 50 * US_PER_MS));
 }
 
 /* ---- the interface ---- */
@@ -446,32 +370,41 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
                                             conf->database.statement_timeout_us};
     event_assign(&pool->tick, base, -1, 0, on_tick, pool);
     event_assign(&pool->deliver, base, -1, 0, on_deliver, pool);
+    event_assign(&pool->round, base, -1, 0, on_round, pool);
+    event_assign(&pool->watch, base, -1, 0, on_watch, pool);
     event_assign(&pool->acquire, base, -1, 0, on_acquire, pool);
-    add_timer(&pool->tick, 0);
+    pool_add_timer(&pool->tick, 0);
     return pool;
+}
+
+static void take_off(struct member *m, struct job_line *jobs)
+{
+    if (m->conn == NULL)
+        return;
+    for (struct conn_trip *trip; (trip = conn_give_up(m->conn)) != NULL;)
+        job_line_push(jobs, job_of(trip));
+    conn_destroy(&m->conn);
 }
 
 void pool_destroy(struct pool **doomed)
 {
     struct pool *pool = *doomed;
+    struct job_line jobs = {0};
     *doomed = NULL;
     if (pool == NULL)
         return;
     snprintf(pool->last_error, sizeof pool->last_error, "the worker ends");
-    for (int i = 0; i < pool->max; i++) {
-        struct member *m = &pool->members[i];
-        struct job *job = m->job;
-        m->job = NULL;
-        if (m->conn != NULL)
-            conn_destroy(&m->conn);
-        if (job != NULL)
-            fail(pool, job, POOL_DOWN, pool->last_error);
-    }
-    fail_all_waiting(pool);
+    for (int i = 0; i < pool->max; i++)
+        take_off(&pool->members[i], &jobs);
+    fail_line(pool, &jobs);
+    pool_fail_all_waiting(pool);
     on_deliver(-1, 0, pool);
     event_del(&pool->tick);
     event_del(&pool->deliver);
+    event_del(&pool->round);
+    event_del(&pool->watch);
     event_del(&pool->acquire);
+    free(pool->timings);
     free(pool->members);
     free(pool);
 }
@@ -481,47 +414,48 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     int64_t now_us = clock_mono_us();
     struct job *job = xcalloc(1, sizeof *job);
     *job = (struct job){.work = *work, .done = done, .arg = arg, .queued_us = now_us};
-    struct member *m = pool->waiting.first == NULL ? pick_idle(pool, work->read_only) : NULL;
-    if (m != NULL && (work->read_only || conn_check(m->conn))) {
-        start(pool, m, job, now_us);
-    } else if (pool->health == POOL_UNREACHABLE && !any_working(pool)) {
+    struct job_line *line = place_line(pool, job);
+    struct member *m = line->first == NULL ? place_find(pool, job, now_us) : NULL;
+    if (m != NULL) {
+        place_put(m, job, now_us);
+    } else if (pool->health == POOL_UNREACHABLE && !member_any_working(pool)) {
         fail_later(pool, job, POOL_DOWN);
-    } else if (pool->waiting.count >= pool->conf->database.pool_queue) {
+    } else if (pool->shorts.count + pool->waiting.count >= pool->conf->database.pool_queue) {
         fail_later(pool, job, POOL_REJECTED);
     } else {
-        job_line_push(&pool->waiting, job);
+        job_line_push(line, job);
         watch_waiter(pool, job, now_us);
         dispatch(pool, now_us);
     }
     return (struct pool_job *)job;
 }
 
-static struct member *member_of(const struct pool *pool, const struct job *job)
+/* A read that has a connection to itself is cancelled; its connection goes with it. */
+static void cancel(struct pool *pool, struct job *job)
 {
-    for (int i = 0; i < pool->max; i++)
-        if (pool->members[i].job == job)
-            return &pool->members[i];
-    return NULL;
+    struct member *m = job->member;
+    job->trip.reply.verdict = CONN_TAKEN_BACK;
+    place_leave(job, clock_mono_us());
+    conn_cancel(m->conn);
+    member_close(m);
+    conn_trip_deinit(&job->trip);
+    free(job);
+    pool->metrics.cancelled++;
+    pool_add_timer(&pool->tick, 0); /* others may wait for its place */
 }
 
 void pool_forget(struct pool *pool, struct pool_job *ticket)
 {
     struct job *job = (struct job *)ticket;
     job->done = NULL;
-    if (job->line == &pool->waiting) {
-        job_line_remove(&pool->waiting, job);
+    if (job->line == &pool->waiting || job->line == &pool->shorts) {
+        job_line_remove(job->line, job);
         free(job);
-        return;
+    } else if (job->member != NULL) {
+        conn_send(job->member->conn, clock_mono_us()); /* while its values are there */
+        if (job->work.read_only && !job->member->shared && job->member->running == 1)
+            cancel(pool, job);
     }
-    struct member *m = job->work.read_only ? member_of(pool, job) : NULL;
-    if (m == NULL)
-        return;
-    conn_cancel(m->conn);
-    m->job = NULL;
-    free(job);
-    close_member(pool, m);
-    pool->metrics.cancelled++;
-    add_timer(&pool->tick, 0); /* others may wait for its place */
 }
 
 enum pool_health pool_health(const struct pool *pool)
@@ -537,19 +471,19 @@ const char *pool_last_error(const struct pool *pool)
 void pool_metrics(const struct pool *pool, struct pool_metrics *out)
 {
     *out = pool->metrics;
-    out->waiting = pool->waiting.count;
+    out->waiting = pool->waiting.count + pool->shorts.count;
     for (int i = 0; i < pool->max; i++) {
         const struct member *m = &pool->members[i];
         if (m->conn == NULL)
             continue;
-        out->active += m->job != NULL;
+        out->active += m->running > 0;
         out->connecting += !m->announced;
-        out->idle += m->announced && m->job == NULL;
+        out->idle += m->announced && m->running == 0;
     }
 }
 
 void pool_drain(struct pool *pool)
 {
     pool->draining = true;
-    retire_idle(pool, clock_mono_us());
+    member_retire_idle(pool, clock_mono_us());
 }

@@ -1,5 +1,9 @@
-/* A worker's connections to PostgreSQL and the line of those who wait for one. Everything is asynchronous on the given
- * event loop; nothing here blocks. Callbacks never run inside the call that registers them, and come exactly once. */
+/* A worker's connections to PostgreSQL and the lines of those who wait for one. Everything is asynchronous on the given
+ * event loop; nothing here blocks. Callbacks never run inside the call that registers them, and come exactly once.
+ *
+ * Short reads share connections: what arrives in one turn of the loop goes out together, behind what is at work there
+ * already, in one transaction. All else has a connection to itself while it runs. Which reads are short is measured. An
+ * error in a shared transaction, or one that waits for a lock, is not seen by its neighbours: they run again. */
 #ifndef SQL_POOL_H
 #define SQL_POOL_H
 
@@ -23,6 +27,7 @@ struct pool_statement {
     const char *text;
     uint32_t id; /* the same id is the same text for the pool's life; prepared on a connection when first used there */
     int param_count;
+    bool shares; /* a read that leaves no trace in its transaction: others may run in the same one */
 };
 
 /* One unit of work: its statements run in one transaction and one round trip. */
@@ -56,6 +61,8 @@ struct pool_metrics {
     int active, idle, connecting, waiting;
     int64_t max_wait_us;
     uint64_t queries, errors, timeouts, rejected, cancelled, opened, closed;
+    uint64_t pipelined; /* sent on a connection that was at work with others */
+    uint64_t repeated;  /* run again because another one's error or delay stood in their way */
 };
 
 /* conf must outlive the pool. `observe` (may be NULL) is told of every wait and run time. */

@@ -1,15 +1,19 @@
-/* A request for a connection, on its way through the pool: in a line, then with a connection. The pool's own. */
+/* A request for a connection, on its way through the pool: in a line, then on a connection. The pool's own. */
 #ifndef SQL_POOL_JOB_H
 #define SQL_POOL_JOB_H
 
-#include "sql/pool.h"
+#include "sql/conn.h"
 
 struct job {
     struct pool_work work;
-    pool_done *done; /* NULL: forgotten */
+    struct conn_trip trip;
+    struct member *member; /* that it runs on, or NULL */
+    pool_done *done;       /* NULL: forgotten */
     void *arg;
     int64_t queued_us, sent_us, wait_us;
+    int64_t expected_us; /* of its member's time */
     bool retried, prepared_again;
+    bool alone;            /* in a transaction of its own: another one's error stood in its way */
     int dismissed;         /* how often its connection was ended by the server on purpose */
     enum pool_fail fail;   /* of one that ended before it was sent */
     struct job_line *line; /* in which it stands, or NULL */

@@ -49,6 +49,12 @@ void prepared_set(struct prepared *p, uint32_t id)
     p->at[i] = (struct prepared_entry){id, p->generation};
 }
 
+void prepared_unset(struct prepared *p, uint32_t id)
+{
+    if (prepared_has(p, id))
+        p->at[find(p, id)].generation--;
+}
+
 void prepared_forget_all(struct prepared *p)
 {
     p->generation++;

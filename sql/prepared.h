@@ -16,6 +16,7 @@ struct prepared {
 void prepared_deinit(struct prepared *p);
 bool prepared_has(const struct prepared *p, uint32_t id);
 void prepared_set(struct prepared *p, uint32_t id);
+void prepared_unset(struct prepared *p, uint32_t id);
 void prepared_forget_all(struct prepared *p);
 /* The statement's name in the present generation. */
 const char *prepared_name(const struct prepared *p, uint32_t id, char name[PREPARED_NAME_MAX]);

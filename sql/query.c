@@ -300,3 +300,15 @@ void query_locate(struct slice source, const struct query_statement *statement, 
         byte = 0;
     place_of(source, (size_t)statement->source[byte], line_out, column_out);
 }
+
+bool query_is_select(const struct query_statement *statement)
+{
+    static const char *const words[] = {"select", "with", "values", "table"};
+    const char *at = statement->text + strspn(statement->text, "( \t\r\n\f\v");
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        size_t len = strlen(words[i]);
+        if (strncasecmp(at, words[i], len) == 0 && !is_name(at[len]))
+            return true;
+    }
+    return false;
+}

@@ -62,6 +62,8 @@ static void add_pool_counts(struct service *s)
         return;
     pool_metrics(s->pool, &now);
     stats_add(s->stats, s->slot, STAT_pool_queries, (int64_t)(now.queries - before.queries));
+    stats_add(s->stats, s->slot, STAT_pool_pipelined, (int64_t)(now.pipelined - before.pipelined));
+    stats_add(s->stats, s->slot, STAT_pool_repeated, (int64_t)(now.repeated - before.repeated));
     stats_add(s->stats, s->slot, STAT_pool_errors, (int64_t)(now.errors - before.errors));
     stats_add(s->stats, s->slot, STAT_pool_timeouts, (int64_t)(now.timeouts - before.timeouts));
     stats_add(s->stats, s->slot, STAT_pool_cancelled, (int64_t)(now.cancelled - before.cancelled));

@@ -55,7 +55,8 @@ static void route_init(struct route *route, struct service *service, int index, 
     route->statements = arena_alloc(route->arena, (size_t)route->query->statement_count * sizeof *route->statements);
     for (int i = 0; i < route->query->statement_count; i++) {
         const struct query_statement *s = &route->query->statements[i];
-        route->statements[i] = (struct pool_statement){s->text, (*next_id)++, s->param_count};
+        bool shares = route->conf->share && route->query->statement_count == 1 && query_is_select(s);
+        route->statements[i] = (struct pool_statement){s->text, (*next_id)++, s->param_count, shares};
     }
 }
 

@@ -1,0 +1,253 @@
+#include "common/clock.h"
+#include "sql/conn_state.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* ---- one result ---- */
+
+static bool is_failure(ExecStatusType status)
+{
+    return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE || status == PGRES_NONFATAL_ERROR;
+}
+
+/* The statement was lost (26000) or its plan changed (0A000). Others that were sent with the same names will say so
+ * too, once is enough. */
+static void note_stale(struct conn *c, struct conn_trip *trip, const PGresult *error)
+{
+    const char *state = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+    if (state == NULL || (strcmp(state, "26000") != 0 && strcmp(state, "0A000") != 0))
+        return;
+    trip->reply.stale = true;
+    if (trip->generation != c->prepared.generation)
+        return;
+    c->deallocate = true;
+    prepared_forget_all(&c->prepared);
+}
+
+static void take_error(struct conn *c, const struct step *step, PGresult *error)
+{
+    struct conn_trip *trip = step->trip;
+    if (trip == NULL || trip->reply.error != NULL) {
+        PQclear(error);
+        return;
+    }
+    trip->reply.verdict = CONN_REFUSED;
+    trip->reply.error = error;
+    trip->reply.failed_statement = step->statement;
+    if (step->kind == STEP_PREPARE)
+        prepared_unset(&c->prepared, trip->work->statements[step->statement].id);
+    note_stale(c, trip, error);
+}
+
+/* That of the commit, which only several reads can have in common: none of them is to blame. */
+static void take_commit_error(struct conn *c, const struct step *step, PGresult *error)
+{
+    if (c->out.first == step->trip) {
+        take_error(c, step, error);
+        return;
+    }
+    for (struct conn_trip *trip = c->out.first; step->trip != NULL; trip = trip->next) {
+        if (trip->reply.verdict == CONN_OK)
+            trip->reply.verdict = CONN_SPOILT;
+        if (trip == step->trip)
+            break;
+    }
+    PQclear(error);
+}
+
+/* Behind an error everything up to the Sync is left out. */
+static void take_omission(struct conn *c, const struct step *step)
+{
+    if (step->trip == NULL)
+        return;
+    if (step->trip->reply.verdict == CONN_OK)
+        step->trip->reply.verdict = CONN_SPOILT;
+    if (step->kind == STEP_PREPARE)
+        prepared_unset(&c->prepared, step->trip->work->statements[step->statement].id);
+}
+
+static void bring_back(struct conn *c, struct conn_trip *last, int64_t now_us)
+{
+    int count = 1;
+    int64_t run_us = now_us - c->began_us;
+    c->began_us = now_us;
+    if (last == NULL)
+        return;
+    for (const struct conn_trip *trip = c->out.first; trip != last; trip = trip->next)
+        count++;
+    for (int i = 0; i < count; i++) {
+        struct conn_trip *trip = trip_line_pop(&c->out);
+        trip->reply.run_us = run_us / count;
+        trip->reply.shared = count > 1;
+        trip_line_push(&c->back, trip);
+    }
+}
+
+static bool left_open(const struct conn *c)
+{
+    PGTransactionStatusType status = PQtransactionStatus(c->pg);
+    return c->step == c->step_count && status != PQTRANS_IDLE && status != PQTRANS_ACTIVE;
+}
+
+/* False: the connection broke. */
+static bool take_sync(struct conn *c, struct conn_trip *last, int64_t now_us)
+{
+    c->step++;
+    if (left_open(c)) {
+        conn_break(c, CONN_UNSUITABLE, "the statements left a transaction open; perfd begins and ends it itself");
+        return false;
+    }
+    bring_back(c, last, now_us);
+    return true;
+}
+
+/* What ends the connection. */
+static void take_end(struct conn *c, const struct step *step, enum conn_verdict verdict, const char *why)
+{
+    if (step->trip != NULL)
+        step->trip->reply.failed_statement = step->statement;
+    conn_break(c, verdict, why);
+}
+
+/* False: the connection broke. */
+static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
+{
+    const struct step step = c->steps[c->step];
+    ExecStatusType status = PQresultStatus(result);
+    bool ends = is_failure(status) && (PQstatus(c->pg) == CONNECTION_BAD || step.kind == STEP_MODE);
+    bool kept = false, whole = true;
+
+    if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+        take_end(c, &step, CONN_UNSUITABLE, "COPY cannot be served as a route");
+        whole = false;
+    } else if (ends) {
+        take_end(c, &step, CONN_LOST, PQresultErrorMessage(result));
+        whole = false;
+    } else if (is_failure(status)) {
+        kept = true;
+        if (step.kind == STEP_SYNC)
+            take_commit_error(c, &step, result);
+        else
+            take_error(c, &step, result);
+    } else if (status == PGRES_PIPELINE_SYNC) {
+        whole = take_sync(c, step.trip, now_us);
+    } else if (status == PGRES_PIPELINE_ABORTED) {
+        take_omission(c, &step);
+    } else if (step.kind == STEP_RUN && step.trip != NULL && step.trip->reply.result_count == step.statement) {
+        step.trip->reply.results[step.trip->reply.result_count++] = result;
+        kept = true;
+    }
+    if (!kept)
+        PQclear(result);
+    return whole;
+}
+
+/* ---- all that came ---- */
+
+/* True: the owner must be told. */
+static bool receive(struct conn *c)
+{
+    int64_t now_us = clock_mono_us();
+    while (c->step < c->step_count) {
+        if (PQisBusy(c->pg))
+            return c->back.first != NULL;
+        PGresult *result = PQgetResult(c->pg);
+        if (result != NULL) {
+            c->progress_us = now_us;
+            if (!take_result(c, result, now_us))
+                return true;
+        } else if (PQstatus(c->pg) == CONNECTION_BAD) {
+            conn_lost(c);
+            return true;
+        } else if (c->steps[c->step].kind != STEP_SYNC || PQtransactionStatus(c->pg) != PQTRANS_ACTIVE) {
+            c->step++; /* NULL ends what one command brought. Behind a Sync's own error, that of the commit, its end
+                          is still to come. */
+        }
+    }
+    if (c->taken.first == NULL)
+        conn_set_state(c, CONN_IDLE, "answered");
+    return true;
+}
+
+int64_t conn_silent_since_us(const struct conn *c)
+{
+    return c->step < c->step_count ? c->progress_us : 0;
+}
+
+/* The trip that the server runs alone; NULL: its transaction has several, and it is not to be told which one. */
+static struct conn_trip *at_work_alone(const struct conn *c)
+{
+    for (int i = c->step; i < c->step_count; i++)
+        if (c->steps[i].kind == STEP_SYNC && c->steps[i].trip != NULL)
+            return c->steps[i].trip == c->out.first ? c->out.first : NULL;
+    return NULL;
+}
+
+void conn_take_back(struct conn *c)
+{
+    struct conn_trip *stays = at_work_alone(c);
+    if (stays != NULL)
+        trip_line_pop(&c->out);
+    for (struct conn_trip *trip; (trip = trip_line_pop(&c->out)) != NULL;) {
+        trip->reply.verdict = CONN_TAKEN_BACK;
+        trip_line_push(&c->back, trip);
+    }
+    if (stays != NULL)
+        trip_line_push(&c->out, stays);
+    for (int i = c->step; i < c->step_count; i++)
+        if (c->steps[i].trip != stays)
+            c->steps[i].trip = NULL;
+}
+
+void conn_on_input(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct conn *c = arg;
+    bool tell = false;
+    if (!PQconsumeInput(c->pg) && c->state != CONN_BUSY) {
+        conn_lost(c);
+        tell = true;
+    } else if (c->state == CONN_BUSY) {
+        /* The server's last words before it hung up may be among what came: receive() finds both. */
+        tell = receive(c);
+        if (c->state == CONN_BUSY && (PQstatus(c->pg) == CONNECTION_BAD || !conn_write_out(c))) {
+            conn_lost(c);
+            tell = true;
+        }
+    } else {
+        (void)PQisBusy(c->pg); /* reads the messages that nobody asked for */
+        tell = c->doomed || PQstatus(c->pg) == CONNECTION_BAD;
+        if (tell)
+            conn_lost(c);
+    }
+    if (tell)
+        c->changed(c->arg);
+}
+
+void conn_on_output(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct conn *c = arg;
+    if (conn_write_out(c))
+        return;
+    conn_lost(c);
+    c->changed(c->arg);
+}
+
+bool conn_check(struct conn *c)
+{
+    char byte;
+    ssize_t got = recv(PQsocket(c->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (got > 0 && PQconsumeInput(c->pg)) {
+        (void)PQisBusy(c->pg);
+        if (!c->doomed && PQstatus(c->pg) != CONNECTION_BAD)
+            return true;
+    }
+    conn_lost_in_call(c);
+    return false;
+}

@@ -1,0 +1,146 @@
+#include "common/clock.h"
+#include "common/log.h"
+#include "sql/pool_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FAILURES_MAX = 2 };
+#define BACKOFF_MIN_US (100 * US_PER_MS)
+#define BACKOFF_MAX_US US_PER_S
+
+/* +-10 %, so that workers started together neither connect nor expire together. */
+static int64_t jitter(int64_t us)
+{
+    return us - us / 10 + (int64_t)((double)us / 5 * ((double)random() / RAND_MAX));
+}
+
+int member_count_open(const struct pool *pool)
+{
+    int open = 0;
+    for (int i = 0; i < pool->max; i++)
+        open += pool->members[i].conn != NULL;
+    return open;
+}
+
+bool member_any_working(const struct pool *pool)
+{
+    for (int i = 0; i < pool->max; i++)
+        if (pool->members[i].conn != NULL && pool->members[i].announced)
+            return true;
+    return false;
+}
+
+bool member_is_idle(const struct member *m)
+{
+    return m->conn != NULL && m->running == 0 && conn_state(m->conn) == CONN_IDLE;
+}
+
+bool member_is_old(const struct member *m, int64_t now_us)
+{
+    return m->retire_us > 0 && now_us >= m->retire_us;
+}
+
+static int count_connecting(const struct pool *pool)
+{
+    int connecting = 0;
+    for (int i = 0; i < pool->max; i++)
+        connecting += pool->members[i].conn != NULL && !pool->members[i].announced;
+    return connecting;
+}
+
+/* ---- coming ---- */
+
+static void open_one(struct pool *pool, int64_t now_us)
+{
+    for (int i = 0; i < pool->max; i++) {
+        struct member *m = &pool->members[i];
+        if (m->conn != NULL)
+            continue;
+        *m = (struct member){.pool = pool, .opened_us = now_us};
+        if (pool->conf->database.max_lifetime_us > 0)
+            m->retire_us = now_us + jitter(pool->conf->database.max_lifetime_us);
+        m->conn = conn_create(pool->base, &pool->settings, pool_on_changed, m);
+        return;
+    }
+}
+
+/* As many connects as there are requests waiting, short ones by the pipeline, and what is missing to min; one at a time
+ * while the server refuses. */
+void member_open_wanted(struct pool *pool, int64_t now_us)
+{
+    int open = member_count_open(pool), connecting = count_connecting(pool);
+    int depth = pool->conf->database.pool_depth;
+    int waiting = pool->waiting.count + (pool->shorts.count + depth - 1) / depth;
+    int spare = pool->draining ? 0 : MAX(pool->conf->database.pool_min - open, 0);
+    int wanted = MAX(waiting - connecting, spare);
+    if (now_us < pool->connect_after_us)
+        return;
+    if (pool->backoff_us > 0 || pool->health != POOL_UP)
+        wanted = connecting > 0 ? 0 : MIN(MAX(wanted, pool->health == POOL_UP ? 0 : 1), 1);
+    for (; wanted > 0 && open < pool->max; wanted--, open++)
+        open_one(pool, now_us);
+}
+
+void member_opened(struct member *m, int64_t now_us)
+{
+    struct pool *pool = m->pool;
+    m->announced = true;
+    m->idle_since_us = now_us;
+    pool->metrics.opened++;
+    pool->backoff_us = 0;
+    pool->connect_after_us = 0;
+    pool->failures = 0;
+    if (pool->health == POOL_UNREACHABLE)
+        log_info("the database answers again");
+    pool->health = POOL_UP;
+}
+
+/* ---- going ---- */
+
+void member_close(struct member *m)
+{
+    conn_destroy(&m->conn);
+    if (m->announced)
+        m->pool->metrics.closed++;
+}
+
+static void connect_failed(struct pool *pool, int64_t now_us)
+{
+    pool->backoff_us = MIN(MAX(pool->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
+    pool->connect_after_us = now_us + jitter(pool->backoff_us);
+    pool_add_timer(&pool->tick, pool->connect_after_us - now_us);
+    /* One failure may be a session that an admin ended while it began. */
+    if (++pool->failures < FAILURES_MAX || member_any_working(pool))
+        return;
+    if (pool->health != POOL_UNREACHABLE)
+        log_warn("the database is unreachable: %s", pool->last_error);
+    pool->health = POOL_UNREACHABLE;
+    pool_fail_all_waiting(pool);
+}
+
+void member_failed(struct member *m, int64_t now_us)
+{
+    struct pool *pool = m->pool;
+    bool was_open = m->announced;
+    snprintf(pool->last_error, sizeof pool->last_error, "%s", conn_error(m->conn));
+    member_close(m);
+    if (!was_open)
+        connect_failed(pool, now_us);
+}
+
+void member_retire_idle(struct pool *pool, int64_t now_us)
+{
+    int64_t idle_us = pool->conf->database.idle_timeout_us;
+    int open = member_count_open(pool);
+    for (int i = 0; i < pool->max; i++) {
+        struct member *m = &pool->members[i];
+        if (!member_is_idle(m))
+            continue;
+        bool idle = idle_us > 0 && now_us - m->idle_since_us >= idle_us && open > pool->conf->database.pool_min;
+        if (member_is_old(m, now_us) || idle || pool->draining) {
+            member_close(m);
+            open--;
+        }
+    }
+}

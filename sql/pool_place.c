@@ -1,0 +1,193 @@
+#include "common/clock.h"
+#include "sql/pool_state.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+/* A connection takes no more than it is expected to do in this time: beyond it another one helps. */
+#define BACKLOG_US (2 * US_PER_MS)
+/* One that needs a connection to itself and has waited so long gets one that short reads have kept. */
+#define FAIR_US (10 * US_PER_MS)
+/* While short reads come, one connection is theirs. */
+#define SHORTS_US US_PER_S
+/* Beyond the server's own statement_timeout: a server that hangs is given up after this. */
+#define DEADLINE_GRACE_US (250 * US_PER_MS)
+#define WATCH_US (50 * US_PER_MS)
+
+/* ---- what is short ---- */
+
+struct timing *place_timing(struct pool *pool, const struct job *job)
+{
+    uint32_t id = job->work.statements[0].id;
+    if (id >= pool->timing_count) {
+        uint32_t count = MAX(id + 1, 2 * pool->timing_count);
+        pool->timings = xrealloc(pool->timings, count * sizeof *pool->timings);
+        memset(pool->timings + pool->timing_count, 0, (count - pool->timing_count) * sizeof *pool->timings);
+        pool->timing_count = count;
+    }
+    return &pool->timings[id];
+}
+
+static bool may_share(const struct job *job)
+{
+    return job->work.statement_count == 1 && job->work.read_only && !job->work.describe &&
+           job->work.statements[0].shares;
+}
+
+bool place_is_short(struct pool *pool, const struct job *job)
+{
+    return pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(place_timing(pool, job));
+}
+
+struct job_line *place_line(struct pool *pool, struct job *job)
+{
+    return place_is_short(pool, job) ? &pool->shorts : &pool->waiting;
+}
+
+/* ---- where ---- */
+
+static int count_members(const struct pool *pool, bool shared)
+{
+    int count = 0;
+    for (int i = 0; i < pool->max; i++)
+        count += pool->members[i].running > 0 && pool->members[i].shared == shared;
+    return count;
+}
+
+/* While others wait for one of their own, short reads keep half of the connections; and none when the only one is
+ * waited for. */
+static int shared_most(const struct pool *pool, int64_t now_us)
+{
+    const struct job *first = pool->waiting.first;
+    if (first == NULL || now_us - first->queued_us < FAIR_US)
+        return pool->max;
+    return pool->max / 2;
+}
+
+/* The first one that has room, so that all pack onto few: a pipeline costs a third of a query at a time. */
+static struct member *find_shared(struct pool *pool, const struct job *job, int64_t now_us)
+{
+    int most = shared_most(pool, now_us), seen = 0;
+    for (int i = 0; i < pool->max; i++) {
+        struct member *m = &pool->members[i];
+        if (m->running == 0 || !m->shared || ++seen > most)
+            continue;
+        if (!m->clogged && m->running < pool->conf->database.pool_depth && m->backlog_us < BACKLOG_US &&
+            !member_is_old(m, now_us) && conn_knows(m->conn, &job->work))
+            return m;
+    }
+    return NULL;
+}
+
+/* The last used first, so that those too many grow idle and go; one in the right mode before one that must switch. */
+static struct member *find_idle(struct pool *pool, bool read_only)
+{
+    struct member *best = NULL;
+    for (int i = 0; i < pool->max; i++) {
+        struct member *m = &pool->members[i];
+        if (!member_is_idle(m))
+            continue;
+        bool fits = conn_read_only(m->conn) == read_only;
+        bool best_fits = best != NULL && conn_read_only(best->conn) == read_only;
+        if (best == NULL || fits > best_fits || (fits == best_fits && m->idle_since_us > best->idle_since_us))
+            best = m;
+    }
+    return best;
+}
+
+/* The last free place is kept for short reads while these come. */
+static bool leaves_room(const struct pool *pool, int64_t now_us)
+{
+    return pool->max == 1 || pool->shorts_seen_us == 0 || now_us - pool->shorts_seen_us > SHORTS_US ||
+           count_members(pool, true) > 0 || count_members(pool, false) < pool->max - 1;
+}
+
+struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
+{
+    bool is_short = place_is_short(pool, job);
+    if (is_short) {
+        pool->shorts_seen_us = now_us;
+        struct member *m = find_shared(pool, job, now_us);
+        if (m != NULL || count_members(pool, true) >= shared_most(pool, now_us))
+            return m;
+    } else if (!leaves_room(pool, now_us)) {
+        return NULL;
+    }
+    /* A write cannot be sent again when the server had hung up before it came: its outcome would be unknown. */
+    struct member *m;
+    do
+        m = find_idle(pool, job->work.read_only);
+    while (m != NULL && !job->work.read_only && !conn_check(m->conn));
+    return m;
+}
+
+/* ---- there ---- */
+
+/* It runs no longer than what is left until its deadline. */
+static void cut_timeout(struct pool_work *work, int64_t now_us)
+{
+    int64_t left_us = MAX(work->deadline_us - now_us, US_PER_MS);
+    if (work->deadline_us > 0)
+        work->timeout_us = work->timeout_us > 0 ? MIN(work->timeout_us, left_us) : left_us;
+}
+
+void place_put(struct member *m, struct job *job, int64_t now_us)
+{
+    struct pool *pool = m->pool;
+    bool is_short = place_is_short(pool, job);
+    cut_timeout(&job->work, now_us);
+    job->wait_us = MAX(job->wait_us, now_us - job->queued_us);
+    job->sent_us = now_us;
+    job->member = m;
+    pool->metrics.max_wait_us = MAX(pool->metrics.max_wait_us, job->wait_us);
+    pool->metrics.queries += (uint64_t)job->work.statement_count;
+    pool->metrics.pipelined += m->running > 0;
+    m->shared = is_short && (m->running == 0 || m->shared);
+    m->running++;
+    job->expected_us = is_short ? place_timing(pool, job)->mean_us : 0;
+    m->backlog_us += job->expected_us;
+    job->trip = (struct conn_trip){
+        .work = &job->work,
+        .joins = is_short && !job->alone && !timing_wants_probe(place_timing(pool, job)),
+        .deadline_us = job->work.timeout_us > 0 ? now_us + job->work.timeout_us + DEADLINE_GRACE_US : 0};
+    conn_run(m->conn, &job->trip);
+    event_active(&pool->round, EV_TIMEOUT, 1);
+    if (m->running > 1 && !pool->watching) {
+        pool->watching = true;
+        pool_add_timer(&pool->watch, WATCH_US);
+    }
+}
+
+/* The way there and back counts once for all that were under way together. */
+static int64_t without_way(const struct pool *pool, int64_t us)
+{
+    return MAX(us - pool->floor_us, INT64_C(1));
+}
+
+static void note(struct pool *pool, const struct job *job)
+{
+    const struct conn_reply *reply = &job->trip.reply;
+    struct timing *t = place_timing(pool, job);
+    if (reply->verdict != CONN_OK) {
+        timing_suspect(t);
+    } else if (reply->shared) {
+        timing_add_share(t, reply->run_us);
+    } else if (!reply->prepared) {
+        pool->floor_us = pool->floor_us == 0 ? reply->run_us : MIN(pool->floor_us, reply->run_us);
+        timing_add_alone(t, without_way(pool, reply->run_us));
+    }
+}
+
+void place_leave(struct job *job, int64_t now_us)
+{
+    struct member *m = job->member;
+    job->member = NULL;
+    m->running--;
+    m->backlog_us -= job->expected_us;
+    if (may_share(job))
+        note(m->pool, job);
+    if (m->running > 0)
+        return;
+    m->clogged = false;
+    m->idle_since_us = now_us;
+}

@@ -1,0 +1,88 @@
+/* What the pool's files share, and nobody else: pool.c (the interface and the ends of jobs), pool_member.c (connections
+ * come and go), pool_place.c (which job runs where). */
+#ifndef SQL_POOL_STATE_H
+#define SQL_POOL_STATE_H
+
+#include "sql/conn.h"
+#include "sql/pool_job.h"
+#include "sql/timing.h"
+
+#include <event2/event_struct.h>
+
+struct member {
+    struct pool *pool;
+    struct conn *conn;  /* NULL: free place */
+    int running;        /* jobs that it has; 0: idle, or being made */
+    bool shared;        /* others may join them */
+    bool clogged;       /* takes no more until it is idle: something there goes on for too long */
+    int64_t backlog_us; /* what its jobs are expected to take */
+    int64_t opened_us, idle_since_us, retire_us;
+    bool announced; /* it was idle once: the connect succeeded */
+};
+
+struct pool {
+    struct event_base *base;
+    const struct conf *conf;
+    struct conn_settings settings;
+    void (*observe)(void *arg, int64_t wait_us, int64_t run_us);
+    void *observe_arg;
+    struct member *members; /* pool_max places */
+    int max;
+    struct job_line shorts, waiting; /* for a shared connection, for one of their own; first come, first served */
+    struct job_line ended;           /* failed inside pool_run(): told from the loop */
+    struct event tick;               /* limits of age and idleness, spare connections, reconnects */
+    struct event deliver;
+    struct event round; /* at the end of the loop's turn: what came in it goes out together */
+    struct event watch; /* for those that stand in the way of others */
+    bool watching;
+    struct event acquire;   /* a waiter's time is up */
+    int64_t acquire_at_us;  /* when that looks; 0: not set */
+    struct timing *timings; /* of statements, by id */
+    uint32_t timing_count;
+    int64_t floor_us; /* the way to the server and back, about: the least that anything took of late */
+    int64_t shorts_seen_us;
+    enum pool_health health;
+    bool draining;
+    int failures; /* connects in a row that failed */
+    int64_t backoff_us, connect_after_us;
+    char last_error[512];
+    struct pool_metrics metrics;
+};
+
+void pool_add_timer(struct event *event, int64_t delay_us);
+/* Answers the job and frees it. */
+void pool_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message);
+void pool_finish(struct pool *pool, struct job *job);
+void pool_fail_all_waiting(struct pool *pool);
+
+/* ---- pool_member.c ---- */
+
+void member_open_wanted(struct pool *pool, int64_t now_us);
+void member_close(struct member *m);
+bool member_is_old(const struct member *m, int64_t now_us);
+bool member_is_idle(const struct member *m);
+int member_count_open(const struct pool *pool);
+bool member_any_working(const struct pool *pool);
+void member_retire_idle(struct pool *pool, int64_t now_us);
+/* Its connection is ready for the first time, or broke before it ever was, or later. */
+void member_opened(struct member *m, int64_t now_us);
+void member_failed(struct member *m, int64_t now_us);
+
+/* ---- pool_place.c ---- */
+
+/* A read that may run beside others. */
+bool place_is_short(struct pool *pool, const struct job *job);
+/* NULL: none has room now. */
+struct member *place_find(struct pool *pool, struct job *job, int64_t now_us);
+/* Gives it to the member, which sends it with the round. */
+void place_put(struct member *m, struct job *job, int64_t now_us);
+/* Off its member; what it took is noted. */
+void place_leave(struct job *job, int64_t now_us);
+struct job_line *place_line(struct pool *pool, struct job *job);
+struct timing *place_timing(struct pool *pool, const struct job *job);
+
+/* ---- pool.c, for pool_member.c ---- */
+
+void pool_on_changed(void *member);
+
+#endif
