@@ -123,27 +123,18 @@ static void keep_error(struct conn *c, const char *text)
     c->error[n] = '\0';
 }
 
-/* 57P01 and its like: an admin, a shutdown, a crash of another session. */
-static bool is_dismissal(const PGresult *error)
-{
-    const char *state = error ? PQresultErrorField(error, PG_DIAG_SQLSTATE) : NULL;
-    return state != NULL && strncmp(state, "57P", 3) == 0;
-}
-
 /* The first trip is the one that the server was at, so it is to blame for the verdict; or, when the answer did not come
  * in time, those whose time it was. */
 void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
 {
     struct trip_line all = take_all(c);
-    bool dismissed = c->doomed, first = true;
+    bool first = true;
     int64_t now_us = clock_mono_us();
     keep_error(c, *why ? why : "the connection was lost");
-    for (struct conn_trip *trip = all.first; trip != NULL; trip = trip->next)
-        dismissed |= is_dismissal(trip->reply.error);
     for (struct conn_trip *trip; (trip = trip_line_pop(&all)) != NULL; first = false) {
         bool late = trip->deadline_us > 0 && trip->deadline_us <= now_us;
         trip->reply.verdict = (verdict == CONN_NO_ANSWER ? late : first) ? verdict : CONN_LOST;
-        trip->reply.dismissed = dismissed;
+        trip->reply.dismissed = c->doomed;
         free(trip->reply.message);
         trip->reply.message = xstrdup(c->error);
         trip_line_push(&c->back, trip);
@@ -154,6 +145,8 @@ void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
 
 void conn_lost(struct conn *c)
 {
+    if (c->state == CONN_BUSY)
+        conn_read_last_words(c);
     conn_break(c, CONN_LOST, PQerrorMessage(c->pg));
 }
 

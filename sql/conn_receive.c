@@ -13,6 +13,18 @@ static bool is_failure(ExecStatusType status)
     return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE || status == PGRES_NONFATAL_ERROR;
 }
 
+static bool is_copy(ExecStatusType status)
+{
+    return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+/* 57P01 and its like: an admin, a shutdown, a crash of another session. */
+static bool is_dismissal(const PGresult *error)
+{
+    const char *state = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+    return state != NULL && strncmp(state, "57P", 3) == 0;
+}
+
 /* The statement was lost (26000) or its plan changed (0A000). Others that were sent with the same names will say so
  * too, once is enough. */
 static void note_stale(struct conn *c, struct conn_trip *trip, const PGresult *error)
@@ -96,6 +108,7 @@ static bool left_open(const struct conn *c)
 static bool take_sync(struct conn *c, struct conn_trip *last, int64_t now_us)
 {
     c->step++;
+    c->in_results = false;
     if (left_open(c)) {
         conn_break(c, CONN_UNSUITABLE, "the statements left a transaction open; perfd begins and ends it itself");
         return false;
@@ -120,7 +133,8 @@ static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
     bool ends = is_failure(status) && (PQstatus(c->pg) == CONNECTION_BAD || step.kind == STEP_MODE);
     bool kept = false, whole = true;
 
-    if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+    c->doomed |= is_failure(status) && is_dismissal(result);
+    if (is_copy(status)) {
         take_end(c, &step, CONN_UNSUITABLE, "COPY cannot be served as a route");
         whole = false;
     } else if (ends) {
@@ -145,6 +159,17 @@ static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
     return whole;
 }
 
+/* A write that fails finds the end before what was said ahead of it has been read. NULL stands between commands too. */
+void conn_read_last_words(struct conn *c)
+{
+    for (int nulls = 0; nulls < 2 && !PQisBusy(c->pg);) {
+        PGresult *result = PQgetResult(c->pg);
+        nulls = result == NULL ? nulls + 1 : is_copy(PQresultStatus(result)) ? 2 : 0;
+        c->doomed |= result != NULL && is_failure(PQresultStatus(result)) && is_dismissal(result);
+        PQclear(result);
+    }
+}
+
 /* ---- all that came ---- */
 
 /* True: the owner must be told. */
@@ -156,15 +181,19 @@ static bool receive(struct conn *c)
             return c->back.first != NULL;
         PGresult *result = PQgetResult(c->pg);
         if (result != NULL) {
+            c->in_results = true;
             c->progress_us = now_us;
             if (!take_result(c, result, now_us))
                 return true;
-        } else if (PQstatus(c->pg) == CONNECTION_BAD) {
-            conn_lost(c);
+        } else if (PQstatus(c->pg) == CONNECTION_BAD && !c->in_results) {
+            conn_lost(c); /* not before all that came ahead of the end has been read */
             return true;
-        } else if (c->steps[c->step].kind != STEP_SYNC || PQtransactionStatus(c->pg) != PQTRANS_ACTIVE) {
-            c->step++; /* NULL ends what one command brought. Behind a Sync's own error, that of the commit, its end
-                          is still to come. */
+        } else {
+            /* It ends what one command brought. Behind a Sync's own error, that of the commit, its end is still to
+             * come.
+             */
+            c->step += c->steps[c->step].kind != STEP_SYNC || PQtransactionStatus(c->pg) != PQTRANS_ACTIVE;
+            c->in_results = false;
         }
     }
     if (c->taken.first == NULL)

@@ -46,7 +46,7 @@ struct conn {
                             call */
     int64_t timer_at_us; /* of a deadline; 0: not set */
     char error[512];
-    bool doomed; /* the server said so while no work was under way */
+    bool doomed; /* the server said that it ends the session */
 
     bool read_only;  /* once all that was sent has run */
     bool deallocate; /* the server still keeps statements of an older generation */
@@ -55,6 +55,7 @@ struct conn {
     struct trip_line taken, out, back; /* by conn_run(); sent; to be fetched by the owner */
     struct step *steps;                /* [step, step_count) are sent and not answered */
     int step, step_count, step_cap;
+    bool in_results;     /* the present step has had one: NULL is to come, its end */
     int64_t progress_us; /* when the last answer came, or what is out was sent */
     int64_t began_us;    /* the transaction that is at work */
 };
@@ -64,6 +65,8 @@ void conn_set_state(struct conn *c, enum conn_state state, const char *why);
 /* The trips that are out come back. */
 void conn_break(struct conn *c, enum conn_verdict verdict, const char *why);
 void conn_lost(struct conn *c); /* with libpq's words */
+/* What came before the end and was not read yet may tell that the server ends the session on purpose. */
+void conn_read_last_words(struct conn *c);
 /* From inside a conn_*() call: the timer's callback tells the owner. */
 void conn_lost_in_call(struct conn *c);
 void conn_tell_later(struct conn *c);

@@ -105,13 +105,16 @@ void member_close(struct member *m)
         m->pool->metrics.closed++;
 }
 
-static void connect_failed(struct pool *pool, int64_t now_us)
+static void connect_failed(struct pool *pool, int64_t begun_us, int64_t now_us)
 {
+    bool anew = begun_us >= pool->failed_us; /* those that were begun together fail together */
+    pool->failed_us = now_us;
     pool->backoff_us = MIN(MAX(pool->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
     pool->connect_after_us = now_us + jitter(pool->backoff_us);
     pool_add_timer(&pool->tick, pool->connect_after_us - now_us);
     /* One failure may be a session that an admin ended while it began. */
-    if (++pool->failures < FAILURES_MAX || member_any_working(pool))
+    pool->failures += anew;
+    if (pool->failures < FAILURES_MAX || member_any_working(pool))
         return;
     if (pool->health != POOL_UNREACHABLE)
         log_warn("the database is unreachable: %s", pool->last_error);
@@ -126,7 +129,7 @@ void member_failed(struct member *m, int64_t now_us)
     snprintf(pool->last_error, sizeof pool->last_error, "%s", conn_error(m->conn));
     member_close(m);
     if (!was_open)
-        connect_failed(pool, now_us);
+        connect_failed(pool, m->opened_us, now_us);
 }
 
 void member_retire_idle(struct pool *pool, int64_t now_us)

@@ -43,7 +43,8 @@ struct pool {
     int64_t shorts_seen_us;
     enum pool_health health;
     bool draining;
-    int failures; /* connects in a row that failed */
+    int failures;      /* connects in a row that failed, each begun after the last had failed */
+    int64_t failed_us; /* when one last did */
     int64_t backoff_us, connect_after_us;
     char last_error[512];
     struct pool_metrics metrics;

@@ -5,6 +5,30 @@ import time
 from .http_client import Connection
 
 
+class Volley:
+    """Connections that all send before the first answer is read, so that their requests meet in the server."""
+
+    def __init__(self, port, connections=40, timeout=15.0):
+        self.connections = [Connection(port, timeout) for _ in range(connections)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection in self.connections:
+            connection.close()
+
+    def send(self, targets):
+        """One answer a target, in order; as many at a time as there are connections."""
+        answers = []
+        for begin in range(0, len(targets), len(self.connections)):
+            wanted = targets[begin:begin + len(self.connections)]
+            for connection, target in zip(self.connections, wanted):
+                connection.send("GET", target)
+            answers += [connection.read() for connection, _ in zip(self.connections, wanted)]
+        return answers
+
+
 class Load:
     """`with Load(port, targets) as load:` sends until the block ends; `fresh` opens a connection for each request.
 
