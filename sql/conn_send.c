@@ -8,7 +8,7 @@
 
 static void add_step(struct conn *c, enum step_kind kind, int statement, struct conn_trip *trip)
 {
-    if (c->step == c->step_count || c->step_count == c->step_cap) { /* the answered ones go */
+    if (c->step > 0 && (c->step == c->step_count || c->step_count == c->step_cap)) { /* the answered ones go */
         c->step_count -= c->step;
         memmove(c->steps, c->steps + c->step, (size_t)c->step_count * sizeof *c->steps);
         c->step = 0;

@@ -1,12 +1,15 @@
 #include "tests/fuzz/gate_reference.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
@@ -118,13 +121,25 @@ static void close_by_reset(int fd)
     CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
 }
 
+/* libFuzzer's alarm may interrupt it. */
+static bool connect_client(void)
+{
+    int failed;
+    do
+        failed = connect(ev.client, (struct sockaddr *)&ev.address, sizeof ev.address);
+    while (failed != 0 && errno == EINTR);
+    if (failed != 0 && errno != EISCONN)
+        fprintf(stderr, "connect: %s\n", strerror(errno));
+    return failed == 0 || errno == EISCONN;
+}
+
 static void evhttp_connect(void)
 {
     if (ev.client >= 0)
         close(ev.client);
     ev.client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(ev.client >= 0);
-    CHECK(connect(ev.client, (struct sockaddr *)&ev.address, sizeof ev.address) == 0);
+    CHECK(connect_client());
     while (ev.shell == NULL)
         CHECK(event_base_loop(ev.base, EVLOOP_ONCE) == 0);
     close_by_reset(bufferevent_getfd(bufferevent_get_underlying(ev.shell)));
