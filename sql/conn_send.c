@@ -62,16 +62,13 @@ static bool send_mode(struct conn *c, const struct pool_work *work)
 
 static bool send_prepare(struct conn *c, const struct pool_statement *statement)
 {
-    char name[PREPARED_NAME_MAX];
-    prepared_set(&c->prepared, statement->id);
-    return PQsendPrepare(c->pg, prepared_name(&c->prepared, statement->id, name), statement->text, 0, NULL);
+    return PQsendPrepare(c->pg, prepared_set(&c->prepared, statement->id), statement->text, 0, NULL);
 }
 
 static bool send_run(struct conn *c, const struct pool_work *work, int i)
 {
     const struct pool_statement *statement = &work->statements[i];
-    char name[PREPARED_NAME_MAX];
-    prepared_name(&c->prepared, statement->id, name);
+    const char *name = prepared_name(&c->prepared, statement->id);
     if (work->describe)
         return PQsendDescribePrepared(c->pg, name);
     return PQsendQueryPrepared(c->pg, name, statement->param_count, work->values ? work->values[i] : NULL, NULL, NULL,

@@ -5,8 +5,9 @@
 #include <string.h>
 
 struct prepared_entry {
-    uint32_t id;
+    bool set;
     uint32_t generation; /* in which it was prepared */
+    char name[PREPARED_NAME_MAX];
 };
 
 void prepared_deinit(struct prepared *p)
@@ -15,44 +16,34 @@ void prepared_deinit(struct prepared *p)
     *p = (struct prepared){0};
 }
 
-/* Index of id, or of the place where it belongs. */
-static int find(const struct prepared *p, uint32_t id)
-{
-    int low = 0, high = p->count;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (p->at[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 bool prepared_has(const struct prepared *p, uint32_t id)
 {
-    int i = find(p, id);
-    return i < p->count && p->at[i].id == id && p->at[i].generation == p->generation;
+    return id < p->count && p->at[id].set && p->at[id].generation == p->generation;
 }
 
-void prepared_set(struct prepared *p, uint32_t id)
+static void make_room(struct prepared *p, uint32_t id)
 {
-    int i = find(p, id);
-    if (i == p->count || p->at[i].id != id) {
-        if (p->count == p->cap) {
-            p->cap = p->cap ? 2 * p->cap : 16;
-            p->at = xrealloc(p->at, (size_t)p->cap * sizeof *p->at);
-        }
-        memmove(&p->at[i + 1], &p->at[i], (size_t)(p->count - i) * sizeof *p->at);
-        p->count++;
-    }
-    p->at[i] = (struct prepared_entry){id, p->generation};
+    uint32_t count = MAX(id + 1, 2 * p->count);
+    p->at = xrealloc(p->at, count * sizeof *p->at);
+    memset(p->at + p->count, 0, (count - p->count) * sizeof *p->at);
+    p->count = count;
+}
+
+const char *prepared_set(struct prepared *p, uint32_t id)
+{
+    if (id >= p->count)
+        make_room(p, id);
+    struct prepared_entry *entry = &p->at[id];
+    entry->set = true;
+    entry->generation = p->generation;
+    snprintf(entry->name, sizeof entry->name, "perfd_%u_%u", id, p->generation);
+    return entry->name;
 }
 
 void prepared_unset(struct prepared *p, uint32_t id)
 {
     if (prepared_has(p, id))
-        p->at[find(p, id)].generation--;
+        p->at[id].set = false;
 }
 
 void prepared_forget_all(struct prepared *p)
@@ -60,8 +51,8 @@ void prepared_forget_all(struct prepared *p)
     p->generation++;
 }
 
-const char *prepared_name(const struct prepared *p, uint32_t id, char name[PREPARED_NAME_MAX])
+const char *prepared_name(const struct prepared *p, uint32_t id)
 {
-    snprintf(name, PREPARED_NAME_MAX, "perfd_%u_%u", id, p->generation);
-    return name;
+    CHECK(prepared_has(p, id));
+    return p->at[id].name;
 }

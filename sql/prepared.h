@@ -8,17 +8,18 @@
 enum { PREPARED_NAME_MAX = 32 };
 
 struct prepared {
-    struct prepared_entry *at; /* sorted by id */
-    int count, cap;
+    struct prepared_entry *at; /* by id */
+    uint32_t count;
     uint32_t generation;
 };
 
 void prepared_deinit(struct prepared *p);
 bool prepared_has(const struct prepared *p, uint32_t id);
-void prepared_set(struct prepared *p, uint32_t id);
+/* Prepared, as far as we know, in the present generation. Returns its name. */
+const char *prepared_set(struct prepared *p, uint32_t id);
 void prepared_unset(struct prepared *p, uint32_t id);
 void prepared_forget_all(struct prepared *p);
-/* The statement's name in the present generation. */
-const char *prepared_name(const struct prepared *p, uint32_t id, char name[PREPARED_NAME_MAX]);
+/* Of a statement that it has; valid until the next prepared_set(). */
+const char *prepared_name(const struct prepared *p, uint32_t id);
 
 #endif
