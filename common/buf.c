@@ -10,30 +10,13 @@ void buf_deinit(struct buf *b)
     *b = (struct buf){0};
 }
 
-void buf_reserve(struct buf *b, size_t more)
+void buf_grow(struct buf *b, size_t more)
 {
-    if (b->cap - b->len >= more)
-        return;
     size_t cap = MAX(b->cap * 2, (size_t)256);
     while (cap - b->len < more)
         cap *= 2;
     b->at = xrealloc(b->at, cap);
     b->cap = cap;
-}
-
-void buf_add(struct buf *b, const void *bytes, size_t len)
-{
-    if (len == 0)
-        return;
-    buf_reserve(b, len);
-    memcpy(b->at + b->len, bytes, len);
-    b->len += len;
-}
-
-void buf_addc(struct buf *b, char c)
-{
-    buf_reserve(b, 1);
-    b->at[b->len++] = c;
 }
 
 void buf_adds(struct buf *b, const char *s)

@@ -6,25 +6,47 @@ static const char escapes[256] = {
     'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 0,   0,   '"', 0,   0,   ['\\'] = '\\',
 };
 
-void json_write_string(struct buf *out, struct slice s)
+/* Most text needs no escape, so it is looked at sixteen bytes at a time. */
+typedef unsigned char block __attribute__((vector_size(16)));
+
+static bool block_is_plain(const char *at)
+{
+    block bytes;
+    uint64_t halves[2];
+    memcpy(&bytes, at, sizeof bytes);
+    block special = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\');
+    memcpy(halves, &special, sizeof halves);
+    return (halves[0] | halves[1]) == 0;
+}
+
+static void write_escape(struct buf *out, unsigned char byte)
 {
     static const char hex[] = "0123456789abcdef";
+    buf_addc(out, '\\');
+    buf_addc(out, escapes[byte]);
+    if (escapes[byte] != 'u')
+        return;
+    buf_add(out, "00", 2);
+    buf_addc(out, hex[byte >> 4]);
+    buf_addc(out, hex[byte & 15]);
+}
+
+void json_write_string(struct buf *out, struct slice s)
+{
+    size_t plain = 0, i = 0;
     buf_reserve(out, s.len + 2);
     buf_addc(out, '"');
-    size_t plain = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        char esc = escapes[(unsigned char)s.at[i]];
-        if (__builtin_expect(esc == 0, 1))
+    while (i < s.len) {
+        if (s.len - i >= sizeof(block) && block_is_plain(s.at + i)) {
+            i += sizeof(block);
             continue;
-        buf_add(out, s.at + plain, i - plain);
-        plain = i + 1;
-        buf_addc(out, '\\');
-        buf_addc(out, esc);
-        if (esc == 'u') {
-            buf_add(out, "00", 2);
-            buf_addc(out, hex[(unsigned char)s.at[i] >> 4]);
-            buf_addc(out, hex[s.at[i] & 15]);
         }
+        for (size_t end = MIN(i + sizeof(block), s.len); i < end; i++)
+            if (escapes[(unsigned char)s.at[i]] != 0) {
+                buf_add(out, s.at + plain, i - plain);
+                write_escape(out, (unsigned char)s.at[i]);
+                plain = i + 1;
+            }
     }
     buf_add(out, s.at + plain, s.len - plain);
     buf_addc(out, '"');

@@ -12,6 +12,8 @@
 
 /* A flight whose owner died, or which ended without a value, is joined again so often; then each fetches alone. */
 enum { JOINS_MAX = 3 };
+/* A longer body's memory is given back. */
+enum { BODY_KEPT_BYTES = 1 << 20 };
 /* Beyond the owner's own time-outs: then the waiter no longer trusts the owner to end. */
 #define WAIT_GRACE_US (500 * US_PER_MS)
 
@@ -187,12 +189,14 @@ static void on_body(struct fetch *f, struct slice body)
 static void on_rows(void *arg, const struct pool_outcome *outcome)
 {
     struct fetch *f = arg;
-    struct buf body = {0};
+    static struct buf body; /* the last one's memory serves the next */
+    body.len = 0;
     if (rows_read(f->r, outcome, &body))
         on_body(f, buf_slice(&body));
     else
         on_failed(f);
-    buf_deinit(&body);
+    if (body.cap > BODY_KEPT_BYTES)
+        buf_deinit(&body);
 }
 
 /* What may be cached is fetched to its end: others wait for it, or soon ask for it. */

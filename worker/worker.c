@@ -16,6 +16,7 @@
 #include "worker/tls.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -231,10 +232,19 @@ static void worker_deinit(struct worker *w)
     access_log_destroy(&s->access_log);
 }
 
+/* As it comes, glibc gives the heap's free end back whenever it is longer than 128 KB: an answer of that size then
+ * costs a page fault for each of its pages, every time. */
+static void keep_free_memory(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
 int worker_run(const struct worker_start *start)
 {
     struct worker w = {0};
     struct err err;
+    keep_free_memory();
     event_memory_setup();
     if (!worker_init(&w, start, &err)) {
         log_error("%s", err.text);
