@@ -91,13 +91,22 @@ static void watch_waiter(struct pool *pool, const struct job *job, int64_t now_u
     pool_add_timer(&pool->acquire, at_us - now_us);
 }
 
+static struct codel *delay_of(struct pool *pool, const struct job_line *line)
+{
+    return line == &pool->shorts ? &pool->shorts_delay : &pool->waiting_delay;
+}
+
 static void dispatch_line(struct pool *pool, struct job_line *line, int64_t now_us)
 {
     while (line->first != NULL) {
         struct member *m = place_find(pool, line->first, now_us);
         if (m == NULL)
             return;
-        place_put(m, job_line_pop(line), now_us);
+        struct job *job = job_line_pop(line);
+        if (codel_sheds(delay_of(pool, line), now_us - job->queued_us, now_us))
+            fail_later(pool, job, POOL_REJECTED);
+        else
+            place_put(m, job, now_us);
     }
 }
 
@@ -241,6 +250,7 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
     for (struct conn_trip *trip; (trip = conn_next_back(m->conn)) != NULL;) {
         struct job *job = job_of(trip);
         place_leave(job, now_us);
+        codel_served(delay_of(pool, place_line(pool, job)), now_us - job->sent_us);
         if (may_run_again(job))
             run_again(pool, m, job, now_us);
         else
@@ -417,6 +427,7 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     struct job_line *line = place_line(pool, job);
     struct member *m = line->first == NULL ? place_find(pool, job, now_us) : NULL;
     if (m != NULL) {
+        (void)codel_sheds(delay_of(pool, line), 0, now_us);
         place_put(m, job, now_us);
     } else if (pool->health == POOL_UNREACHABLE && !member_any_working(pool)) {
         fail_later(pool, job, POOL_DOWN);

@@ -17,7 +17,7 @@ struct pool;
 
 enum pool_fail {
     POOL_OK,
-    POOL_REJECTED, /* queue full: 503 */
+    POOL_REJECTED, /* too many wait, or it has waited too long behind them: 503 */
     POOL_DOWN,     /* database unreachable, or the connection broke under the query: 503 */
     POOL_TIMEOUT,  /* waited longer than acquire_timeout, or the time was over without an answer: 504 */
     POOL_SQL,      /* PostgreSQL refused: sqlstate and message */

@@ -3,6 +3,7 @@
 #ifndef SQL_POOL_STATE_H
 #define SQL_POOL_STATE_H
 
+#include "sql/codel.h"
 #include "sql/conn.h"
 #include "sql/pool_job.h"
 #include "sql/timing.h"
@@ -29,8 +30,9 @@ struct pool {
     struct member *members; /* pool_max places */
     int max;
     struct job_line shorts, waiting; /* for a shared connection, for one of their own; first come, first served */
-    struct job_line ended;           /* failed inside pool_run(): told from the loop */
-    struct event tick;               /* limits of age and idleness, spare connections, reconnects */
+    struct codel shorts_delay, waiting_delay; /* of the two lines */
+    struct job_line ended;                    /* failed inside pool_run(): told from the loop */
+    struct event tick;                        /* limits of age and idleness, spare connections, reconnects */
     struct event deliver;
     struct event round; /* at the end of the loop's turn: what came in it goes out together */
     struct event watch; /* for those that stand in the way of others */

@@ -1,0 +1,26 @@
+#include "sql/codel.h"
+#include "common/clock.h"
+
+#define TARGET_LEAST_US (5 * US_PER_MS)
+enum { INTERVAL_TARGETS = 20, SHED_TARGETS = 2, FADE_SHARE = 16 };
+
+void codel_served(struct codel *c, int64_t run_us)
+{
+    c->service_us = MAX(run_us, c->service_us - c->service_us / FADE_SHARE);
+}
+
+static int64_t target_us(const struct codel *c)
+{
+    return MAX(c->service_us, TARGET_LEAST_US);
+}
+
+bool codel_sheds(struct codel *c, int64_t wait_us, int64_t now_us)
+{
+    if (now_us >= c->interval_end_us) {
+        c->stands = c->interval_end_us > 0 && c->least_us > target_us(c);
+        c->interval_end_us = now_us + INTERVAL_TARGETS * target_us(c);
+        c->least_us = wait_us;
+    }
+    c->least_us = MIN(c->least_us, wait_us);
+    return c->stands && wait_us > SHED_TARGETS * target_us(c);
+}

@@ -1,0 +1,25 @@
+/* Whether a line of waiting requests is only long for a moment, or stands: controlled delay (Nichols, Jacobson 2012),
+ * as servers use it for requests (Maurer, "Fail at Scale", 2015). When nobody who left the line within an interval had
+ * waited less than the target, it stands, and from then on those who waited more than twice the target are shed, so
+ * that the others are answered in time and none of the work is for consumers who have given up.
+ *
+ * The target is 5 ms, or what the longest queries of late took where that is longer; the interval is twenty times that.
+ */
+#ifndef SQL_CODEL_H
+#define SQL_CODEL_H
+
+#include "common/base.h"
+
+struct codel {
+    int64_t service_us; /* the longest of late; fades by the query */
+    int64_t least_us;   /* that anybody waited in this interval */
+    int64_t interval_end_us;
+    bool stands;
+};
+
+/* How long one of its queries ran. */
+void codel_served(struct codel *c, int64_t run_us);
+/* Asked for each that leaves the line after wait_us, 0 too. True: shed it. */
+bool codel_sheds(struct codel *c, int64_t wait_us, int64_t now_us);
+
+#endif

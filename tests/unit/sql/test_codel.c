@@ -1,0 +1,67 @@
+#include "common/clock.h"
+#include "sql/codel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define MS US_PER_MS
+
+/* One request a ms leaves the line from from_ms to to_ms, each having waited so long. How many were shed. */
+static int leave(struct codel *c, int64_t from_ms, int64_t to_ms, int64_t wait_us)
+{
+    int shed = 0;
+    for (int64_t ms = from_ms; ms < to_ms; ms++)
+        shed += codel_sheds(c, wait_us, ms * MS);
+    return shed;
+}
+
+static void a_burst_is_let_through(void **state)
+{
+    (void)state;
+    struct codel c = {0};
+    assert_int_equal(leave(&c, 1000, 1090, 50 * MS), 0);
+    assert_int_equal(leave(&c, 1090, 1100, 0), 0);
+    assert_int_equal(leave(&c, 1100, 1190, 50 * MS), 0);
+}
+
+static void a_standing_line_sheds_whom_it_kept_too_long(void **state)
+{
+    (void)state;
+    struct codel c = {0};
+    assert_int_equal(leave(&c, 1000, 1100, 50 * MS), 0);
+    assert_int_equal(leave(&c, 1100, 1150, 50 * MS), 50);
+    assert_int_equal(leave(&c, 1150, 1160, 10 * MS), 0);
+}
+
+static void it_recovers_within_an_interval(void **state)
+{
+    (void)state;
+    struct codel c = {0};
+    leave(&c, 1000, 1150, 50 * MS);
+    assert_int_equal(leave(&c, 1150, 1200, 1 * MS), 0);
+    assert_int_equal(leave(&c, 1200, 1290, 50 * MS), 0);
+}
+
+static void slow_queries_may_wait_for_each_other(void **state)
+{
+    (void)state;
+    struct codel c = {0};
+    for (int i = 0; i < 100; i++)
+        codel_served(&c, 300 * MS);
+    assert_int_equal(leave(&c, 1000, 6000, 900 * MS), 0);
+    assert_true(leave(&c, 6000, 8000, 900 * MS) >= 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_burst_is_let_through),
+        cmocka_unit_test(a_standing_line_sheds_whom_it_kept_too_long),
+        cmocka_unit_test(it_recovers_within_an_interval),
+        cmocka_unit_test(slow_queries_may_wait_for_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
