@@ -16,9 +16,9 @@ static int64_t target_us(const struct codel *c)
 
 bool codel_sheds(struct codel *c, int64_t wait_us, int64_t now_us)
 {
-    if (now_us >= c->interval_end_us) {
-        c->stands = c->interval_end_us > 0 && c->least_us > target_us(c);
-        c->interval_end_us = now_us + INTERVAL_TARGETS * target_us(c);
+    if (c->begun_us == 0 || now_us - c->begun_us >= INTERVAL_TARGETS * target_us(c)) {
+        c->stands = c->begun_us > 0 && c->least_us > target_us(c);
+        c->begun_us = now_us;
         c->least_us = wait_us;
     }
     c->least_us = MIN(c->least_us, wait_us);

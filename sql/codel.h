@@ -13,7 +13,7 @@
 struct codel {
     int64_t service_us; /* the longest of late; fades by the query */
     int64_t least_us;   /* that anybody waited in this interval */
-    int64_t interval_end_us;
+    int64_t begun_us;   /* the interval */
     bool stands;
 };
 

@@ -55,6 +55,19 @@ static void slow_queries_may_wait_for_each_other(void **state)
     assert_true(leave(&c, 6000, 8000, 900 * MS) >= 1000);
 }
 
+static void one_slow_query_does_not_put_it_off(void **state)
+{
+    (void)state;
+    struct codel c = {0};
+    leave(&c, 1000, 1010, 50 * MS);
+    codel_served(&c, 500 * MS);
+    leave(&c, 1010, 1011, 50 * MS);
+    for (int i = 0; i < 100; i++)
+        codel_served(&c, 1 * MS);
+    leave(&c, 1011, 1300, 50 * MS);
+    assert_int_equal(leave(&c, 1300, 1350, 50 * MS), 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -62,6 +75,7 @@ int main(void)
         cmocka_unit_test(a_standing_line_sheds_whom_it_kept_too_long),
         cmocka_unit_test(it_recovers_within_an_interval),
         cmocka_unit_test(slow_queries_may_wait_for_each_other),
+        cmocka_unit_test(one_slow_query_does_not_put_it_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
