@@ -1,8 +1,6 @@
 #include "sql/codel.h"
-#include "common/clock.h"
 
-#define TARGET_LEAST_US (5 * US_PER_MS)
-enum { INTERVAL_TARGETS = 20, SHED_TARGETS = 2, FADE_SHARE = 16 };
+enum { LIMIT_TARGETS = 20, INTERVAL_TARGETS = 5, SHED_TARGETS = 2, FADE_SHARE = 16 };
 
 void codel_served(struct codel *c, int64_t run_us)
 {
@@ -11,7 +9,7 @@ void codel_served(struct codel *c, int64_t run_us)
 
 static int64_t target_us(const struct codel *c)
 {
-    return MAX(c->service_us, TARGET_LEAST_US);
+    return MAX(c->service_us, c->limit_us / LIMIT_TARGETS);
 }
 
 bool codel_sheds(struct codel *c, int64_t wait_us, int64_t now_us)

@@ -3,14 +3,16 @@
  * waited less than the target, it stands, and from then on those who waited more than twice the target are shed, so
  * that the others are answered in time and none of the work is for consumers who have given up.
  *
- * The target is 5 ms, or what the longest queries of late took where that is longer; the interval is twenty times that.
- */
+ * The target is a twentieth of the time that a request may wait at all, or what the longest queries of late took where
+ * that is longer; the interval is five times that. The 5 ms and 100 ms of the authors are for packets: 64 consumers who
+ * ask again as soon as they are answered make 4 connections with queries of 1 ms stand at 16 ms, which does no harm. */
 #ifndef SQL_CODEL_H
 #define SQL_CODEL_H
 
 #include "common/base.h"
 
 struct codel {
+    int64_t limit_us;   /* that a request may wait; set by the owner */
     int64_t service_us; /* the longest of late; fades by the query */
     int64_t least_us;   /* that anybody waited in this interval */
     int64_t begun_us;   /* the interval */

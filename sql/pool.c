@@ -375,6 +375,7 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
     pool->observe = observe;
     pool->observe_arg = observe_arg;
     pool->max = conf->database.pool_max;
+    pool->shorts_delay.limit_us = pool->waiting_delay.limit_us = conf->database.acquire_timeout_us;
     pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
     pool->settings = (struct conn_settings){conf->database.url, conf->database.connect_timeout_us,
                                             conf->database.statement_timeout_us};

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Comparisons in one run: perfd's hits with nginx + lua, its single-row reads with pgbench, one JOIN with N+1 requests,
-and perfctl's figures with those of the load generator. Absolute figures are this machine's; the ratios are the result.
+"""Comparisons in one run: perfd's hits with nginx + lua, one JOIN with N+1 requests, and perfctl's figures with those of
+the load generator. Absolute figures are this machine's; the ratios are the result. Reads: tests/bench/database.
 
-    scripts/install-deps bench && make && tests/bench/bench.py [hits] [reads] [join] [agree] [--seconds 5]
+    scripts/install-deps bench && make && tests/bench/bench.py [hits] [join] [agree] [--seconds 5]
 """
 import argparse
 import os
@@ -18,12 +18,10 @@ sys.path.insert(0, f"{ROOT}/tests/it")
 from lib.http_client import Connection  # noqa: E402
 from lib.perfd import Perfd  # noqa: E402
 from lib.ports import free_ports  # noqa: E402
-from lib.postgres import BIN, Postgres, _as_postgres  # noqa: E402
+from lib.postgres import Postgres  # noqa: E402
 from lib.process import eventually, family, tell  # noqa: E402
+from peers.example import EXAMPLE, load_example, wrk  # noqa: E402
 
-TICK = os.sysconf("SC_CLK_TCK")
-USERS, POSTS = 10_000, 100_000
-EXAMPLE = f"{ROOT}/sql/example"
 CONF = f"""
 route GET /small/{{n}} {{ query "SELECT :n::int AS n, repeat('x', 170) AS text"; result row; cache ttl=1h tti=1h; }}
 route GET /large/{{n}} {{ query "SELECT :n::int AS n, repeat('x', 4070) AS text"; result row; cache ttl=1h tti=1h; }}
@@ -31,19 +29,6 @@ route GET /api/users/{{id}} {{ sql {EXAMPLE}/user_by_id.sql; result row; }}
 route GET /api/users {{ sql {EXAMPLE}/users.sql; result rows; param offset default=0; }}
 route GET /api/users/{{id}}/posts {{ sql {EXAMPLE}/user_posts.sql; result rows; }}
 route GET /api/users-with-posts {{ sql {EXAMPLE}/users_with_posts.sql; result rows; }}
-"""
-
-WRK = """
-local n = tonumber(os.getenv('BENCH_MAX'))
-local path = os.getenv('BENCH_PATH')
-function setup(thread) end
-function init(args) math.randomseed(7) end
-function request() return wrk.format('GET', string.format(path, math.random(1, n))) end
-function done(summary, latency, requests)
-    io.write(string.format('RESULT %d %d %d %d %d\\n', summary.requests, summary.duration, summary.errors.status +
-        summary.errors.read + summary.errors.write + summary.errors.timeout + summary.errors.connect,
-        latency:percentile(50), latency:percentile(95)))
-end
 """
 
 NGINX = """
@@ -72,57 +57,6 @@ http {{
     }}
 }}
 """
-
-
-def cpu_seconds(pids):
-    """User and system time; of children that ended too."""
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-                fields = stat.read().rsplit(")", 1)[1].split()
-            total += sum(int(field) for field in fields[11:15])
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return total / TICK
-
-
-class Measured:
-    def __init__(self, requests, seconds, cpu, p50_us=0, p95_us=0):
-        self.per_second = requests / seconds
-        self.requests = requests
-        self.cpu_us = {name: 1e6 * value / requests for name, value in cpu.items()}
-        self.p50_us, self.p95_us = p50_us, p95_us
-
-    def __str__(self):
-        cpu = "  ".join(f"{name} {us:6.1f} us" for name, us in self.cpu_us.items())
-        return f"{self.per_second:9,.0f} requests/s   CPU a request: {cpu}"
-
-
-def wrk(port, path, most, seconds, groups, connections=32):
-    """groups: name -> function that lists the processes whose time counts."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(WRK)
-        script.flush()
-        before = {name: cpu_seconds(pids()) for name, pids in groups.items()}
-        done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name,
-                               f"http://127.0.0.1:{port}"], env={**os.environ, "BENCH_PATH": path, "BENCH_MAX": str(most)},
-                              capture_output=True, text=True, check=True)
-        cpu = {name: cpu_seconds(pids()) - before[name] for name, pids in groups.items()}
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
-    requests, us, errors, p50, p95 = map(int, found.groups())
-    assert errors == 0, done.stdout
-    return Measured(requests, us / 1e6, cpu, p50, p95)
-
-
-def load_example(pg):
-    database = pg.create_database("bench")
-    script = "\n".join([f"\\set users {USERS}", f"\\set posts {POSTS}", "\\set from 1", "\\i schema.sql",
-                        "\\i seed_words.sql", f"\\set to {USERS}", "\\i seed_users.sql", f"\\set to {POSTS}",
-                        "\\i seed_posts.sql", "\\i indexes.sql", "VACUUM ANALYZE;"])
-    subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", pg.folder, "-U", pg.user, "-d", "bench"],
-                   input=script, text=True, check=True, cwd=EXAMPLE, stdout=subprocess.DEVNULL)
-    return database
 
 
 class Nginx:
@@ -164,34 +98,6 @@ def bench_hits(perfd, _pg, _db, seconds):
                   f"CPU {ours.cpu_us['perfd'] / theirs.cpu_us['nginx']:.2f}")
     finally:
         nginx.stop()
-
-
-def pgbench(pg, seconds, clients):
-    with open(f"{pg.folder}/read.sql", "w", encoding="ascii") as script, \
-            open(f"{EXAMPLE}/user_by_id.sql", encoding="ascii") as query:
-        script.write(f"\\set id random(1, {USERS})\n" + query.read())
-    before = cpu_seconds(family(pg.pid))
-    usage = os.times()
-    done = subprocess.run(_as_postgres([f"{BIN}/pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T",
-                                        str(seconds), "-f", f"{pg.folder}/read.sql", "-h", pg.folder, "-U", pg.user,
-                                        "bench"]), capture_output=True, text=True, check=True, cwd="/")
-    after, used = cpu_seconds(family(pg.pid)), os.times()
-    count = int(re.search(r"actually processed: (\d+)", done.stdout).group(1))
-    client = used.children_user + used.children_system - usage.children_user - usage.children_system
-    return Measured(count, seconds, {"postgres": after - before, "pgbench": client})
-
-
-def bench_reads(perfd, pg, _db, seconds):
-    clients = 2 * os.cpu_count() * os.cpu_count()  # as many sessions as perfd's workers have together
-    print(f"reads: uncached GET /api/users/{{id}} against pgbench -M prepared, {clients} sessions, in turns")
-    groups = {"perfd": perfd.worker_pids, "postgres": lambda: family(pg.pid)}
-    rounds = [(wrk(perfd.port, "/api/users/%d", USERS, seconds, groups), pgbench(pg, seconds, clients))
-              for _ in range(3)]
-    ours = sorted((pair[0] for pair in rounds), key=lambda m: m.per_second)[1]
-    limit = sorted((pair[1] for pair in rounds), key=lambda m: m.per_second)[1]
-    print(f"  perfd   {ours}\n  pgbench {limit}")
-    print(f"  perfd / pgbench: requests {ours.per_second / limit.per_second:.2f}, "
-          f"PostgreSQL's CPU {ours.cpu_us['postgres'] / limit.cpu_us['postgres']:.2f}")
 
 
 def bench_join(perfd, _pg, db, _seconds):
@@ -243,7 +149,7 @@ def bench_agree(perfd, _pg, _db, seconds):
               f"ratio {ours[quantile + '_us'] / theirs:.3f}")
 
 
-PARTS = {"agree": bench_agree, "hits": bench_hits, "reads": bench_reads, "join": bench_join}
+PARTS = {"agree": bench_agree, "hits": bench_hits, "join": bench_join}
 
 
 def main():

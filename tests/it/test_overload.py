@@ -20,7 +20,7 @@ def db(pg):
 
 @pytest.fixture
 def api(make_perfd, db, well):
-    return make_perfd(CONF, db, pool="pool max=1 min=1 queue=5000 acquire_timeout=5s;", workers=1).start()
+    return make_perfd(CONF, db, pool="pool max=1 min=1 queue=5000 acquire_timeout=1s;", workers=1).start()
 
 
 def capacity(api):
