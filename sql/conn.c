@@ -176,17 +176,25 @@ void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us)
     set_timer(c, MAX(deadline_us - now_us, US_PER_MS));
 }
 
-/* Goes on waiting for those whose time is not over. */
+/* True: it is over, and so is the connection. Else the timer looks again. */
+static bool is_late(struct conn *c, int64_t deadline_us, int64_t now_us)
+{
+    if (deadline_us > 0 && deadline_us <= now_us) {
+        conn_break(c, CONN_NO_ANSWER, "the database gave no answer in time");
+        return true;
+    }
+    conn_await_deadline(c, deadline_us, now_us);
+    return false;
+}
+
 static void look_at_deadlines(struct conn *c)
 {
     int64_t now_us = clock_mono_us();
+    if (is_late(c, c->dropped_until_us, now_us))
+        return;
     for (const struct conn_trip *trip = c->out.first; trip != NULL; trip = trip->next)
-        if (trip->deadline_us > 0 && trip->deadline_us <= now_us) {
-            conn_break(c, CONN_NO_ANSWER, "the database gave no answer in time");
+        if (is_late(c, trip->deadline_us, now_us))
             return;
-        } else {
-            conn_await_deadline(c, trip->deadline_us, now_us);
-        }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

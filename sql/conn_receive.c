@@ -196,6 +196,7 @@ static bool receive(struct conn *c)
             c->in_results = false;
         }
     }
+    c->dropped_until_us = 0;
     if (c->taken.first == NULL)
         conn_set_state(c, CONN_IDLE, "answered");
     return true;
@@ -222,6 +223,7 @@ void conn_take_back(struct conn *c)
         trip_line_pop(&c->out);
     for (struct conn_trip *trip; (trip = trip_line_pop(&c->out)) != NULL;) {
         trip->reply.verdict = CONN_TAKEN_BACK;
+        c->dropped_until_us = MAX(c->dropped_until_us, trip->deadline_us);
         trip_line_push(&c->back, trip);
     }
     if (stays != NULL)
@@ -229,6 +231,7 @@ void conn_take_back(struct conn *c)
     for (int i = c->step; i < c->step_count; i++)
         if (c->steps[i].trip != stays)
             c->steps[i].trip = NULL;
+    conn_await_deadline(c, c->dropped_until_us, clock_mono_us());
 }
 
 void conn_on_input(evutil_socket_t fd, short what, void *arg)

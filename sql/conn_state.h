@@ -55,9 +55,10 @@ struct conn {
     struct trip_line taken, out, back; /* by conn_run(); sent; to be fetched by the owner */
     struct step *steps;                /* [step, step_count) are sent and not answered */
     int step, step_count, step_cap;
-    bool in_results;     /* the present step has had one: NULL is to come, its end */
-    int64_t progress_us; /* when the last answer came, or what is out was sent */
-    int64_t began_us;    /* the transaction that is at work */
+    bool in_results;          /* the present step has had one: NULL is to come, its end */
+    int64_t dropped_until_us; /* by when the answers that conn_take_back() left must be there; 0: none are due */
+    int64_t progress_us;      /* when the last answer came, or what is out was sent */
+    int64_t began_us;         /* the transaction that is at work */
 };
 
 /* The one door to a state. */

@@ -139,6 +139,21 @@ def test_one_that_waits_for_a_lock_does_not_hold_up_the_others(start, db):
     assert [a.json() for a in blocked] == [{"id": 7}]
 
 
+def test_a_server_that_hangs_costs_its_connections(start, db):
+    api = start(pool="statement_timeout 1s; pool max=2 min=2 acquire_timeout=1s;")
+    with Volley(api.port) as volley:
+        warm(volley, "/items/1")
+        db.server.pause()
+        try:
+            begun = time.monotonic()
+            assert {a.status for a in volley.send(["/items/1"] * 40)} <= {503, 504}
+            assert time.monotonic() - begun < 4
+            assert eventually(lambda: api.stat("pool_closed") >= 2, 5)
+        finally:
+            db.server.resume()
+        assert eventually(lambda: {a.status for a in volley.send(["/items/1"] * 40)} == {200}, 5)
+
+
 def test_sessions_that_end_under_it_are_not_seen(start, db):
     api = start()
     with Volley(api.port) as volley:
