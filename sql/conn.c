@@ -180,6 +180,7 @@ void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us)
 static bool is_late(struct conn *c, int64_t deadline_us, int64_t now_us)
 {
     if (deadline_us > 0 && deadline_us <= now_us) {
+        conn_cancel(c);
         conn_break(c, CONN_NO_ANSWER, "the database gave no answer in time");
         return true;
     }

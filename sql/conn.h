@@ -48,13 +48,14 @@ struct conn_reply {
     int64_t run_us;       /* from the end of what ran before it, or its sending, to its end; divided among those that
                              shared a transaction */
     bool shared;          /* the transaction, with others */
+    bool behind_others;   /* it was sent while others were under way: run_us is without the way there and back */
     bool prepared;        /* a statement was prepared for it first */
 };
 
 /* Embedded by the owner, who leaves it alone until it comes back. */
 struct conn_trip {
     const struct pool_work *work; /* must live until the trip comes back; its values until conn_send() */
-    bool joins;                   /* one prepared read without a time-out of its own: may share a transaction */
+    bool joins;                   /* one read: may share a transaction, if it is prepared and needs no time-out */
     int64_t deadline_us;          /* CLOCK_MONOTONIC, by which the answer must be there; 0: whenever */
     struct conn_reply reply;      /* zeroed; the owner's to deinit once it is back */
     PGresult *one_result[1];      /* the connection's own, from here on */
@@ -84,7 +85,7 @@ bool conn_read_only(const struct conn *c);    /* default_transaction_read_only o
 const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */
 bool conn_check(struct conn *c) MUST_USE;
-/* work's statements are prepared, and need no time-out that the session has not. */
+/* work's statements are prepared. */
 bool conn_knows(const struct conn *c, const struct pool_work *work);
 
 /* Idle or busy: takes the trip behind those that it has; conn_send() sends it. */

@@ -25,12 +25,21 @@ static bool is_dismissal(const PGresult *error)
     return state != NULL && strncmp(state, "57P", 3) == 0;
 }
 
-/* The statement was lost (26000) or its plan changed (0A000). Others that were sent with the same names will say so
- * too, once is enough. */
-static void note_stale(struct conn *c, struct conn_trip *trip, const PGresult *error)
+/* The statement was lost (26000), or its plan changed (0A000, which says much else too, so its source is looked at). */
+static bool is_stale(const PGresult *error)
 {
     const char *state = PQresultErrorField(error, PG_DIAG_SQLSTATE);
-    if (state == NULL || (strcmp(state, "26000") != 0 && strcmp(state, "0A000") != 0))
+    const char *source = PQresultErrorField(error, PG_DIAG_SOURCE_FUNCTION);
+    if (state == NULL)
+        return false;
+    return strcmp(state, "26000") == 0 ||
+           (strcmp(state, "0A000") == 0 && (source == NULL || strcmp(source, "RevalidateCachedQuery") == 0));
+}
+
+/* Others that were sent with the same names will say so too, once is enough. */
+static void note_stale(struct conn *c, struct conn_trip *trip, const PGresult *error)
+{
+    if (!is_stale(error))
         return;
     trip->reply.stale = true;
     if (trip->generation != c->prepared.generation)
@@ -51,7 +60,8 @@ static void take_error(struct conn *c, const struct step *step, PGresult *error)
     trip->reply.failed_statement = step->statement;
     if (step->kind == STEP_PREPARE)
         prepared_unset(&c->prepared, trip->work->statements[step->statement].id);
-    note_stale(c, trip, error);
+    else
+        note_stale(c, trip, error);
 }
 
 /* That of the commit, which only several reads can have in common: none of them is to blame. */
@@ -101,7 +111,7 @@ static void bring_back(struct conn *c, struct conn_trip *last, int64_t now_us)
 static bool left_open(const struct conn *c)
 {
     PGTransactionStatusType status = PQtransactionStatus(c->pg);
-    return c->step == c->step_count && status != PQTRANS_IDLE && status != PQTRANS_ACTIVE;
+    return c->step == c->step_count && (status == PQTRANS_INTRANS || status == PQTRANS_INERROR);
 }
 
 /* False: the connection broke. */
@@ -207,12 +217,17 @@ int64_t conn_silent_since_us(const struct conn *c)
     return c->step < c->step_count ? c->progress_us : 0;
 }
 
-/* The trip that the server runs alone; NULL: its transaction has several, and it is not to be told which one. */
+/* The trip that the server runs alone; NULL: its transaction has several, and it is not to be told which one, or it is
+ * at what was dropped before. */
 static struct conn_trip *at_work_alone(const struct conn *c)
 {
-    for (int i = c->step; i < c->step_count; i++)
-        if (c->steps[i].kind == STEP_SYNC && c->steps[i].trip != NULL)
-            return c->steps[i].trip == c->out.first ? c->out.first : NULL;
+    for (int i = c->step; i < c->step_count; i++) {
+        const struct step *step = &c->steps[i];
+        if (step->kind == STEP_SYNC && step->trip != NULL)
+            return step->trip == c->out.first ? c->out.first : NULL;
+        if (step->kind == STEP_RUN && step->trip == NULL)
+            return NULL;
+    }
     return NULL;
 }
 
@@ -224,6 +239,10 @@ void conn_take_back(struct conn *c)
     for (struct conn_trip *trip; (trip = trip_line_pop(&c->out)) != NULL;) {
         trip->reply.verdict = CONN_TAKEN_BACK;
         c->dropped_until_us = MAX(c->dropped_until_us, trip->deadline_us);
+        trip_line_push(&c->back, trip);
+    }
+    for (struct conn_trip *trip; (trip = trip_line_pop(&c->taken)) != NULL;) {
+        trip->reply.verdict = CONN_TAKEN_BACK;
         trip_line_push(&c->back, trip);
     }
     if (stays != NULL)
@@ -245,7 +264,7 @@ void conn_on_input(evutil_socket_t fd, short what, void *arg)
     } else if (c->state == CONN_BUSY) {
         /* The server's last words before it hung up may be among what came: receive() finds both. */
         tell = receive(c);
-        if (c->state == CONN_BUSY && (PQstatus(c->pg) == CONNECTION_BAD || !conn_write_out(c))) {
+        if (c->state != CONN_BROKEN && (PQstatus(c->pg) == CONNECTION_BAD || !conn_write_out(c))) {
             conn_lost(c);
             tell = true;
         }

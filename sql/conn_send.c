@@ -100,7 +100,7 @@ static bool send_session(struct conn *c, const struct pool_work *work)
 }
 
 /* Statements before one Sync are one transaction, without BEGIN and COMMIT. */
-static bool send_trip(struct conn *c, struct conn_trip *trip)
+static bool send_trip(struct conn *c, struct conn_trip *trip, bool joins)
 {
     const struct pool_work *work = trip->work;
     for (int i = 0; i < work->statement_count; i++)
@@ -110,7 +110,7 @@ static bool send_trip(struct conn *c, struct conn_trip *trip)
             if (!send_prepare(c, &work->statements[i]))
                 return false;
         }
-    if (!trip->joins && needs_timeout(c, work)) {
+    if (!joins && needs_timeout(c, work)) {
         add_step(c, STEP_TIMEOUT, 0, trip);
         if (!send_timeout(c, work))
             return false;
@@ -133,7 +133,8 @@ static void prepare_reply(struct conn *c, struct conn_trip *trip)
 /* One that joins the transaction of those before it needs nothing that only it needs. */
 static bool may_join(const struct conn *c, const struct conn_trip *trip)
 {
-    return trip->joins && !c->deallocate && !needs_mode(c, trip->work) && conn_knows(c, trip->work);
+    return trip->joins && !c->deallocate && !needs_mode(c, trip->work) && !needs_timeout(c, trip->work) &&
+           conn_knows(c, trip->work);
 }
 
 /* False: the connection is lost. The trips are out all the same. */
@@ -147,7 +148,8 @@ static bool send_taken(struct conn *c, int64_t now_us)
             ok = send_sync(c, open);
         trip_line_push(&c->out, trip);
         prepare_reply(c, trip);
-        ok = ok && send_session(c, trip->work) && send_trip(c, trip) && (joins || send_sync(c, trip));
+        trip->reply.behind_others = c->step != c->step_count;
+        ok = ok && send_session(c, trip->work) && send_trip(c, trip, joins) && (joins || send_sync(c, trip));
         open = joins ? trip : NULL;
         conn_await_deadline(c, trip->deadline_us, now_us);
     }

@@ -326,11 +326,13 @@ static void on_acquire(evutil_socket_t fd, short what, void *arg)
         pool_fail(pool, job, POOL_TIMEOUT, "waited too long for a database connection");
 }
 
-/* A query that waits for a lock must not make its neighbours wait: they run elsewhere. */
+/* A query that waits for a lock must not make its neighbours wait: they run elsewhere, once all who are held up have
+ * been taken back. */
 static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct pool *pool = arg;
+    struct job_line answered = {0};
     int64_t now_us = clock_mono_us();
     pool->watching = false;
     for (int i = 0; i < pool->max; i++) {
@@ -341,15 +343,14 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         int64_t since_us = conn_silent_since_us(m->conn);
         if (since_us == 0 || now_us - since_us < STALL_US)
             continue;
-        struct job_line answered = {0};
         m->clogged = true;
         conn_take_back(m->conn);
         collect(pool, m, &answered, now_us);
-        dispatch(pool, now_us);
-        finish_all(pool, &answered);
     }
     if (pool->watching)
         pool_add_timer(&pool->watch, WATCH_US);
+    dispatch(pool, now_us);
+    finish_all(pool, &answered);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -357,7 +358,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct pool *pool = arg;
     int64_t now_us = clock_mono_us();
-    pool->floor_us += pool->floor_us / FLOOR_SHARE;
+    pool->floor_us += MAX(pool->floor_us / FLOOR_SHARE, INT64_C(1));
     member_retire_idle(pool, now_us);
     dispatch(pool, now_us);
     pool_add_timer(&pool->tick,
@@ -392,8 +393,10 @@ static void take_off(struct member *m, struct job_line *jobs)
 {
     if (m->conn == NULL)
         return;
-    for (struct conn_trip *trip; (trip = conn_give_up(m->conn)) != NULL;)
+    for (struct conn_trip *trip; (trip = conn_give_up(m->conn)) != NULL;) {
+        job_of(trip)->member = NULL;
         job_line_push(jobs, job_of(trip));
+    }
     conn_destroy(&m->conn);
 }
 

@@ -46,11 +46,25 @@ struct job_line *place_line(struct pool *pool, struct job *job)
 
 /* ---- where ---- */
 
-static int count_members(const struct pool *pool, bool shared)
+/* One that is clogged serves nobody, so it counts as taken by its own jobs. */
+static bool is_shared(const struct member *m)
+{
+    return m->running > 0 && m->shared && !m->clogged;
+}
+
+static int count_shared(const struct pool *pool)
 {
     int count = 0;
     for (int i = 0; i < pool->max; i++)
-        count += pool->members[i].running > 0 && pool->members[i].shared == shared;
+        count += is_shared(&pool->members[i]);
+    return count;
+}
+
+static int count_taken(const struct pool *pool)
+{
+    int count = 0;
+    for (int i = 0; i < pool->max; i++)
+        count += pool->members[i].running > 0 && !is_shared(&pool->members[i]);
     return count;
 }
 
@@ -58,10 +72,11 @@ static int count_members(const struct pool *pool, bool shared)
  * waited for. */
 static int shared_most(const struct pool *pool, int64_t now_us)
 {
-    const struct job *first = pool->waiting.first;
+    const struct job *first = pool->waiting.first, *is_short = pool->shorts.first;
     if (first == NULL || now_us - first->queued_us < FAIR_US)
         return pool->max;
-    return pool->max / 2;
+    bool waited_longer = is_short != NULL && is_short->queued_us <= first->queued_us;
+    return MAX(pool->max / 2, waited_longer ? 1 : 0);
 }
 
 /* The first one that has room, so that all pack onto few: a pipeline costs a third of a query at a time. */
@@ -70,10 +85,10 @@ static struct member *find_shared(struct pool *pool, const struct job *job, int6
     int most = shared_most(pool, now_us), seen = 0;
     for (int i = 0; i < pool->max; i++) {
         struct member *m = &pool->members[i];
-        if (m->running == 0 || !m->shared || ++seen > most)
+        if (!is_shared(m) || conn_state(m->conn) != CONN_BUSY || ++seen > most)
             continue;
-        if (!m->clogged && m->running < pool->conf->database.pool_depth && m->backlog_us < BACKLOG_US &&
-            !member_is_old(m, now_us) && conn_knows(m->conn, &job->work))
+        if (m->running < pool->conf->database.pool_depth && m->backlog_us < BACKLOG_US && !member_is_old(m, now_us) &&
+            conn_knows(m->conn, &job->work))
             return m;
     }
     return NULL;
@@ -99,7 +114,7 @@ static struct member *find_idle(struct pool *pool, bool read_only)
 static bool leaves_room(const struct pool *pool, int64_t now_us)
 {
     return pool->max == 1 || pool->shorts_seen_us == 0 || now_us - pool->shorts_seen_us > SHORTS_US ||
-           count_members(pool, true) > 0 || count_members(pool, false) < pool->max - 1;
+           count_shared(pool) > 0 || count_taken(pool) < pool->max - 1;
 }
 
 struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
@@ -108,7 +123,7 @@ struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
     if (is_short) {
         pool->shorts_seen_us = now_us;
         struct member *m = find_shared(pool, job, now_us);
-        if (m != NULL || count_members(pool, true) >= shared_most(pool, now_us))
+        if (m != NULL || count_shared(pool) >= shared_most(pool, now_us))
             return m;
     } else if (!leaves_room(pool, now_us)) {
         return NULL;
@@ -172,6 +187,8 @@ static void note(struct pool *pool, const struct job *job)
         timing_suspect(t);
     } else if (reply->shared) {
         timing_add_share(t, reply->run_us);
+    } else if (reply->behind_others) {
+        timing_add_alone(t, reply->run_us);
     } else if (!reply->prepared) {
         pool->floor_us = pool->floor_us == 0 ? reply->run_us : MIN(pool->floor_us, reply->run_us);
         timing_add_alone(t, without_way(pool, reply->run_us));
