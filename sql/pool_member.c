@@ -105,15 +105,17 @@ void member_close(struct member *m)
         m->pool->metrics.closed++;
 }
 
+/* Those that were begun together fail together, and count as one. */
 static void connect_failed(struct pool *pool, int64_t begun_us, int64_t now_us)
 {
-    bool anew = begun_us >= pool->failed_us; /* those that were begun together fail together */
+    if (begun_us < pool->failed_us)
+        return;
     pool->failed_us = now_us;
+    pool->failures++;
     pool->backoff_us = MIN(MAX(pool->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
     pool->connect_after_us = now_us + jitter(pool->backoff_us);
     pool_add_timer(&pool->tick, pool->connect_after_us - now_us);
     /* One failure may be a session that an admin ended while it began. */
-    pool->failures += anew;
     if (pool->failures < FAILURES_MAX || member_any_working(pool))
         return;
     if (pool->health != POOL_UNREACHABLE)
