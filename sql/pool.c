@@ -10,7 +10,7 @@
 #define TICK_US (500 * US_PER_MS)
 /* Short reads behind one that has been silent for so long go elsewhere. */
 #define STALL_US (100 * US_PER_MS)
-#define WATCH_US (50 * US_PER_MS)
+#define WATCH_US (STALL_US / 2)
 enum { DISMISSALS_MAX = 8, FLOOR_SHARE = 16 };
 
 void pool_add_timer(struct event *event, int64_t delay_us)
@@ -18,6 +18,12 @@ void pool_add_timer(struct event *event, int64_t delay_us)
     delay_us = MAX(delay_us, INT64_C(0));
     struct timeval tv = {delay_us / US_PER_S, delay_us % US_PER_S};
     event_add(event, &tv);
+}
+
+void pool_watch(struct pool *pool)
+{
+    pool->watching = true;
+    pool_add_timer(&pool->watch, WATCH_US);
 }
 
 /* ---- telling ---- */
@@ -230,7 +236,7 @@ static void outcome_of(struct pool *pool, const struct job *job, struct pool_out
     pool->metrics.errors++;
 }
 
-void pool_finish(struct pool *pool, struct job *job)
+static void finish(struct pool *pool, struct job *job)
 {
     struct pool_outcome outcome;
     outcome_of(pool, job, &outcome);
@@ -270,7 +276,7 @@ static void log_loss(const struct pool *pool, const struct job_line *answered, b
 static void finish_all(struct pool *pool, struct job_line *answered)
 {
     for (struct job *job; (job = job_line_pop(answered)) != NULL;)
-        pool_finish(pool, job);
+        finish(pool, job);
 }
 
 void pool_on_changed(void *arg)
@@ -348,7 +354,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         collect(pool, m, &answered, now_us);
     }
     if (pool->watching)
-        pool_add_timer(&pool->watch, WATCH_US);
+        pool_watch(pool);
     dispatch(pool, now_us);
     finish_all(pool, &answered);
 }
@@ -358,7 +364,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct pool *pool = arg;
     int64_t now_us = clock_mono_us();
-    pool->floor_us += MAX(pool->floor_us / FLOOR_SHARE, INT64_C(1));
+    if (pool->floor_us > 0) /* else nothing has been measured yet */
+        pool->floor_us += MAX(pool->floor_us / FLOOR_SHARE, INT64_C(1));
     member_retire_idle(pool, now_us);
     dispatch(pool, now_us);
     pool_add_timer(&pool->tick,

@@ -15,7 +15,7 @@ static int64_t jitter(int64_t us)
     return us - us / 10 + (int64_t)((double)us / 5 * ((double)random() / RAND_MAX));
 }
 
-int member_count_open(const struct pool *pool)
+static int count_open(const struct pool *pool)
 {
     int open = 0;
     for (int i = 0; i < pool->max; i++)
@@ -69,7 +69,7 @@ static void open_one(struct pool *pool, int64_t now_us)
  * while the server refuses. */
 void member_open_wanted(struct pool *pool, int64_t now_us)
 {
-    int open = member_count_open(pool), connecting = count_connecting(pool);
+    int open = count_open(pool), connecting = count_connecting(pool);
     int depth = pool->conf->database.pool_depth;
     int waiting = pool->waiting.count + (pool->shorts.count + depth - 1) / depth;
     int spare = pool->draining ? 0 : MAX(pool->conf->database.pool_min - open, 0);
@@ -137,7 +137,7 @@ void member_failed(struct member *m, int64_t now_us)
 void member_retire_idle(struct pool *pool, int64_t now_us)
 {
     int64_t idle_us = pool->conf->database.idle_timeout_us;
-    int open = member_count_open(pool);
+    int open = count_open(pool);
     for (int i = 0; i < pool->max; i++) {
         struct member *m = &pool->members[i];
         if (!member_is_idle(m))

@@ -12,7 +12,6 @@
 #define SHORTS_US US_PER_S
 /* Beyond the server's own statement_timeout: a server that hangs is given up after this. */
 #define DEADLINE_GRACE_US (250 * US_PER_MS)
-#define WATCH_US (50 * US_PER_MS)
 
 /* ---- what is short ---- */
 
@@ -167,10 +166,8 @@ void place_put(struct member *m, struct job *job, int64_t now_us)
         .deadline_us = job->work.timeout_us > 0 ? now_us + job->work.timeout_us + DEADLINE_GRACE_US : 0};
     conn_run(m->conn, &job->trip);
     event_active(&pool->round, EV_TIMEOUT, 1);
-    if (m->running > 1 && !pool->watching) {
-        pool->watching = true;
-        pool_add_timer(&pool->watch, WATCH_US);
-    }
+    if (m->running > 1 && !pool->watching)
+        pool_watch(pool);
 }
 
 /* The way there and back counts once for all that were under way together. */

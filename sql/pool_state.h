@@ -53,9 +53,10 @@ struct pool {
 };
 
 void pool_add_timer(struct event *event, int64_t delay_us);
+/* Looks soon for those that stand in the way of others. */
+void pool_watch(struct pool *pool);
 /* Answers the job and frees it. */
 void pool_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message);
-void pool_finish(struct pool *pool, struct job *job);
 void pool_fail_all_waiting(struct pool *pool);
 
 /* ---- pool_member.c ---- */
@@ -64,7 +65,6 @@ void member_open_wanted(struct pool *pool, int64_t now_us);
 void member_close(struct member *m);
 bool member_is_old(const struct member *m, int64_t now_us);
 bool member_is_idle(const struct member *m);
-int member_count_open(const struct pool *pool);
 bool member_any_working(const struct pool *pool);
 void member_retire_idle(struct pool *pool, int64_t now_us);
 /* Its connection is ready for the first time, or broke before it ever was, or later. */

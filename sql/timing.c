@@ -9,6 +9,14 @@ static void mean_add(struct timing *t, int64_t us)
     t->mean_us += (us - t->mean_us) / (t->total < MEAN_SHARE ? (int64_t)t->total + 1 : MEAN_SHARE);
 }
 
+static bool mostly_short(const struct timing *t)
+{
+    uint32_t longer = 0;
+    for (int i = TIMING_CLASSES - 1; INT64_C(1) << i > SHORT_US; i--)
+        longer += t->counts[i];
+    return t->total >= SAMPLES_LEAST && longer * 100 <= t->total;
+}
+
 void timing_add_alone(struct timing *t, int64_t us)
 {
     int class = 0;
@@ -16,11 +24,12 @@ void timing_add_alone(struct timing *t, int64_t us)
         class ++;
     mean_add(t, us);
     t->counts[class]++;
-    if (++t->total < SAMPLES_MOST)
-        return;
-    t->total = 0;
-    for (int i = 0; i < TIMING_CLASSES; i++)
-        t->total += t->counts[i] /= 2;
+    if (++t->total >= SAMPLES_MOST) {
+        t->total = 0;
+        for (int i = 0; i < TIMING_CLASSES; i++)
+            t->total += t->counts[i] /= 2;
+    }
+    t->is_short = mostly_short(t);
 }
 
 void timing_add_share(struct timing *t, int64_t us)
@@ -35,10 +44,7 @@ void timing_suspect(struct timing *t)
 
 bool timing_is_short(const struct timing *t)
 {
-    uint32_t longer = 0;
-    for (int i = TIMING_CLASSES - 1; INT64_C(1) << i > SHORT_US; i--)
-        longer += t->counts[i];
-    return t->total >= SAMPLES_LEAST && longer * 100 <= t->total;
+    return t->is_short;
 }
 
 bool timing_wants_probe(struct timing *t)

@@ -11,6 +11,7 @@ struct timing {
     uint32_t counts[TIMING_CLASSES]; /* alone; [i]: up to 2^i us. Halved when there are many, so that old ones fade */
     uint32_t total;
     uint32_t runs;   /* since one was measured alone */
+    bool is_short;   /* what timing_is_short() says */
     int probes;      /* so many more are to be measured alone */
     int64_t mean_us; /* moving, of all */
 };
