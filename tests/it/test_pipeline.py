@@ -1,9 +1,13 @@
 """Short reads of several requests on one connection: each gets its own answer, whatever its neighbours do."""
+import os
+import tempfile
 import threading
 import time
+import types
 
 import pytest
 
+from lib.far import Far
 from lib.load import Load, Volley
 from lib.process import eventually
 
@@ -76,6 +80,19 @@ def test_reads_share_a_connection(start):
         pids = [a.json() for a in volley.send(["/pid"] * 40)]
         assert len(set(pids)) < 4, "what waits for one connection went to several"
     assert api.stat("pool_repeated") == 0
+
+
+def test_reads_share_where_the_database_is_far_away(make_perfd, db, well):
+    """The way there and back takes longer than any short read may; it is not the read's."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        with Far(folder, f"{db.server.folder}/.s.PGSQL.5432", 0.004):
+            far = types.SimpleNamespace(url=db.url.replace(db.server.folder, folder))
+            api = make_perfd(CONF, far, pool="pool max=4 min=4;", workers=1).start()
+            time.sleep(1.5)  # idle, the pool must not take the way for nothing
+            with Volley(api.port) as volley:
+                until(lambda: api.stat("pool_pipelined") > 500, lambda: assert_items(volley))
+            api.finish()
 
 
 def test_a_depth_of_one_is_a_connection_each(start):
