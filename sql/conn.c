@@ -20,7 +20,7 @@ void conn_set_state(struct conn *c, enum conn_state state, const char *why)
         [CONN_CLOSED] = TO(RESOLVING) | TO(CONNECTING),
         [CONN_RESOLVING] = TO(CONNECTING) | TO(BROKEN) | TO(CLOSED),
         [CONN_CONNECTING] = TO(SETTING_UP) | TO(BROKEN) | TO(CLOSED),
-        [CONN_SETTING_UP] = TO(IDLE) | TO(BROKEN),
+        [CONN_SETTING_UP] = TO(IDLE) | TO(BROKEN) | TO(CLOSED),
         [CONN_IDLE] = TO(BUSY) | TO(BROKEN) | TO(CLOSED),
         [CONN_BUSY] = TO(IDLE) | TO(BROKEN) | TO(CLOSED),
         [CONN_BROKEN] = TO(CLOSED),
@@ -39,6 +39,11 @@ enum conn_state conn_state(const struct conn *c)
 bool conn_read_only(const struct conn *c)
 {
     return c->read_only;
+}
+
+int64_t conn_way_us(const struct conn *c)
+{
+    return c->way_us;
 }
 
 const char *conn_error(const struct conn *c)
@@ -203,7 +208,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct conn *c = arg;
     c->timer_at_us = 0;
-    if (c->state == CONN_RESOLVING || c->state == CONN_CONNECTING)
+    if (c->state == CONN_RESOLVING || c->state == CONN_CONNECTING || c->state == CONN_SETTING_UP)
         conn_break(c, CONN_LOST, "the server did not answer within connect_timeout");
     else if (c->state == CONN_BUSY)
         look_at_deadlines(c);
@@ -225,20 +230,38 @@ static void on_notice(void *arg, const PGresult *notice)
     log_debug("database: %s: %s", severity ? severity : "notice", text ? text : PQresultErrorMessage(notice));
 }
 
+/* An empty transaction tells how far away the server is. */
 static void set_up(struct conn *c)
 {
     conn_set_state(c, CONN_SETTING_UP, "connected");
-    event_del(&c->timer);
     PQsetNoticeReceiver(c->pg, on_notice, c);
-    if (PQsetnonblocking(c->pg, 1) != 0 || !PQenterPipelineMode(c->pg)) {
+    c->began_us = clock_mono_us();
+    if (PQsetnonblocking(c->pg, 1) != 0 || !PQenterPipelineMode(c->pg) || !PQpipelineSync(c->pg)) {
         conn_lost(c);
+        c->changed(c->arg);
         return;
     }
     int fd = PQsocket(c->pg);
     event_assign(&c->io, c->base, fd, EV_READ | EV_PERSIST, conn_on_input, c);
     event_assign(&c->output, c->base, fd, EV_WRITE, conn_on_output, c);
     event_add(&c->io, NULL);
-    conn_set_state(c, CONN_IDLE, "set up");
+}
+
+void conn_on_set_up(struct conn *c)
+{
+    if (PQisBusy(c->pg))
+        return;
+    PGresult *result = PQgetResult(c->pg);
+    bool synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+    PQclear(result);
+    if (!synced) {
+        conn_lost(c);
+    } else {
+        event_del(&c->timer);
+        c->way_us = clock_mono_us() - c->began_us;
+        conn_set_state(c, CONN_IDLE, "set up");
+    }
+    c->changed(c->arg);
 }
 
 /* libpq may open another socket under the same number between two polls: the event is made anew each time. */
@@ -261,7 +284,7 @@ static void on_connecting(evutil_socket_t fd, short what, void *arg)
         return;
     case PGRES_POLLING_OK:
         set_up(c);
-        break;
+        return;
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE:
         conn_lost(c);

@@ -82,6 +82,7 @@ void conn_destroy(struct conn **c);
 
 enum conn_state conn_state(const struct conn *c);
 bool conn_read_only(const struct conn *c);    /* default_transaction_read_only of its session */
+int64_t conn_way_us(const struct conn *c);    /* to the server and back, measured when it was set up */
 const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */
 bool conn_check(struct conn *c) MUST_USE;

@@ -261,6 +261,9 @@ void conn_on_input(evutil_socket_t fd, short what, void *arg)
     if (!PQconsumeInput(c->pg) && c->state != CONN_BUSY) {
         conn_lost(c);
         tell = true;
+    } else if (c->state == CONN_SETTING_UP) {
+        conn_on_set_up(c);
+        return;
     } else if (c->state == CONN_BUSY) {
         /* The server's last words before it hung up may be among what came: receive() finds both. */
         tell = receive(c);

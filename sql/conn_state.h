@@ -58,7 +58,8 @@ struct conn {
     bool in_results;          /* the present step has had one: NULL is to come, its end */
     int64_t dropped_until_us; /* by when the answers that conn_take_back() left must be there; 0: none are due */
     int64_t progress_us;      /* when the last answer came, or what is out was sent */
-    int64_t began_us;         /* the transaction that is at work */
+    int64_t began_us;         /* the transaction that is at work, or the set-up */
+    int64_t way_us;
 };
 
 /* The one door to a state. */
@@ -76,7 +77,10 @@ void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us);
 int conn_timeout_ms(int64_t timeout_us);
 bool conn_write_out(struct conn *c); /* false: the connection is lost */
 
-/* Events of a connection that is set up. */
+/* The server's answer to the Sync that measures the way. */
+void conn_on_set_up(struct conn *c);
+
+/* Events of a connection that is connected. */
 void conn_on_input(evutil_socket_t fd, short what, void *arg);
 void conn_on_output(evutil_socket_t fd, short what, void *arg);
 

@@ -11,7 +11,7 @@
 /* Short reads behind one that has been silent for so long go elsewhere. */
 #define STALL_US (100 * US_PER_MS)
 #define WATCH_US (STALL_US / 2)
-enum { DISMISSALS_MAX = 8, FLOOR_SHARE = 16 };
+enum { DISMISSALS_MAX = 8 };
 
 void pool_add_timer(struct event *event, int64_t delay_us)
 {
@@ -142,6 +142,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg)
 static void enqueue_first(struct pool *pool, struct job *job, int64_t now_us)
 {
     job->queued_us = now_us;
+    place_classify(pool, job);
     job_line_push_front(place_line(pool, job), job);
     watch_waiter(pool, job, now_us);
 }
@@ -364,8 +365,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct pool *pool = arg;
     int64_t now_us = clock_mono_us();
-    if (pool->floor_us > 0) /* else nothing has been measured yet */
-        pool->floor_us += MAX(pool->floor_us / FLOOR_SHARE, INT64_C(1));
     member_retire_idle(pool, now_us);
     dispatch(pool, now_us);
     pool_add_timer(&pool->tick,
@@ -435,6 +434,7 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     int64_t now_us = clock_mono_us();
     struct job *job = xcalloc(1, sizeof *job);
     *job = (struct job){.work = *work, .done = done, .arg = arg, .queued_us = now_us};
+    place_classify(pool, job);
     struct job_line *line = place_line(pool, job);
     struct member *m = line->first == NULL ? place_find(pool, job, now_us) : NULL;
     if (m != NULL) {

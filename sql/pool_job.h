@@ -11,6 +11,7 @@ struct job {
     pool_done *done;       /* NULL: forgotten */
     void *arg;
     int64_t queued_us, sent_us, wait_us;
+    bool is_short;       /* it may run beside others, as far as was known when it came */
     int64_t expected_us; /* of its member's time */
     bool retried, prepared_again;
     bool alone;            /* in a transaction of its own: another one's error stood in its way */

@@ -87,6 +87,7 @@ void member_opened(struct member *m, int64_t now_us)
     struct pool *pool = m->pool;
     m->announced = true;
     m->idle_since_us = now_us;
+    pool->way_us = conn_way_us(m->conn);
     pool->metrics.opened++;
     pool->backoff_us = 0;
     pool->connect_after_us = 0;

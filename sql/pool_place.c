@@ -33,14 +33,14 @@ static bool may_share(const struct job *job)
            job->work.statements[0].shares;
 }
 
-bool place_is_short(struct pool *pool, const struct job *job)
+void place_classify(struct pool *pool, struct job *job)
 {
-    return pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(place_timing(pool, job));
+    job->is_short = pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(place_timing(pool, job));
 }
 
-struct job_line *place_line(struct pool *pool, struct job *job)
+struct job_line *place_line(struct pool *pool, const struct job *job)
 {
-    return place_is_short(pool, job) ? &pool->shorts : &pool->waiting;
+    return job->is_short ? &pool->shorts : &pool->waiting;
 }
 
 /* ---- where ---- */
@@ -118,8 +118,7 @@ static bool leaves_room(const struct pool *pool, int64_t now_us)
 
 struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
 {
-    bool is_short = place_is_short(pool, job);
-    if (is_short) {
+    if (job->is_short) {
         pool->shorts_seen_us = now_us;
         struct member *m = find_shared(pool, job, now_us);
         if (m != NULL || count_shared(pool) >= shared_most(pool, now_us))
@@ -148,7 +147,6 @@ static void cut_timeout(struct pool_work *work, int64_t now_us)
 void place_put(struct member *m, struct job *job, int64_t now_us)
 {
     struct pool *pool = m->pool;
-    bool is_short = place_is_short(pool, job);
     cut_timeout(&job->work, now_us);
     job->wait_us = MAX(job->wait_us, now_us - job->queued_us);
     job->sent_us = now_us;
@@ -156,13 +154,13 @@ void place_put(struct member *m, struct job *job, int64_t now_us)
     pool->metrics.max_wait_us = MAX(pool->metrics.max_wait_us, job->wait_us);
     pool->metrics.queries += (uint64_t)job->work.statement_count;
     pool->metrics.pipelined += m->running > 0;
-    m->shared = is_short && (m->running == 0 || m->shared);
+    m->shared = job->is_short && (m->running == 0 || m->shared);
     m->running++;
-    job->expected_us = is_short ? place_timing(pool, job)->mean_us : 0;
+    job->expected_us = job->is_short ? place_timing(pool, job)->mean_us : 0;
     m->backlog_us += job->expected_us;
     job->trip = (struct conn_trip){
         .work = &job->work,
-        .joins = is_short && !job->alone && !timing_wants_probe(place_timing(pool, job)),
+        .joins = job->is_short && !job->alone && !timing_wants_probe(place_timing(pool, job)),
         .deadline_us = job->work.timeout_us > 0 ? now_us + job->work.timeout_us + DEADLINE_GRACE_US : 0};
     conn_run(m->conn, &job->trip);
     event_active(&pool->round, EV_TIMEOUT, 1);
@@ -173,7 +171,7 @@ void place_put(struct member *m, struct job *job, int64_t now_us)
 /* The way there and back counts once for all that were under way together. */
 static int64_t without_way(const struct pool *pool, int64_t us)
 {
-    return MAX(us - pool->floor_us, INT64_C(1));
+    return MAX(us - pool->way_us, INT64_C(1));
 }
 
 static void note(struct pool *pool, const struct job *job)
@@ -187,7 +185,7 @@ static void note(struct pool *pool, const struct job *job)
     } else if (reply->behind_others) {
         timing_add_alone(t, reply->run_us);
     } else if (!reply->prepared) {
-        pool->floor_us = pool->floor_us == 0 ? reply->run_us : MIN(pool->floor_us, reply->run_us);
+        pool->way_us = MIN(pool->way_us, reply->run_us);
         timing_add_alone(t, without_way(pool, reply->run_us));
     }
 }

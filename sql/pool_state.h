@@ -41,7 +41,7 @@ struct pool {
     int64_t acquire_at_us;  /* when that looks; 0: not set */
     struct timing *timings; /* of statements, by id */
     uint32_t timing_count;
-    int64_t floor_us; /* the way to the server and back, about: the least that anything took of late */
+    int64_t way_us; /* to the server and back: as the last connect found it, or the least that anything took since */
     int64_t shorts_seen_us;
     enum pool_health health;
     bool draining;
@@ -73,15 +73,16 @@ void member_failed(struct member *m, int64_t now_us);
 
 /* ---- pool_place.c ---- */
 
-/* A read that may run beside others. */
-bool place_is_short(struct pool *pool, const struct job *job);
+/* Before it goes to a line or a member: may it run beside others? That is told once, so that whoever judges a line and
+ * whoever places its first agree. */
+void place_classify(struct pool *pool, struct job *job);
 /* NULL: none has room now. */
 struct member *place_find(struct pool *pool, struct job *job, int64_t now_us);
 /* Gives it to the member, which sends it with the round. */
 void place_put(struct member *m, struct job *job, int64_t now_us);
 /* Off its member; what it took is noted. */
 void place_leave(struct job *job, int64_t now_us);
-struct job_line *place_line(struct pool *pool, struct job *job);
+struct job_line *place_line(struct pool *pool, const struct job *job);
 struct timing *place_timing(struct pool *pool, const struct job *job);
 
 /* ---- pool.c, for pool_member.c ---- */

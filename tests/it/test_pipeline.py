@@ -72,6 +72,27 @@ def assert_items(volley, turns=1):
         assert [a.json() for a in volley.send([f"/items/{n}" for n in wanted])] == [item(n) for n in wanted]
 
 
+def test_a_statement_that_becomes_short_while_others_wait_for_it(start):
+    api = start("pool max=1 min=1 acquire_timeout=1s;")
+    with Volley(api.port, connections=400) as volley:
+        assert {a.status for a in volley.send(["/sleep?s=0.03"] * 5)} == {200}
+
+        def at_once():
+            assert {a.status for a in volley.send(["/sleep?s=0"] * 400)} == {200}
+
+        until(lambda: api.stat("pool_pipelined") > 100, at_once)
+
+
+def test_what_waits_only_for_itself_is_not_short(start):
+    """Its time must not be taken for the way to the server."""
+    api = start("pool max=1 min=1;")
+    with Volley(api.port) as volley:
+        for _ in range(4):
+            assert {a.status for a in volley.send(["/sleep?s=0.01"] * 40)} == {200}
+        assert eventually(lambda: api.stat("pool_queries") >= 160)
+        assert api.stat("pool_pipelined") == 0
+
+
 def test_reads_share_a_connection(start):
     api = start()
     with Volley(api.port) as volley:
