@@ -181,9 +181,10 @@ static bool check_shape(struct check *c, const struct conf_route *route, const P
         return fail_in_query(
             c, route, 1, 1,
             arena_printf(c->arena, "%s: no statement has columns to answer with; say `result none;`", route->name));
-    if (encode_plan_create(columns, route->result, route->bigint_string, c->arena, &err) != NULL)
-        return true;
-    return fail_in_query(c, route, 1, 1, arena_printf(c->arena, "%s: %s", route->name, err.text));
+    struct encode_plan *plan = encode_plan_create(columns, route->result, route->bigint_string, &err);
+    bool fits = plan != NULL;
+    encode_plan_release(&plan);
+    return fits || fail_in_query(c, route, 1, 1, arena_printf(c->arena, "%s: %s", route->name, err.text));
 }
 
 /* A default that PostgreSQL's type refuses would answer 400 to every request that leaves the parameter out. */

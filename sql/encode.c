@@ -1,45 +1,36 @@
+#include "sql/csv.h"
 #include "sql/encode_plan.h"
 #include "sql/value.h"
 
-/* A result on its way out. open[i]: a row whose element of level i is not closed yet; -1: none. */
-struct encoding {
-    const struct encode_plan *plan;
-    const PGresult *result;
-    struct buf *out;
-    int open[8];
-    bool first[8]; /* nothing stands in this level's array yet */
-    int objects;
-};
-
-static void write_value(struct encoding *e, int row, int column)
+static void write_value(struct encoding *e, struct encode_open at, int column)
 {
-    if (PQgetisnull(e->result, row, column)) {
+    if (PQgetisnull(at.result, at.row, column)) {
         buf_add(e->out, "null", 4);
         return;
     }
     value_write(e->out, e->plan->columns[column].type, e->plan->bigint_string,
-                slice_of(PQgetvalue(e->result, row, column), (size_t)PQgetlength(e->result, row, column)));
+                slice_of(PQgetvalue(at.result, at.row, column), (size_t)PQgetlength(at.result, at.row, column)));
 }
 
-static bool all_null(const struct encoding *e, int row, const int *columns, int count)
+static bool all_null(struct encode_open at, const int *columns, int count)
 {
     for (int i = 0; i < count; i++)
-        if (!PQgetisnull(e->result, row, columns[i]))
+        if (!PQgetisnull(at.result, at.row, columns[i]))
             return false;
     return true;
 }
 
-static void run(struct encoding *e, const struct encode_level *level, int from, int to, int row)
+static void run(struct encoding *e, const struct encode_level *level, int from, int to, struct encode_open at)
 {
     for (int i = from; i < to; i++) {
         const struct encode_op *op = &level->ops[i];
         buf_add(e->out, op->text.at, op->text.len);
         switch (op->kind) {
         case OP_COLUMN:
-            write_value(e, row, op->column);
+            write_value(e, at, op->column);
             break;
         case OP_OBJECT:
-            if (all_null(e, row, op->columns, op->column_count)) {
+            if (all_null(at, op->columns, op->column_count)) {
                 buf_add(e->out, "null", 4);
                 i = op->to - 1;
             }
@@ -53,13 +44,14 @@ static void run(struct encoding *e, const struct encode_level *level, int from, 
 
 /* ---- levels ---- */
 
-static bool same(const struct encoding *e, const struct encode_level *level, int a, int b)
+static bool same(const struct encode_level *level, struct encode_open a, struct encode_open b)
 {
     for (int i = 0; i < level->column_count; i++) {
         int c = level->columns[i];
-        int len = PQgetlength(e->result, a, c);
-        if (PQgetisnull(e->result, a, c) != PQgetisnull(e->result, b, c) || len != PQgetlength(e->result, b, c) ||
-            memcmp(PQgetvalue(e->result, a, c), PQgetvalue(e->result, b, c), (size_t)len) != 0)
+        int len = PQgetlength(a.result, a.row, c);
+        if (PQgetisnull(a.result, a.row, c) != PQgetisnull(b.result, b.row, c) ||
+            len != PQgetlength(b.result, b.row, c) ||
+            memcmp(PQgetvalue(a.result, a.row, c), PQgetvalue(b.result, b.row, c), (size_t)len) != 0)
             return false;
     }
     return true;
@@ -69,37 +61,39 @@ static void close_levels(struct encoding *e, int from)
 {
     for (int i = e->plan->level_count - 1; i >= from; i--) {
         const struct encode_level *level = &e->plan->levels[i];
-        if (e->open[i] < 0)
+        if (e->open[i].result == NULL)
             continue;
         if (level->array < level->op_count) {
             buf_addc(e->out, ']');
             run(e, level, level->array + 1, level->op_count, e->open[i]);
         }
-        e->open[i] = -1;
+        e->open[i].result = NULL;
+        if (i == 0 && e->format == ENCODE_NDJSON)
+            buf_addc(e->out, '\n');
     }
 }
 
 /* An outer join that found nothing: no column of this level or below has a value. */
-static bool absent(const struct encoding *e, int row, int level)
+static bool absent(const struct encoding *e, struct encode_open at, int level)
 {
     for (int i = level; i < e->plan->level_count; i++)
-        if (!all_null(e, row, e->plan->levels[i].columns, e->plan->levels[i].column_count))
+        if (!all_null(at, e->plan->levels[i].columns, e->plan->levels[i].column_count))
             return false;
     return true;
 }
 
-static void open_levels(struct encoding *e, int from, int row)
+static void open_levels(struct encoding *e, int from, struct encode_open at)
 {
     for (int i = from; i < e->plan->level_count; i++) {
         const struct encode_level *level = &e->plan->levels[i];
-        if (i > 0 && absent(e, row, i))
+        if (i > 0 && absent(e, at, i))
             return;
-        if (!e->first[i])
+        if (!e->first[i] && (i > 0 || e->format == ENCODE_JSON))
             buf_addc(e->out, ',');
         e->first[i] = false;
-        e->open[i] = row;
+        e->open[i] = at;
         e->objects += i == 0;
-        run(e, level, 0, MIN(level->array + 1, level->op_count), row);
+        run(e, level, 0, MIN(level->array + 1, level->op_count), at);
         if (level->array < level->op_count) {
             buf_addc(e->out, '[');
             e->first[i + 1] = true;
@@ -108,35 +102,126 @@ static void open_levels(struct encoding *e, int from, int row)
 }
 
 /* Rows of one parent follow each other. On the last level each row is an element of its own. */
-static void nest_row(struct encoding *e, int row)
+static void nest_row(struct encoding *e, struct encode_open at)
 {
     int last = e->plan->level_count - 1, level = 0;
-    while (level < last && e->open[level] >= 0 && same(e, &e->plan->levels[level], e->open[level], row))
+    while (level < last && e->open[level].result != NULL && same(&e->plan->levels[level], e->open[level], at))
         level++;
     close_levels(e, level);
-    open_levels(e, level, row);
+    open_levels(e, level, at);
 }
 
-int encode_result(const struct encode_plan *plan, const PGresult *result, struct buf *out)
+/* ---- results ---- */
+
+void encode_begin(struct encoding *e, struct encode_plan *plan, enum encode_format format, struct buf *out)
 {
-    struct encoding e = {.plan = plan, .result = result, .out = out};
-    int rows = PQntuples(result);
-    _Static_assert(ARRAY_LEN(e.open) == 8, "as deep as a plan may be");
-    if (plan->kind == RESULT_VALUE) {
-        if (rows == 1)
-            write_value(&e, 0, 0);
-        return rows;
-    }
-    for (int i = 0; i < plan->level_count; i++) {
-        e.open[i] = -1;
-        e.first[i] = true;
-    }
-    if (plan->kind == RESULT_ROWS)
+    *e = (struct encoding){.plan = encode_plan_hold(plan), .out = out};
+    e->format = plan->kind == RESULT_ROWS ? format : ENCODE_JSON;
+    for (int i = 0; i < ENCODE_LEVELS_MAX; i++)
+        e->first[i] = true;
+    if (plan->kind == RESULT_ROWS && e->format == ENCODE_JSON)
         buf_addc(out, '[');
-    for (int row = 0; row < rows && (plan->kind == RESULT_ROWS || e.objects < 2); row++)
-        nest_row(&e, row);
-    close_levels(&e, 0);
-    if (plan->kind == RESULT_ROWS)
-        buf_addc(out, ']');
+}
+
+static void write_rows(struct encoding *e, const PGresult *result)
+{
+    int rows = PQntuples(result);
+    bool only_one = e->plan->kind != RESULT_ROWS;
+    if (e->plan->kind == RESULT_VALUE) {
+        if (e->objects == 0 && rows > 0)
+            write_value(e, (struct encode_open){result, 0}, 0);
+        e->objects += rows;
+        return;
+    }
+    for (int row = 0; row < rows && !(only_one && e->objects > 1); row++)
+        nest_row(e, (struct encode_open){result, row});
+}
+
+static void write_lines(struct encoding *e, const PGresult *result)
+{
+    if (!e->named)
+        csv_write_names(e->out, result);
+    e->named = true;
+    for (int row = 0; row < PQntuples(result); row++)
+        csv_write_row(e->out, e->plan, result, row);
+    e->objects += PQntuples(result);
+}
+
+static void write_result(struct encoding *e, const PGresult *result)
+{
+    if (e->format == ENCODE_CSV)
+        write_lines(e, result);
+    else
+        write_rows(e, result);
+}
+
+/* Elements with an array are closed by their first row, which so stays until then. */
+static bool is_used(const struct encoding *e, const PGresult *result)
+{
+    for (int i = 0; i < e->plan->level_count - 1; i++)
+        if (e->open[i].result == result)
+            return true;
+    return false;
+}
+
+static void let_go(struct encoding *e, struct encode_open *before)
+{
+    for (int i = 0; i < e->plan->level_count - 1; i++) {
+        const PGresult *result = before[i].result;
+        if (result == NULL || is_used(e, result))
+            continue;
+        PQclear((PGresult *)(uintptr_t)result);
+        for (int j = i; j < e->plan->level_count - 1; j++)
+            if (before[j].result == result)
+                before[j].result = NULL;
+    }
+}
+
+void encode_take(struct encoding *e, PGresult *result)
+{
+    struct encode_open before[ENCODE_LEVELS_MAX];
+    memcpy(before, e->open, sizeof before);
+    write_result(e, result);
+    let_go(e, before);
+    if (!is_used(e, result))
+        PQclear(result);
+}
+
+static void finish(struct encoding *e)
+{
+    if (e->format != ENCODE_CSV)
+        close_levels(e, 0);
+    if (e->plan->kind == RESULT_ROWS && e->format == ENCODE_JSON)
+        buf_addc(e->out, ']');
+}
+
+int encode_end(struct encoding *e)
+{
+    struct encode_open before[ENCODE_LEVELS_MAX];
+    memcpy(before, e->open, sizeof before);
+    finish(e);
+    let_go(e, before);
+    encode_plan_release(&e->plan);
+    return e->objects;
+}
+
+void encode_drop(struct encoding *e)
+{
+    struct encode_open before[ENCODE_LEVELS_MAX];
+    if (e->plan == NULL)
+        return;
+    memcpy(before, e->open, sizeof before);
+    memset(e->open, 0, sizeof e->open);
+    let_go(e, before);
+    encode_plan_release(&e->plan);
+}
+
+int encode_result(struct encode_plan *plan, const PGresult *result, struct buf *out)
+{
+    struct encoding e;
+    encode_begin(&e, plan, ENCODE_JSON, out);
+    write_result(&e, result);
+    finish(&e);
+    encode_plan_release(&e.plan);
     return e.objects;
 }

@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-enum { LEVELS_MAX = 8 };
-
 /* The tree of names while the plan is made. */
 struct member {
     struct slice name;
@@ -156,8 +154,8 @@ static bool write_members(struct builder *b, const struct member *parent, const 
 static bool write_level(struct builder *b, const struct member *element, const struct member **array)
 {
     struct encode_plan *plan = b->plan;
-    if (plan->level_count == LEVELS_MAX)
-        return err_set(b->err, "arrays nest more than %d deep", LEVELS_MAX);
+    if (plan->level_count == ENCODE_LEVELS_MAX)
+        return err_set(b->err, "arrays nest more than %d deep", ENCODE_LEVELS_MAX);
     b->level = &plan->levels[plan->level_count++];
     b->level->ops = arena_alloc(b->arena, (size_t)(2 * b->members + 2) * sizeof *b->level->ops);
     b->level->columns = arena_alloc(b->arena, (size_t)plan->column_count * sizeof *b->level->columns);
@@ -186,17 +184,20 @@ static bool write_levels(struct builder *b, const struct member *root)
 }
 
 struct encode_plan *encode_plan_create(const PGresult *described, enum result_kind kind, bool bigint_string,
-                                       struct arena *arena, struct err *err)
+                                       struct err *err)
 {
+    struct arena *arena = arena_create();
     struct encode_plan *plan = arena_alloc(arena, sizeof *plan);
     struct builder b = {.arena = arena, .plan = plan, .err = err};
     struct member root = {.column = -1};
     bool ok = true;
+    plan->arena = arena;
+    plan->holds = 1;
     plan->kind = kind;
     plan->bigint_string = bigint_string;
     plan->column_count = PQnfields(described);
     plan->columns = arena_alloc(arena, (size_t)MAX(plan->column_count, 1) * sizeof *plan->columns);
-    plan->levels = arena_alloc(arena, LEVELS_MAX * sizeof *plan->levels);
+    plan->levels = arena_alloc(arena, ENCODE_LEVELS_MAX * sizeof *plan->levels);
     for (int c = 0; c < plan->column_count; c++)
         plan->columns[c] = (struct encode_column){PQftype(described, c), type_of(PQftype(described, c))};
     if (kind == RESULT_VALUE && plan->column_count != 1)
@@ -206,7 +207,25 @@ struct encode_plan *encode_plan_create(const PGresult *described, enum result_ki
     if (ok && kind != RESULT_VALUE)
         ok = write_levels(&b, &root);
     buf_deinit(&b.text);
-    return ok ? plan : NULL;
+    if (!ok)
+        encode_plan_release(&plan);
+    return plan;
+}
+
+struct encode_plan *encode_plan_hold(struct encode_plan *plan)
+{
+    plan->holds++;
+    return plan;
+}
+
+void encode_plan_release(struct encode_plan **plan)
+{
+    struct encode_plan *released = *plan;
+    *plan = NULL;
+    if (released == NULL || --released->holds > 0)
+        return;
+    struct arena *arena = released->arena;
+    arena_destroy(&arena);
 }
 
 bool encode_plan_fits(const struct encode_plan *plan, const PGresult *result)

@@ -3,6 +3,7 @@
 #ifndef SQL_ENCODE_PLAN_H
 #define SQL_ENCODE_PLAN_H
 
+#include "common/arena.h"
 #include "sql/encode.h"
 #include "sql/type.h"
 
@@ -34,6 +35,8 @@ struct encode_level {
 };
 
 struct encode_plan {
+    struct arena *arena; /* its own */
+    int holds;
     enum result_kind kind;
     bool bigint_string;
     struct encode_column *columns;

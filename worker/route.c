@@ -73,8 +73,7 @@ void routes_destroy(struct route **routes, int count)
 {
     for (int i = 0; i < count; i++) {
         arena_destroy(&(*routes)[i].arena);
-        if ((*routes)[i].plan_arena != NULL)
-            arena_destroy(&(*routes)[i].plan_arena);
+        encode_plan_release(&(*routes)[i].plan);
     }
     free(*routes);
     *routes = NULL;
@@ -100,15 +99,10 @@ static void take_types(struct route *route, const struct pool_outcome *outcome)
 
 static bool make_plan(struct route *route, const PGresult *columns, struct err *err)
 {
-    struct arena *arena = arena_create();
-    struct encode_plan *plan = encode_plan_create(columns, route->conf->result, route->conf->bigint_string, arena, err);
-    if (plan == NULL) {
-        arena_destroy(&arena);
+    struct encode_plan *plan = encode_plan_create(columns, route->conf->result, route->conf->bigint_string, err);
+    if (plan == NULL)
         return false;
-    }
-    if (route->plan_arena != NULL)
-        arena_destroy(&route->plan_arena);
-    route->plan_arena = arena;
+    encode_plan_release(&route->plan);
     route->plan = plan;
     return true;
 }
@@ -238,7 +232,7 @@ void routes_describe_all(struct service *service, void (*done)(struct service *s
     survey_step(survey);
 }
 
-const struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err)
+struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err)
 {
     if (route->plan != NULL && encode_plan_fits(route->plan, result))
         return route->plan;

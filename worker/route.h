@@ -28,7 +28,6 @@ struct route {
     enum route_state state;
     uint32_t *types; /* of query->names[i], by OID */
     int answer;      /* the statement whose rows are the answer; -1: none has any */
-    struct arena *plan_arena;
     struct encode_plan *plan;
     int64_t retry_us;   /* ROUTE_UNKNOWN after a failed attempt: not before */
     struct err problem; /* why it is not ready */
@@ -44,7 +43,7 @@ void routes_describe_all(struct service *service, void (*done)(struct service *s
 /* True: ready, or it will not be (look at state). False: described() will be called from the loop. */
 bool route_await(struct route *route, int64_t now_us, void (*described)(void *arg), void *arg) MUST_USE;
 /* The plan for this result, made anew when a changed table changed its columns. NULL: err says why it has no shape. */
-const struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err) MUST_USE;
+struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err) MUST_USE;
 /* Logs PostgreSQL's refusal of the route's statement with the query's file, line and column. */
 void route_log_refusal(const struct route *route, const struct pool_outcome *outcome);
 

@@ -39,7 +39,7 @@ bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf
     if (r->route->conf->result == RESULT_NONE)
         return true;
     const PGresult *result = outcome->results[r->route->answer];
-    const struct encode_plan *plan = route_plan(r->route, result, &err);
+    struct encode_plan *plan = route_plan(r->route, result, &err);
     if (plan == NULL)
         return operator_fault(r, err.text);
     int rows = encode_result(plan, result, body_out);

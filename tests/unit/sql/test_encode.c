@@ -54,38 +54,88 @@ static PGresult *result_of(const struct table *t)
     return result;
 }
 
-static int gives(const struct table *t, enum result_kind kind, bool bigint_string, const char *expected)
+static PGresult *one_row(const PGresult *result, int row)
 {
-    struct arena *arena = arena_create();
+    PGresult *one = PQcopyResult(result, PG_COPYRES_ATTRS);
+    for (int c = 0; c < PQnfields(result); c++)
+        assert_int_equal(PQsetvalue(one, 0, c, PQgetvalue(result, row, c),
+                                    PQgetisnull(result, row, c) ? -1 : PQgetlength(result, row, c)),
+                         1);
+    return one;
+}
+
+/* Row by row, with an end that has none; each is gone as soon as it may. */
+static int encode_in_pieces(struct encode_plan *plan, enum encode_format format, const PGresult *result,
+                            struct buf *out)
+{
+    struct encoding e;
+    encode_begin(&e, plan, format, out);
+    for (int row = 0; row < PQntuples(result); row++)
+        encode_take(&e, one_row(result, row));
+    encode_take(&e, PQcopyResult(result, PG_COPYRES_ATTRS));
+    return encode_end(&e);
+}
+
+static void is_the_same_in_pieces(struct encode_plan *plan, const PGresult *result, const struct buf *whole,
+                                  int objects)
+{
+    struct buf out = {0};
+    int same = encode_in_pieces(plan, ENCODE_JSON, result, &out);
+    assert_int_equal(same > 1, objects > 1);
+    if (objects < 2 || out.at[0] == '[') {
+        assert_int_equal(same, objects);
+        assert_int_equal(out.len, whole->len);
+        assert_memory_equal(out.at, whole->at, out.len);
+    }
+    buf_deinit(&out);
+}
+
+static void gives_format(const struct table *t, enum encode_format format, const char *expected)
+{
     struct err err = {0};
     struct buf out = {0};
     PGresult *result = result_of(t);
-    struct encode_plan *plan = encode_plan_create(result, kind, bigint_string, arena, &err);
+    struct encode_plan *plan = encode_plan_create(result, RESULT_ROWS, false, &err);
+    assert_non_null(plan);
+    assert_int_equal(encode_in_pieces(plan, format, result, &out) > 0, t->rows > 0);
+    buf_addc(&out, '\0');
+    assert_string_equal(out.at, expected);
+    buf_deinit(&out);
+    PQclear(result);
+    encode_plan_release(&plan);
+}
+
+static int gives(const struct table *t, enum result_kind kind, bool bigint_string, const char *expected)
+{
+    struct err err = {0};
+    struct buf out = {0};
+    PGresult *result = result_of(t);
+    struct encode_plan *plan = encode_plan_create(result, kind, bigint_string, &err);
     if (plan == NULL)
         print_error("%s\n", err.text);
     assert_non_null(plan);
     assert_true(encode_plan_fits(plan, result));
     int objects = encode_result(plan, result, &out);
+    if (objects > 0 || kind == RESULT_ROWS)
+        is_the_same_in_pieces(plan, result, &out, objects);
     buf_addc(&out, '\0');
     if (expected != NULL)
         assert_string_equal(out.at, expected);
     buf_deinit(&out);
     PQclear(result);
-    arena_destroy(&arena);
+    encode_plan_release(&plan);
     return objects;
 }
 
 static void is_refused(const struct table *t, enum result_kind kind, const char *words)
 {
-    struct arena *arena = arena_create();
     struct err err = {0};
     PGresult *result = result_of(t);
-    assert_null(encode_plan_create(result, kind, false, arena, &err));
+    assert_null(encode_plan_create(result, kind, false, &err));
     if (strstr(err.text, words) == NULL)
         print_error("%s\n", err.text);
     assert_non_null(strstr(err.text, words));
     PQclear(result);
-    arena_destroy(&arena);
 }
 
 static void rows_are_objects(void **state)
@@ -206,6 +256,44 @@ static void shapes_that_cannot_be_are_refused(void **state)
     is_refused(&empty, RESULT_ROWS, "empty");
 }
 
+static void lines_of_objects(void **state)
+{
+    (void)state;
+    const struct table flat = {{"id", "name"}, {INT4, TEXT}, 2, 2, {{"1", "a\nb"}, {"2", NULL}}};
+    gives_format(&flat, ENCODE_NDJSON, "{\"id\":1,\"name\":\"a\\nb\"}\n{\"id\":2,\"name\":null}\n");
+    const struct table nested = {
+        {"id", "posts[].id"}, {INT4, INT4}, 2, 4, {{"1", "10"}, {"1", "11"}, {"2", NULL}, {"3", "30"}}};
+    gives_format(&nested, ENCODE_NDJSON,
+                 "{\"id\":1,\"posts\":[{\"id\":10},{\"id\":11}]}\n{\"id\":2,\"posts\":[]}\n"
+                 "{\"id\":3,\"posts\":[{\"id\":30}]}\n");
+    const struct table none = {{"id"}, {INT4}, 1, 0, {{0}}};
+    gives_format(&none, ENCODE_NDJSON, "");
+}
+
+static void lines_of_values(void **state)
+{
+    (void)state;
+    const struct table flat = {
+        {"id", "a,b"},
+        {INT8, TEXT},
+        2,
+        6,
+        {{"9007199254740993", "plain"}, {"2", "a \"quote\""}, {"3", "x,y"}, {"4", "l\r\n"}, {"5", ""}, {"6", NULL}}};
+    gives_format(&flat, ENCODE_CSV,
+                 "id,\"a,b\"\r\n9007199254740993,plain\r\n2,\"a \"\"quote\"\"\"\r\n3,\"x,y\"\r\n4,\"l\r\n\"\r\n"
+                 "5,\"\"\r\n6,\r\n");
+    const struct table types = {{"t", "b", "z", "s"},
+                                {BOOL, BYTEA, TSTZ, TEXTS},
+                                4,
+                                1,
+                                {{"t", "\\x00ff", "2024-05-01 12:00:00.5+00", "{a,NULL}"}}};
+    gives_format(&types, ENCODE_CSV, "t,b,z,s\r\ntrue,AP8=,2024-05-01T12:00:00.5+00:00,\"[\"\"a\"\",null]\"\r\n");
+    const struct table nested = {{"id", "posts[].id"}, {INT4, INT4}, 2, 2, {{"1", "10"}, {"1", NULL}}};
+    gives_format(&nested, ENCODE_CSV, "id,posts[].id\r\n1,10\r\n1,\r\n");
+    const struct table none = {{"id"}, {INT4}, 1, 0, {{0}}};
+    gives_format(&none, ENCODE_CSV, "id\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +304,8 @@ int main(void)
         cmocka_unit_test(a_join_nests),
         cmocka_unit_test(objects_nest_and_absent_ones_are_null),
         cmocka_unit_test(shapes_that_cannot_be_are_refused),
+        cmocka_unit_test(lines_of_objects),
+        cmocka_unit_test(lines_of_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
