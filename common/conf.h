@@ -106,6 +106,7 @@ struct conf {
     int64_t head_timeout_us, body_timeout_us, send_timeout_us;
     int max_connections; /* of a worker */
     bool fast_path, server_timing;
+    int64_t stream_above_bytes;
 
     struct {
         bool set;
@@ -115,7 +116,7 @@ struct conf {
         int pool_depth; /* short reads on one connection at a time */
         int pool_queue; /* requests a worker lets wait */
         int64_t acquire_timeout_us, idle_timeout_us, max_lifetime_us;
-        int64_t connect_timeout_us, statement_timeout_us;
+        int64_t connect_timeout_us, statement_timeout_us, stream_timeout_us;
     } database;
     struct {
         bool set;

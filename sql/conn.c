@@ -138,7 +138,8 @@ void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
     keep_error(c, *why ? why : "the connection was lost");
     for (struct conn_trip *trip; (trip = trip_line_pop(&all)) != NULL; first = false) {
         bool late = trip->deadline_us > 0 && trip->deadline_us <= now_us;
-        trip->reply.verdict = (verdict == CONN_NO_ANSWER ? late : first) ? verdict : CONN_LOST;
+        bool blamed = verdict == CONN_NO_ANSWER ? late || (first && c->paused_us > 0) : first;
+        trip->reply.verdict = blamed || verdict == CONN_TAKEN_BACK ? verdict : CONN_LOST;
         trip->reply.dismissed = c->doomed;
         free(trip->reply.message);
         trip->reply.message = xstrdup(c->error);
@@ -146,6 +147,12 @@ void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
     }
     let_go(c);
     conn_set_state(c, CONN_BROKEN, c->error);
+}
+
+void conn_abandon(struct conn *c, const char *why)
+{
+    conn_cancel(c);
+    conn_break(c, CONN_TAKEN_BACK, why);
 }
 
 void conn_lost(struct conn *c)
@@ -196,7 +203,9 @@ static bool is_late(struct conn *c, int64_t deadline_us, int64_t now_us)
 static void look_at_deadlines(struct conn *c)
 {
     int64_t now_us = clock_mono_us();
-    if (is_late(c, c->dropped_until_us, now_us))
+    if (c->out.first == NULL && is_late(c, c->dropped_until_us, now_us))
+        return;
+    if (c->paused_us > 0 && is_late(c, c->paused_us + c->out.first->patience_us, now_us))
         return;
     for (const struct conn_trip *trip = c->out.first; trip != NULL; trip = trip->next)
         if (is_late(c, trip->deadline_us, now_us))

@@ -31,6 +31,7 @@ enum conn_verdict {
     CONN_SPOILT,     /* not run: another trip of its transaction failed */
     CONN_TAKEN_BACK, /* by conn_take_back(); it may have run or yet run, unseen */
     CONN_UNSUITABLE, /* the statements do what a shared connection cannot bear (COPY, BEGIN); it is broken */
+    CONN_STOPPED,    /* its taker wanted no more; broken */
     CONN_LOST,       /* the server or the socket is gone; broken */
     CONN_NO_ANSWER,  /* the deadline passed; broken */
 };
@@ -57,6 +58,7 @@ struct conn_trip {
     const struct pool_work *work; /* must live until the trip comes back; its values until conn_send() */
     bool joins;                   /* one read: may share a transaction, if it is prepared and needs no time-out */
     int64_t deadline_us;          /* CLOCK_MONOTONIC, by which the answer must be there; 0: whenever */
+    int64_t patience_us;          /* for which its taker may have the server wait, in all */
     struct conn_reply reply;      /* zeroed; the owner's to deinit once it is back */
     PGresult *one_result[1];      /* the connection's own, from here on */
     uint32_t generation;
@@ -100,6 +102,10 @@ int64_t conn_silent_since_us(const struct conn *c);
 /* What is still out comes back as CONN_TAKEN_BACK, but for the first trip if it alone is what the server runs. Whatever
  * the server answers to the others is dropped. */
 void conn_take_back(struct conn *c);
+/* It is the first of those that are out, in a transaction of its own. */
+bool conn_runs_alone(const struct conn *c, const struct conn_trip *trip);
+/* A taker had the server wait, and takes more. */
+void conn_resume(struct conn *c);
 /* The next trip of all that it has, back or not, before conn_destroy(). NULL: none. */
 struct conn_trip *conn_give_up(struct conn *c);
 /* Asks the server to end what is running; the connection must be destroyed then. */

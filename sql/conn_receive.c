@@ -135,6 +135,45 @@ static void take_end(struct conn *c, const struct step *step, enum conn_verdict 
     conn_break(c, verdict, why);
 }
 
+static bool has_taker(const struct step *step)
+{
+    return step->kind == STEP_RUN && step->trip != NULL && step->trip->work->taker != NULL &&
+           step->trip->work->taker->statement == step->statement;
+}
+
+/* False: the connection broke. */
+static bool give_rows(struct conn *c, struct conn_trip *trip, PGresult *rows, int64_t now_us)
+{
+    const struct pool_taker *taker = trip->work->taker;
+    switch (taker->rows(taker->arg, rows)) {
+    case FLOW_MORE:
+        break;
+    case FLOW_WAIT:
+        c->paused_us = now_us;
+        event_del(&c->io);
+        conn_await_deadline(c, now_us + trip->patience_us, now_us);
+        break;
+    case FLOW_ALONE:
+        conn_abandon(c, "a result was too large for a shared connection");
+        return false;
+    case FLOW_STOP:
+        conn_abandon(c, "a result was not wanted to its end");
+        trip->reply.verdict = CONN_STOPPED;
+        return false;
+    }
+    return true;
+}
+
+void conn_resume(struct conn *c)
+{
+    if (c->paused_us == 0)
+        return;
+    c->out.first->patience_us -= clock_mono_us() - c->paused_us;
+    c->paused_us = 0;
+    event_add(&c->io, NULL);
+    event_active(&c->io, EV_READ, 1); /* libpq has some already */
+}
+
 /* False: the connection broke. */
 static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
 {
@@ -160,6 +199,11 @@ static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
         whole = take_sync(c, step.trip, now_us);
     } else if (status == PGRES_PIPELINE_ABORTED) {
         take_omission(c, &step);
+    } else if (has_taker(&step) && (status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK)) {
+        if (step.trip->reply.result_count == step.statement)
+            step.trip->reply.results[step.trip->reply.result_count++] = NULL;
+        whole = give_rows(c, step.trip, result, now_us);
+        kept = true;
     } else if (step.kind == STEP_RUN && step.trip != NULL && step.trip->reply.result_count == step.statement) {
         step.trip->reply.results[step.trip->reply.result_count++] = result;
         kept = true;
@@ -187,6 +231,10 @@ static bool receive(struct conn *c)
 {
     int64_t now_us = clock_mono_us();
     while (c->step < c->step_count) {
+        if (c->paused_us > 0)
+            return c->back.first != NULL;
+        if (!c->in_results && has_taker(&c->steps[c->step]))
+            (void)PQsetSingleRowMode(c->pg); /* it heeds it from when the statement's turn has come */
         if (PQisBusy(c->pg))
             return c->back.first != NULL;
         PGresult *result = PQgetResult(c->pg);
@@ -231,6 +279,11 @@ static struct conn_trip *at_work_alone(const struct conn *c)
     return NULL;
 }
 
+bool conn_runs_alone(const struct conn *c, const struct conn_trip *trip)
+{
+    return at_work_alone(c) == trip;
+}
+
 void conn_take_back(struct conn *c)
 {
     struct conn_trip *stays = at_work_alone(c);
@@ -258,6 +311,8 @@ void conn_on_input(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct conn *c = arg;
     bool tell = false;
+    if (c->paused_us > 0)
+        return;
     if (!PQconsumeInput(c->pg) && c->state != CONN_BUSY) {
         conn_lost(c);
         tell = true;

@@ -60,6 +60,7 @@ struct conn {
     int64_t progress_us;      /* when the last answer came, or what is out was sent */
     int64_t began_us;         /* the transaction that is at work, or the set-up */
     int64_t way_us;
+    int64_t paused_us; /* since when a taker has the server wait; 0: none has */
 };
 
 /* The one door to a state. */
@@ -75,6 +76,8 @@ void conn_tell_later(struct conn *c);
 void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us);
 /* What statement_timeout and set_config() take; rounded up, as 0 would mean none. */
 int conn_timeout_ms(int64_t timeout_us);
+/* With words of our own: no trip has what it was sent for. */
+void conn_abandon(struct conn *c, const char *why);
 bool conn_write_out(struct conn *c); /* false: the connection is lost */
 
 /* The server's answer to the Sync that measures the way. */

@@ -74,8 +74,8 @@ static void fail_line(struct pool *pool, struct job_line *line)
 
 void pool_fail_all_waiting(struct pool *pool)
 {
-    fail_line(pool, &pool->shorts);
-    fail_line(pool, &pool->waiting);
+    for (int kind = 0; kind < JOB_KINDS; kind++)
+        fail_line(pool, &pool->lines[kind]);
 }
 
 /* ---- waiting ---- */
@@ -97,32 +97,52 @@ static void watch_waiter(struct pool *pool, const struct job *job, int64_t now_u
     pool_add_timer(&pool->acquire, at_us - now_us);
 }
 
-static struct codel *delay_of(struct pool *pool, const struct job_line *line)
+static int count_waiting(const struct pool *pool)
 {
-    return line == &pool->shorts ? &pool->shorts_delay : &pool->waiting_delay;
+    int count = 0;
+    for (int kind = 0; kind < JOB_KINDS; kind++)
+        count += pool->lines[kind].count;
+    return count;
 }
 
-static void dispatch_line(struct pool *pool, struct job_line *line, int64_t now_us)
+static void dispatch_line(struct pool *pool, enum job_kind kind, int64_t now_us)
 {
+    struct job_line *line = &pool->lines[kind];
     while (line->first != NULL) {
         struct member *m = place_find(pool, line->first, now_us);
         if (m == NULL)
             return;
         struct job *job = job_line_pop(line);
-        if (codel_sheds(delay_of(pool, line), now_us - job->queued_us, now_us))
+        if (codel_sheds(&pool->delays[kind], now_us - job->queued_us, now_us))
             fail_later(pool, job, POOL_REJECTED);
         else
             place_put(m, job, now_us);
     }
 }
 
-/* Who has waited longer goes first. */
+static int64_t first_queued_us(const struct pool *pool, enum job_kind kind)
+{
+    const struct job *first = pool->lines[kind].first;
+    return first != NULL ? first->queued_us : INT64_MAX;
+}
+
+/* The lines, the one whose first has waited longest in front. */
+static void order_lines(const struct pool *pool, enum job_kind order_out[JOB_KINDS])
+{
+    for (int kind = 0; kind < JOB_KINDS; kind++) {
+        int place = kind;
+        for (; place > 0 && first_queued_us(pool, order_out[place - 1]) > first_queued_us(pool, kind); place--)
+            order_out[place] = order_out[place - 1];
+        order_out[place] = kind;
+    }
+}
+
 static void dispatch(struct pool *pool, int64_t now_us)
 {
-    const struct job *is_short = pool->shorts.first, *other = pool->waiting.first;
-    bool shorts_first = is_short != NULL && (other == NULL || is_short->queued_us <= other->queued_us);
-    dispatch_line(pool, shorts_first ? &pool->shorts : &pool->waiting, now_us);
-    dispatch_line(pool, shorts_first ? &pool->waiting : &pool->shorts, now_us);
+    enum job_kind order[JOB_KINDS];
+    order_lines(pool, order);
+    for (int i = 0; i < JOB_KINDS; i++)
+        dispatch_line(pool, order[i], now_us);
     member_open_wanted(pool, now_us);
 }
 
@@ -143,7 +163,7 @@ static void enqueue_first(struct pool *pool, struct job *job, int64_t now_us)
 {
     job->queued_us = now_us;
     place_classify(pool, job);
-    job_line_push_front(place_line(pool, job), job);
+    job_line_push_front(&pool->lines[job->kind], job);
     watch_waiter(pool, job, now_us);
 }
 
@@ -161,7 +181,7 @@ static bool may_run_again(struct job *job)
 {
     const struct conn_reply *reply = &job->trip.reply;
     bool *once = &job->retried;
-    if (job->done == NULL)
+    if (job->done == NULL || job->begun)
         return false;
     switch (reply->verdict) {
     case CONN_SPOILT:
@@ -181,6 +201,7 @@ static bool may_run_again(struct job *job)
         break;
     case CONN_OK:
     case CONN_UNSUITABLE:
+    case CONN_STOPPED:
     case CONN_NO_ANSWER:
         return false;
     }
@@ -194,6 +215,8 @@ static void run_again(struct pool *pool, struct member *m, struct job *job, int6
 {
     enum conn_verdict verdict = job->trip.reply.verdict;
     conn_trip_deinit(&job->trip);
+    if (job->work.taker != NULL)
+        job->work.taker->rows(job->work.taker->arg, NULL);
     job->alone = true;
     pool->metrics.repeated += verdict == CONN_SPOILT || verdict == CONN_TAKEN_BACK;
     if (verdict == CONN_REFUSED && conn_state(m->conn) != CONN_BROKEN)
@@ -220,6 +243,9 @@ static void outcome_of(struct pool *pool, const struct job *job, struct pool_out
         snprintf(out->sqlstate, sizeof out->sqlstate, "0A000");
         out->message = reply->message;
         break;
+    case CONN_STOPPED:
+        out->fail = POOL_STOPPED;
+        return;
     case CONN_SPOILT:
     case CONN_TAKEN_BACK: /* forgotten */
         out->fail = POOL_DOWN;
@@ -257,7 +283,7 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
     for (struct conn_trip *trip; (trip = conn_next_back(m->conn)) != NULL;) {
         struct job *job = job_of(trip);
         place_leave(job, now_us);
-        codel_served(delay_of(pool, place_line(pool, job)), now_us - job->sent_us);
+        codel_served(&pool->delays[job->kind], now_us - job->sent_us);
         if (may_run_again(job))
             run_again(pool, m, job, now_us);
         else
@@ -327,8 +353,8 @@ static void on_acquire(evutil_socket_t fd, short what, void *arg)
     struct job_line late = {0};
     int64_t now_us = clock_mono_us();
     pool->acquire_at_us = 0;
-    take_late(pool, &pool->shorts, &late, now_us);
-    take_late(pool, &pool->waiting, &late, now_us);
+    for (int kind = 0; kind < JOB_KINDS; kind++)
+        take_late(pool, &pool->lines[kind], &late, now_us);
     for (struct job *job; (job = job_line_pop(&late)) != NULL;)
         pool_fail(pool, job, POOL_TIMEOUT, "waited too long for a database connection");
 }
@@ -382,7 +408,8 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
     pool->observe = observe;
     pool->observe_arg = observe_arg;
     pool->max = conf->database.pool_max;
-    pool->shorts_delay.limit_us = pool->waiting_delay.limit_us = conf->database.acquire_timeout_us;
+    for (int kind = 0; kind < JOB_KINDS; kind++)
+        pool->delays[kind].limit_us = conf->database.acquire_timeout_us;
     pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
     pool->settings = (struct conn_settings){conf->database.url, conf->database.connect_timeout_us,
                                             conf->database.statement_timeout_us};
@@ -435,14 +462,14 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     struct job *job = xcalloc(1, sizeof *job);
     *job = (struct job){.work = *work, .done = done, .arg = arg, .queued_us = now_us};
     place_classify(pool, job);
-    struct job_line *line = place_line(pool, job);
+    struct job_line *line = &pool->lines[job->kind];
     struct member *m = line->first == NULL ? place_find(pool, job, now_us) : NULL;
     if (m != NULL) {
-        (void)codel_sheds(delay_of(pool, line), 0, now_us);
+        (void)codel_sheds(&pool->delays[job->kind], 0, now_us);
         place_put(m, job, now_us);
     } else if (pool->health == POOL_UNREACHABLE && !member_any_working(pool)) {
         fail_later(pool, job, POOL_DOWN);
-    } else if (pool->shorts.count + pool->waiting.count >= pool->conf->database.pool_queue) {
+    } else if (count_waiting(pool) >= pool->conf->database.pool_queue) {
         fail_later(pool, job, POOL_REJECTED);
     } else {
         job_line_push(line, job);
@@ -470,14 +497,32 @@ void pool_forget(struct pool *pool, struct pool_job *ticket)
 {
     struct job *job = (struct job *)ticket;
     job->done = NULL;
-    if (job->line == &pool->waiting || job->line == &pool->shorts) {
+    if (job->line == &pool->lines[job->kind]) {
         job_line_remove(job->line, job);
         free(job);
     } else if (job->member != NULL) {
         conn_send(job->member->conn, clock_mono_us()); /* while its values are there */
-        if (job->work.read_only && !job->member->shared && job->member->running == 1)
+        if (job->work.read_only && (!job->member->shared || job->begun) && job->member->running == 1)
             cancel(pool, job);
+        else
+            job->work.taker = NULL;
     }
+}
+
+bool pool_begin(struct pool_job *ticket)
+{
+    struct job *job = (struct job *)ticket;
+    if (!conn_runs_alone(job->member->conn, &job->trip))
+        return false;
+    place_begin_bulk(job);
+    return true;
+}
+
+void pool_resume(struct pool_job *ticket)
+{
+    const struct job *job = (const struct job *)ticket;
+    if (job->member != NULL)
+        conn_resume(job->member->conn);
 }
 
 enum pool_health pool_health(const struct pool *pool)
@@ -493,7 +538,7 @@ const char *pool_last_error(const struct pool *pool)
 void pool_metrics(const struct pool *pool, struct pool_metrics *out)
 {
     *out = pool->metrics;
-    out->waiting = pool->waiting.count + pool->shorts.count;
+    out->waiting = count_waiting(pool);
     for (int i = 0; i < pool->max; i++) {
         const struct member *m = &pool->members[i];
         if (m->conn == NULL)

@@ -21,6 +21,7 @@ enum pool_fail {
     POOL_DOWN,     /* database unreachable, or the connection broke under the query: 503 */
     POOL_TIMEOUT,  /* waited longer than acquire_timeout, or the time was over without an answer: 504 */
     POOL_SQL,      /* PostgreSQL refused: sqlstate and message */
+    POOL_STOPPED,  /* its taker wanted no more */
 };
 
 struct pool_statement {
@@ -28,6 +29,23 @@ struct pool_statement {
     uint32_t id; /* the same id is the same text for the pool's life; prepared on a connection when first used there */
     int param_count;
     bool shares; /* a read that leaves no trace in its transaction: others may run in the same one */
+};
+
+/* What a taker of rows wants now. */
+enum pool_flow {
+    FLOW_MORE,
+    FLOW_WAIT,  /* no more until pool_resume() */
+    FLOW_ALONE, /* pool_begin() has said no: the statement runs again on a connection to itself */
+    FLOW_STOP,  /* no more at all: the statement is cancelled */
+};
+
+/* Takes one statement's rows while they come: of a result that may be too large to be held. */
+struct pool_taker {
+    int statement;
+    /* Some of its rows, or none with the columns at their end; the result is the taker's from here on. NULL: what was
+     * taken is void, as the statement runs again. */
+    enum pool_flow (*rows)(void *arg, PGresult *result);
+    void *arg;
 };
 
 /* One unit of work: its statements run in one transaction and one round trip. */
@@ -38,12 +56,13 @@ struct pool_work {
     bool read_only;                   /* runs with default_transaction_read_only; else read write */
     int64_t timeout_us;  /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
     int64_t deadline_us; /* CLOCK_MONOTONIC: neither waiting nor running nor running again goes on longer; 0: none */
-    bool describe;       /* do not run: prepare and describe; results[i] has columns and parameter types */
+    const struct pool_taker *taker; /* must live until done; NULL: all results come with the outcome */
+    bool describe;                  /* do not run: prepare and describe; results[i] has columns and parameter types */
 };
 
 struct pool_outcome {
     enum pool_fail fail;
-    const PGresult *const *results; /* one a statement when POOL_OK; cleared after the callback */
+    const PGresult *const *results; /* one a statement when POOL_OK, NULL for the taker's; cleared after the callback */
     int failed_statement;           /* POOL_SQL: index, or 0 */
     char sqlstate[6];               /* POOL_SQL */
     const char *message;            /* never NULL; PostgreSQL's primary text */
@@ -76,6 +95,13 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
 /* The consumer is gone: done will not be called. A read that runs is cancelled, and its connection given up; a write
  * goes on to its end. */
 void pool_forget(struct pool *pool, struct pool_job *job);
+
+/* For a taker, within its call: what it has taken goes to its consumer, so the statement cannot run again, deadline_us
+ * is met, and the connection is its own until the end. False: others share the statement's transaction, see FLOW_ALONE.
+ */
+bool pool_begin(struct pool_job *job) MUST_USE;
+/* For a taker that had it wait: more rows, from the loop. */
+void pool_resume(struct pool_job *job);
 
 enum pool_health { POOL_STARTING, POOL_UP, POOL_UNREACHABLE };
 enum pool_health pool_health(const struct pool *pool);

@@ -4,6 +4,13 @@
 
 #include "sql/conn.h"
 
+enum job_kind {
+    JOB_SHORT, /* a read that may run beside others */
+    JOB_OWN,   /* has a connection to itself */
+    JOB_BULK,  /* a read whose results were large of late: all of these have a share of the connections only */
+    JOB_KINDS
+};
+
 struct job {
     struct pool_work work;
     struct conn_trip trip;
@@ -11,7 +18,8 @@ struct job {
     pool_done *done;       /* NULL: forgotten */
     void *arg;
     int64_t queued_us, sent_us, wait_us;
-    bool is_short;       /* it may run beside others, as far as was known when it came */
+    enum job_kind kind;  /* as far as was known when it came */
+    bool begun;          /* its consumer has some of its rows: it cannot run again */
     int64_t expected_us; /* of its member's time */
     bool retried, prepared_again;
     bool alone;            /* in a transaction of its own: another one's error stood in its way */

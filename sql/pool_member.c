@@ -71,7 +71,9 @@ void member_open_wanted(struct pool *pool, int64_t now_us)
 {
     int open = count_open(pool), connecting = count_connecting(pool);
     int depth = pool->conf->database.pool_depth;
-    int waiting = pool->waiting.count + (pool->shorts.count + depth - 1) / depth;
+    int bulk_places = MAX(place_bulk_share(pool) - place_count_bulk(pool), 0);
+    int waiting = pool->lines[JOB_OWN].count + MIN(pool->lines[JOB_BULK].count, bulk_places) +
+                  (pool->lines[JOB_SHORT].count + depth - 1) / depth;
     int spare = pool->draining ? 0 : MAX(pool->conf->database.pool_min - open, 0);
     int wanted = MAX(waiting - connecting, spare);
     if (now_us < pool->connect_after_us)

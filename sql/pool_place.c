@@ -35,12 +35,13 @@ static bool may_share(const struct job *job)
 
 void place_classify(struct pool *pool, struct job *job)
 {
-    job->is_short = pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(place_timing(pool, job));
-}
-
-struct job_line *place_line(struct pool *pool, const struct job *job)
-{
-    return job->is_short ? &pool->shorts : &pool->waiting;
+    const struct timing *t = place_timing(pool, job);
+    if (job->work.taker != NULL && t->bulk > 0)
+        job->kind = JOB_BULK;
+    else if (pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(t))
+        job->kind = JOB_SHORT;
+    else
+        job->kind = JOB_OWN;
 }
 
 /* ---- where ---- */
@@ -59,6 +60,19 @@ static int count_shared(const struct pool *pool)
     return count;
 }
 
+int place_bulk_share(const struct pool *pool)
+{
+    return MAX(pool->max / 2, 1);
+}
+
+int place_count_bulk(const struct pool *pool)
+{
+    int count = 0;
+    for (int i = 0; i < pool->max; i++)
+        count += pool->members[i].running > 0 && pool->members[i].bulk;
+    return count;
+}
+
 static int count_taken(const struct pool *pool)
 {
     int count = 0;
@@ -71,7 +85,7 @@ static int count_taken(const struct pool *pool)
  * waited for. */
 static int shared_most(const struct pool *pool, int64_t now_us)
 {
-    const struct job *first = pool->waiting.first, *is_short = pool->shorts.first;
+    const struct job *first = pool->lines[JOB_OWN].first, *is_short = pool->lines[JOB_SHORT].first;
     if (first == NULL || now_us - first->queued_us < FAIR_US)
         return pool->max;
     bool waited_longer = is_short != NULL && is_short->queued_us <= first->queued_us;
@@ -118,7 +132,9 @@ static bool leaves_room(const struct pool *pool, int64_t now_us)
 
 struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
 {
-    if (job->is_short) {
+    if (job->kind == JOB_BULK && place_count_bulk(pool) >= place_bulk_share(pool))
+        return NULL;
+    if (job->kind == JOB_SHORT) {
         pool->shorts_seen_us = now_us;
         struct member *m = find_shared(pool, job, now_us);
         if (m != NULL || count_shared(pool) >= shared_most(pool, now_us))
@@ -136,12 +152,20 @@ struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
 
 /* ---- there ---- */
 
-/* It runs no longer than what is left until its deadline. */
+/* It runs no longer than what is left until its deadline; one that has begun by then may. */
 static void cut_timeout(struct pool_work *work, int64_t now_us)
 {
     int64_t left_us = MAX(work->deadline_us - now_us, US_PER_MS);
-    if (work->deadline_us > 0)
+    if (work->deadline_us > 0 && work->taker == NULL)
         work->timeout_us = work->timeout_us > 0 ? MIN(work->timeout_us, left_us) : left_us;
+}
+
+static int64_t answer_by_us(const struct pool_work *work, int64_t now_us)
+{
+    int64_t by_us = work->timeout_us > 0 ? now_us + work->timeout_us : INT64_MAX;
+    if (work->deadline_us > 0)
+        by_us = MIN(by_us, MAX(work->deadline_us, now_us + US_PER_MS));
+    return by_us == INT64_MAX ? 0 : by_us + DEADLINE_GRACE_US;
 }
 
 void place_put(struct member *m, struct job *job, int64_t now_us)
@@ -154,14 +178,16 @@ void place_put(struct member *m, struct job *job, int64_t now_us)
     pool->metrics.max_wait_us = MAX(pool->metrics.max_wait_us, job->wait_us);
     pool->metrics.queries += (uint64_t)job->work.statement_count;
     pool->metrics.pipelined += m->running > 0;
-    m->shared = job->is_short && (m->running == 0 || m->shared);
+    m->bulk = job->kind == JOB_BULK;
+    m->shared = job->kind == JOB_SHORT && (m->running == 0 || m->shared);
     m->running++;
-    job->expected_us = job->is_short ? place_timing(pool, job)->mean_us : 0;
+    job->expected_us = job->kind == JOB_SHORT ? place_timing(pool, job)->mean_us : 0;
     m->backlog_us += job->expected_us;
-    job->trip = (struct conn_trip){
-        .work = &job->work,
-        .joins = job->is_short && !job->alone && !timing_wants_probe(place_timing(pool, job)),
-        .deadline_us = job->work.timeout_us > 0 ? now_us + job->work.timeout_us + DEADLINE_GRACE_US : 0};
+    job->trip = (struct conn_trip){.work = &job->work,
+                                   .joins = job->kind == JOB_SHORT && !job->alone &&
+                                            !timing_wants_probe(place_timing(pool, job)),
+                                   .deadline_us = answer_by_us(&job->work, now_us),
+                                   .patience_us = pool->conf->database.stream_timeout_us};
     conn_run(m->conn, &job->trip);
     event_active(&pool->round, EV_TIMEOUT, 1);
     if (m->running > 1 && !pool->watching)
@@ -190,6 +216,17 @@ static void note(struct pool *pool, const struct job *job)
     }
 }
 
+void place_begin_bulk(struct job *job)
+{
+    struct member *m = job->member;
+    timing_note_bulk(place_timing(m->pool, job), true);
+    job->begun = true;
+    job->work.deadline_us = 0;
+    job->trip.deadline_us = answer_by_us(&job->work, job->sent_us);
+    m->bulk = m->clogged = true;
+    conn_take_back(m->conn);
+}
+
 void place_leave(struct job *job, int64_t now_us)
 {
     struct member *m = job->member;
@@ -198,8 +235,10 @@ void place_leave(struct job *job, int64_t now_us)
     m->backlog_us -= job->expected_us;
     if (may_share(job))
         note(m->pool, job);
+    if (!job->begun && job->trip.reply.verdict == CONN_OK)
+        timing_note_bulk(place_timing(m->pool, job), false);
     if (m->running > 0)
         return;
-    m->clogged = false;
+    m->clogged = m->bulk = false;
     m->idle_since_us = now_us;
 }

@@ -15,6 +15,7 @@ struct member {
     struct conn *conn;  /* NULL: free place */
     int running;        /* jobs that it has; 0: idle, or being made */
     bool shared;        /* others may join them */
+    bool bulk;          /* what it has is a large result */
     bool clogged;       /* takes no more until it is idle: something there goes on for too long */
     int64_t backlog_us; /* what its jobs are expected to take */
     int64_t opened_us, idle_since_us, retire_us;
@@ -29,10 +30,10 @@ struct pool {
     void *observe_arg;
     struct member *members; /* pool_max places */
     int max;
-    struct job_line shorts, waiting; /* for a shared connection, for one of their own; first come, first served */
-    struct codel shorts_delay, waiting_delay; /* of the two lines */
-    struct job_line ended;                    /* failed inside pool_run(): told from the loop */
-    struct event tick;                        /* limits of age and idleness, spare connections, reconnects */
+    struct job_line lines[JOB_KINDS]; /* first come, first served */
+    struct codel delays[JOB_KINDS];
+    struct job_line ended; /* failed inside pool_run(): told from the loop */
+    struct event tick;     /* limits of age and idleness, spare connections, reconnects */
     struct event deliver;
     struct event round; /* at the end of the loop's turn: what came in it goes out together */
     struct event watch; /* for those that stand in the way of others */
@@ -73,16 +74,20 @@ void member_failed(struct member *m, int64_t now_us);
 
 /* ---- pool_place.c ---- */
 
-/* Before it goes to a line or a member: may it run beside others? That is told once, so that whoever judges a line and
- * whoever places its first agree. */
+/* Before it goes to a line or a member: its kind is told once, so that whoever judges a line and whoever places its
+ * first agree. */
 void place_classify(struct pool *pool, struct job *job);
+/* How many connections large results may have at once. */
+int place_bulk_share(const struct pool *pool);
+int place_count_bulk(const struct pool *pool);
+/* Its result turned out to be large: its member takes nothing else, and those that are there go elsewhere. */
+void place_begin_bulk(struct job *job);
 /* NULL: none has room now. */
 struct member *place_find(struct pool *pool, struct job *job, int64_t now_us);
 /* Gives it to the member, which sends it with the round. */
 void place_put(struct member *m, struct job *job, int64_t now_us);
 /* Off its member; what it took is noted. */
 void place_leave(struct job *job, int64_t now_us);
-struct job_line *place_line(struct pool *pool, const struct job *job);
 struct timing *place_timing(struct pool *pool, const struct job *job);
 
 /* ---- pool.c, for pool_member.c ---- */

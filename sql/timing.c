@@ -2,7 +2,7 @@
 #include "common/clock.h"
 
 #define SHORT_US INT64_C(4096)
-enum { SAMPLES_LEAST = 16, SAMPLES_MOST = 1024, PROBES = 16, PROBE_SHARE = 64, MEAN_SHARE = 16 };
+enum { SAMPLES_LEAST = 16, SAMPLES_MOST = 1024, PROBES = 16, PROBE_SHARE = 64, MEAN_SHARE = 16, BULK_RUNS = 16 };
 
 static void mean_add(struct timing *t, int64_t us)
 {
@@ -40,6 +40,11 @@ void timing_add_share(struct timing *t, int64_t us)
 void timing_suspect(struct timing *t)
 {
     t->probes = PROBES;
+}
+
+void timing_note_bulk(struct timing *t, bool large)
+{
+    t->bulk = large ? BULK_RUNS : MAX(t->bulk - 1, 0);
 }
 
 bool timing_is_short(const struct timing *t)

@@ -12,6 +12,7 @@ struct timing {
     uint32_t total;
     uint32_t runs;   /* since one was measured alone */
     bool is_short;   /* what timing_is_short() says */
+    int bulk;        /* so many results more until it is not taken for large any more */
     int probes;      /* so many more are to be measured alone */
     int64_t mean_us; /* moving, of all */
 };
@@ -22,6 +23,8 @@ void timing_add_alone(struct timing *t, int64_t us);
 void timing_add_share(struct timing *t, int64_t us);
 /* A transaction that it shared took far too long, or failed: the next ones are measured alone. */
 void timing_suspect(struct timing *t);
+/* One of its results was too large to be held, or was not. */
+void timing_note_bulk(struct timing *t, bool large);
 /* Measured often enough, and 99 of 100 took at most the time in which none waits unduly behind it. */
 bool timing_is_short(const struct timing *t);
 /* Asked before each run; now and then one that could share a transaction is measured alone. */

@@ -164,6 +164,8 @@ void access_log_write(struct access_log *log, const struct access_line *line)
     write_target(out, line->target);
     write_int(out, "status", line->status);
     write_int(out, "bytes", (int64_t)line->sent_bytes);
+    if (line->cut)
+        buf_adds(out, ",\"cut\":true");
     write_int(out, "duration_us", line->took_us);
     write_text(out, "route", line->route);
     write_text(out, "cache", line->cache);

@@ -15,6 +15,7 @@ struct access_line {
     const char *route;     /* NULL: none was found */
     const char *cache;     /* NULL: the route has no cache */
     int status;
+    bool cut;          /* off before its end */
     size_t sent_bytes; /* of the body */
     int64_t took_us;
     int64_t wait_us, database_us; /* -1: the database was not asked */

@@ -1,76 +1,16 @@
 #include "worker/encoding.h"
-
-#include <strings.h>
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trimmed(struct slice s)
-{
-    for (; s.len > 0 && is_space(*s.at); s.at++, s.len--) {
-    }
-    while (s.len > 0 && is_space(s.at[s.len - 1]))
-        s.len--;
-    return s;
-}
-
-/* What stands before the separator; *rest goes on behind it. */
-static struct slice cut(struct slice *rest, char separator)
-{
-    const char *end = rest->len > 0 ? memchr(rest->at, separator, rest->len) : NULL;
-    struct slice part = slice_of(rest->at, end ? (size_t)(end - rest->at) : rest->len);
-    size_t used = end ? part.len + 1 : part.len;
-    *rest = slice_of(rest->at + used, rest->len - used);
-    return trimmed(part);
-}
-
-static bool is_word(struct slice s, const char *word)
-{
-    return s.len == strlen(word) && strncasecmp(s.at, word, s.len) == 0;
-}
-
-/* In thousandths: "0", "0.5", "1.000"; -1: it is no weight. RFC 9110 12.4.2. */
-static int weight_of(struct slice text)
-{
-    int weight = 0, scale = 1000;
-    if (text.len == 0 || text.len > 5 || (text.at[0] != '0' && text.at[0] != '1') ||
-        (text.len > 1 && text.at[1] != '.'))
-        return -1;
-    weight = (text.at[0] - '0') * scale;
-    for (size_t i = 2; i < text.len; i++) {
-        if (text.at[i] < '0' || text.at[i] > '9')
-            return -1;
-        scale /= 10;
-        weight += (text.at[i] - '0') * scale;
-    }
-    return weight <= 1000 ? weight : -1;
-}
-
-/* Of `coding ; q=0.5`; a weight that is none counts as refused. */
-static int weight_in(struct slice params)
-{
-    while (params.len > 0) {
-        struct slice param = cut(&params, ';');
-        if (param.len >= 2 && (param.at[0] == 'q' || param.at[0] == 'Q') && param.at[1] == '=')
-            return MAX(weight_of(slice_of(param.at + 2, param.len - 2)), 0);
-    }
-    return 1000;
-}
+#include "worker/weighted.h"
 
 bool encoding_takes_gzip(struct slice list)
 {
     int gzip = -1, identity = -1, any = -1;
-    while (list.len > 0) {
-        struct slice params = cut(&list, ','), coding = cut(&params, ';');
-        int weight = weight_in(params);
-        if (is_word(coding, "gzip") || is_word(coding, "x-gzip"))
-            gzip = MAX(gzip, weight);
-        else if (is_word(coding, "identity"))
-            identity = weight;
-        else if (is_word(coding, "*"))
-            any = weight;
+    for (struct weighted coding; weighted_next(&list, &coding);) {
+        if (weighted_is(coding.name, "gzip") || weighted_is(coding.name, "x-gzip"))
+            gzip = MAX(gzip, coding.weight);
+        else if (weighted_is(coding.name, "identity"))
+            identity = coding.weight;
+        else if (weighted_is(coding.name, "*"))
+            any = coding.weight;
     }
     if (gzip < 0)
         gzip = any;

@@ -2,11 +2,13 @@
 #include "common/clock.h"
 #include "shm/fault.h"
 #include "shm/tags.h"
+#include "worker/format.h"
 #include "worker/lookup.h"
 #include "worker/park.h"
 #include "worker/redis.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
+#include "worker/stream.h"
 
 #include <stdlib.h>
 
@@ -24,11 +26,13 @@ struct fetch {
     int64_t began_us;
     struct flight_ticket ticket;
     int joins;
+    bool keeps_out;         /* of the cache: the last answer was too large for it */
     bool refreshes;         /* nobody waits for it: the consumer has its answer */
     int64_t known_until_us; /* of the value that it refreshes */
     struct parked parked;
     struct redis_versions versions;
     struct pool_job *job;
+    struct stream stream; /* of rows */
 };
 
 static void join(struct fetch *f);
@@ -56,6 +60,7 @@ static void finish_flight(struct fetch *f, enum flight_end end, int status)
     const struct service *s = f->r->service;
     if (f->ticket.role == FLIGHT_OWNER)
         flight_finish(s->shared->flights, &f->ticket, s->proc, end, status, s->shared->wake_fd);
+    f->ticket.role = FLIGHT_UNSHARED;
 }
 
 static void end_refresh(struct fetch *f)
@@ -134,11 +139,18 @@ static bool answer_cached(struct fetch *f, enum source source, uint64_t least_bo
 
 /* ---- the database ---- */
 
+static struct slice head_of(const struct fetch *f, struct slice body)
+{
+    if (f->r->route->conf->result == RESULT_ROWS)
+        return format_head(f->r->format, true);
+    return body.len > 0 ? format_head(ENCODE_JSON, false) : SLICE("");
+}
+
 static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struct cache_entry *entry)
 {
     const struct conf_route *conf = f->r->route->conf;
     *entry = (struct cache_entry){.body = body,
-                                  .head = slice_str(body.len > 0 ? REPLY_JSON_HEAD : ""),
+                                  .head = head_of(f, body),
                                   .created_us = now_us,
                                   .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
                                   .born_seq = f->born_seq,
@@ -199,22 +211,82 @@ static void on_rows(void *arg, const struct pool_outcome *outcome)
         buf_deinit(&body);
 }
 
+static void on_streamed(void *arg, const struct pool_outcome *outcome)
+{
+    struct fetch *f = arg;
+    struct buf body;
+    switch (stream_end(&f->stream, outcome, &body)) {
+    case STREAM_WHOLE:
+        on_body(f, buf_slice(&body));
+        stream_recycle(&body);
+        break;
+    case STREAM_SENT:
+        break;
+    case STREAM_FAILED:
+        on_failed(f);
+        break;
+    }
+}
+
+static bool streams(const struct fetch *f)
+{
+    return f->r->route->conf->result == RESULT_ROWS;
+}
+
 /* What may be cached is fetched to its end: others wait for it, or soon ask for it. */
 static void on_gone(void *arg)
 {
     struct fetch *f = arg;
     pool_forget(f->r->service->pool, f->job);
-    fail(f, SOURCE_NONE, 503, "gone", NULL);
+    if (!streams(f) || !stream_cut(&f->stream))
+        fail(f, SOURCE_NONE, 503, "gone", NULL);
+}
+
+static void on_room(void *arg)
+{
+    struct fetch *f = arg;
+    stream_go_on(&f->stream);
+}
+
+static void watch_consumer(struct fetch *f)
+{
+    f->r->http->gone = on_gone;
+    f->r->http->room = on_room;
+    f->r->http->handler_arg = f;
+}
+
+/* Too large for the cache, it is this consumer's alone. A refresh has none. */
+static bool on_long(void *arg)
+{
+    struct fetch *f = arg;
+    if (f->r->route->conf->cached && !f->keeps_out)
+        lookup_mark_uncacheable(&f->lookup, f->born_seq, clock_mono_us());
+    finish_flight(f, FLIGHT_NONE, 0);
+    if (f->refreshes)
+        return false;
+    f->r->source = f->r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE;
+    watch_consumer(f);
+    return true;
+}
+
+static size_t hold_bytes(const struct fetch *f)
+{
+    const struct service *s = f->r->service;
+    if (!f->r->route->conf->cached || f->keeps_out)
+        return (size_t)s->conf->stream_above_bytes;
+    return cache_largest_bytes(s->shared->cache) - MIN(f->lookup.key.bytes.len, cache_largest_bytes(s->shared->cache));
 }
 
 static void from_database(struct fetch *f)
 {
-    const struct pool_work work = rows_work(f->r);
-    f->job = pool_run(f->r->service->pool, &work, on_rows, f);
-    if (!f->r->route->conf->cached) {
-        f->r->http->gone = on_gone;
-        f->r->http->gone_arg = f;
+    struct pool_work work = rows_work(f->r);
+    if (streams(f)) {
+        stream_init(&f->stream, f->r, hold_bytes(f), on_long, f);
+        work.taker = &f->stream.taker;
     }
+    f->job = f->stream.job = pool_run(f->r->service->pool, &work, streams(f) ? on_streamed : on_rows, f);
+    if (!f->r->route->conf->cached)
+        watch_consumer(f);
 }
 
 /* ---- Redis ---- */
@@ -477,6 +549,7 @@ void fetch_start(struct request *r)
     if (state == CACHE_FRESH && entry.uncacheable) {
         cache_release(&entry);
         service_count(r->service, STAT_cache_misses);
+        f->keeps_out = true;
         fetch_alone(f);
     } else if (!answer_found(f, state, &entry, f->began_us)) {
         service_count(r->service, STAT_cache_misses);

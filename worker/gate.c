@@ -33,7 +33,16 @@ void conn_gone(struct http_conn *conn)
     if (!busy)
         gate_message_destroy(m);
     else if (m->request.gone != NULL)
-        m->request.gone(m->request.gone_arg);
+        m->request.gone(m->request.handler_arg);
+}
+
+/* Closed in order, an answer that only the connection's end ends would look whole; this resets it (connect(2)). A unix
+ * socket cannot be reset: there the chunk that is missing tells. */
+void gate_cut(struct http_conn *conn)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    (void)connect(conn->fd, &none, sizeof none);
+    conn_gone(conn);
 }
 
 static void conn_free(void *arg)
@@ -68,6 +77,11 @@ static enum bufferevent_filter_result take_output(struct evbuffer *from, struct 
 void gate_pull(struct http_conn *conn)
 {
     bufferevent_flush(conn->shell, EV_WRITE, BEV_NORMAL);
+}
+
+void gate_hold(struct http_conn *conn)
+{
+    bufferevent_disable(conn->shell, EV_WRITE);
 }
 
 /* ---- beginning ---- */

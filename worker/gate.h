@@ -81,6 +81,13 @@ void gate_wrote(struct http_conn *conn, size_t len);
 struct evbuffer *
 gate_out(struct http_conn *conn);       /* the same for those that are not copied; what was written is in it */
 void gate_pull(struct http_conn *conn); /* takes what evhttp has written */
+/* What evhttp writes from here on is not taken before it is told whom to tell that it was. */
+void gate_hold(struct http_conn *conn);
+/* What was written goes out, from the loop: of an answer that is not complete. */
+void gate_push(struct http_conn *conn);
+size_t gate_waiting(const struct http_conn *conn); /* bytes that the consumer has not taken */
+/* Ends the connection with what was written lost, and as the consumer sees that it is. */
+void gate_cut(struct http_conn *conn);
 /* The answer is complete. The request is gone, and so may be the connection when the call returns to the loop. */
 void gate_answered(struct http_request *request, bool close);
 

@@ -9,6 +9,8 @@
 enum { WRITE_BYTES = 256 << 10, WRITES = 4 };
 /* Of it, in one record or a few: what is sealed is kept until it is sent. */
 enum { SEAL_BYTES = 32 << 10 };
+/* Of an answer in pieces: the next ones are asked for when no more of it waits. */
+enum { ROOM_BYTES = 256 << 10 };
 
 static size_t length_of(const struct evbuffer *buffer)
 {
@@ -201,6 +203,27 @@ void gate_wrote(struct http_conn *conn, size_t len)
         gate_write(conn, slice_of(b->at, len));
 }
 
+void gate_push(struct http_conn *conn)
+{
+    conn_flush(conn);
+    if (!conn_has_output(conn))
+        return;
+    event_add(&conn->writable, NULL);
+    conn_watch(conn, false, clock_mono_us());
+}
+
+size_t gate_waiting(const struct http_conn *conn)
+{
+    return conn_output_bytes(conn) + (conn->gate->writer == conn ? conn->gate->pending.len : 0);
+}
+
+static void tell_room(struct http_conn *conn)
+{
+    struct http_request *request = conn->state == GATE_BUSY ? &conn->message->request : NULL;
+    if (request != NULL && request->room != NULL && conn_output_bytes(conn) <= ROOM_BYTES)
+        request->room(request->handler_arg);
+}
+
 /* Sends, and goes on reading what had been left because too much was not taken. */
 void conn_on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -210,4 +233,6 @@ void conn_on_writable(evutil_socket_t fd, short what, void *arg)
     conn_send_out(conn, false, now_us);
     if (conn->choked && !conn_has_output(conn) && conn->state == GATE_READING)
         conn_go_on(conn, now_us);
+    else
+        tell_room(conn);
 }

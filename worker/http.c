@@ -9,6 +9,7 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -103,12 +104,15 @@ static void add(struct fields *f, struct slice name, struct slice value)
 }
 
 /* RFC 9110 8.6: no length where there can be no body; that of a GET's for 304 is not known. */
-static void add_own_fields(struct http *http, const struct http_request *r, int status, size_t body_bytes, bool close,
-                           struct fields *f)
+static void add_length(struct fields *f, int status, size_t body_bytes)
 {
-    add(f, SLICE(""), date_now(http));
     if (status != 204 && status != 304)
         add(f, SLICE("Content-Length"), digits_of(body_bytes, f->length));
+}
+
+static void add_own_fields(struct http *http, const struct http_request *r, bool close, struct fields *f)
+{
+    add(f, SLICE(""), date_now(http));
     if (close)
         add(f, SLICE("Connection"), CLOSE);
     else if (r->head->minor == 0)
@@ -135,18 +139,23 @@ static void tell_evhttp_lines(struct evkeyvalq *out, struct slice lines)
     }
 }
 
-static void reply_by_evhttp(struct http *http, struct http_request *r, int status, const struct fields *f,
-                            const struct http_body *body)
+static void tell_evhttp_fields(struct evhttp_request *ev, const struct fields *f)
 {
-    struct evhttp_request *ev = r->hold;
     struct evkeyvalq *out = evhttp_request_get_output_headers(ev);
-    struct evbuffer *buffer = evbuffer_new();
-    CHECK(buffer != NULL);
     for (int i = 0; i < f->count; i++)
         if (f->at[i].name.len > 0)
             tell_evhttp(out, f->at[i].name.at, f->at[i].value.at);
         else
             tell_evhttp_lines(out, f->at[i].value);
+}
+
+static void reply_by_evhttp(struct http *http, struct http_request *r, int status, const struct fields *f,
+                            const struct http_body *body)
+{
+    struct evhttp_request *ev = r->hold;
+    struct evbuffer *buffer = evbuffer_new();
+    CHECK(buffer != NULL);
+    tell_evhttp_fields(ev, f);
     if (body != NULL && body->release != NULL)
         http_loan_add(&http->loans, buffer, gate_out(r->conn), body, clock_mono_us());
     else if (body != NULL)
@@ -215,7 +224,8 @@ void http_reply(struct http_request *r, int status, const struct http_header *he
         bool close = !r->head->keep_alive || r->refusal.status != 0 || http->draining;
         CHECK(count + OWN_FIELDS <= FIELDS_MAX);
         memcpy(f.at, headers, (size_t)count * sizeof *headers);
-        add_own_fields(http, r, status, body->bytes.len, close, &f);
+        add_own_fields(http, r, close, &f);
+        add_length(&f, status, body->bytes.len);
         if (r->hold != NULL)
             reply_by_evhttp(http, r, status, &f, sends ? body : NULL);
         else
@@ -230,6 +240,65 @@ void http_reply(struct http_request *r, int status, const struct http_header *he
     if (r->hold != NULL)
         evhttp_send_reply(r->hold, status, NULL, NULL); /* nobody is there: evhttp frees what it has of it */
     gate_answered(r, true);
+}
+
+/* ---- answers in pieces ---- */
+
+/* evhttp makes chunks of them (RFC 9112 7.1), but not for 1.0; and for that it would end the connection, see CLOSE. */
+static void start_pieces(struct http_request *r, int status)
+{
+    struct evhttp_request *ev = r->hold;
+    char minor = ev->minor;
+    ev->minor = r->head->minor == 0 ? 0 : minor;
+    evhttp_send_reply_start(ev, status, reason_of(status));
+    ev->minor = minor;
+}
+
+void http_stream_begin(struct http_request *r, int status, const struct http_header *headers, int count)
+{
+    struct fields f;
+    if (r->conn == NULL)
+        return;
+    struct http *http = gate_arg(r->conn);
+    CHECK(r->hold != NULL && count + OWN_FIELDS <= FIELDS_MAX);
+    f.count = count;
+    memcpy(f.at, headers, (size_t)count * sizeof *headers);
+    r->closes = !r->head->keep_alive || http->draining || r->head->minor == 0;
+    add_own_fields(http, r, r->closes, &f);
+    tell_evhttp_fields(r->hold, &f);
+    start_pieces(r, status);
+    gate_pull(r->conn);
+    gate_push(r->conn);
+}
+
+void http_stream_add(struct http_request *r, struct slice bytes)
+{
+    if (r->conn == NULL || r->method == HTTP_HEAD || bytes.len == 0)
+        return;
+    struct evbuffer *buffer = evbuffer_new();
+    CHECK(buffer != NULL && evbuffer_add(buffer, bytes.at, bytes.len) == 0);
+    evhttp_send_reply_chunk(r->hold, buffer);
+    evbuffer_free(buffer);
+    gate_pull(r->conn);
+    gate_push(r->conn);
+}
+
+size_t http_stream_waiting(const struct http_request *r)
+{
+    return r->conn != NULL ? gate_waiting(r->conn) : 0;
+}
+
+void http_stream_end(struct http_request *r, bool whole)
+{
+    r->gone = NULL;
+    if (r->conn != NULL && !whole)
+        gate_cut(r->conn); /* which leaves it NULL */
+    if (r->conn != NULL)
+        gate_hold(r->conn);
+    evhttp_send_reply_end(r->hold);
+    if (r->conn != NULL)
+        gate_pull(r->conn);
+    gate_answered(r, r->closes);
 }
 
 /* ---- life ---- */

@@ -40,11 +40,14 @@ struct http_request {
     /* The handler's: called at most once, when the consumer has gone before it was answered; it is answered all the
      * same. */
     void (*gone)(void *arg);
-    void *gone_arg;
+    /* The handler's, of one that answers in pieces: the consumer has taken most of what was sent. From the loop. */
+    void (*room)(void *arg);
+    void *handler_arg;
     /* The door's own. */
     struct http_conn *conn; /* NULL: gone */
     struct gate_message *message;
     void *hold;
+    bool closes; /* the connection, with an answer in pieces */
 };
 
 struct http_handlers {
@@ -84,6 +87,15 @@ static inline struct slice http_list_in(const struct http_request *request, cons
  * Content-Length and Connection are added. */
 void http_reply(struct http_request *request, int status, const struct http_header *headers, int count,
                 const struct http_body *body);
+
+/* An answer whose length is not known when it begins; instead of http_reply(). Nothing is sent within these calls, so
+ * `gone` does not come from them. HTTP/1.0 has no pieces: the connection's end is the answer's there. */
+void http_stream_begin(struct http_request *request, int status, const struct http_header *headers, int count);
+void http_stream_add(struct http_request *request, struct slice bytes);
+size_t http_stream_waiting(const struct http_request *request); /* bytes that the consumer has not taken */
+/* Ends the request. whole false: in a way that the consumer sees that something is missing. */
+void http_stream_end(struct http_request *request, bool whole);
+
 /* A few times a second: connections that have waited too long end; borrowed bodies that slow consumers hold back are
  * copied and given back. */
 void http_tick(struct http *http, int64_t now_us);

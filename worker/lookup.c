@@ -11,7 +11,7 @@ enum { LEND_BYTES = 16 << 10 };
 
 struct cache_key lookup_key(const struct request *r)
 {
-    return cache_key(r->service->shared->cache, params_key(r->route, r->values, r->arena));
+    return cache_key(r->service->shared->cache, params_key(r->route, r->values, r->format, r->arena));
 }
 
 void lookup_init(struct lookup *l, struct request *r, const struct cache_key *key)
@@ -102,7 +102,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
 
 /* ---- storing ---- */
 
-static void mark_uncacheable(struct lookup *l, uint64_t born_seq, int64_t now_us)
+void lookup_mark_uncacheable(struct lookup *l, uint64_t born_seq, int64_t now_us)
 {
     struct cache_entry mark = {
         .created_us = now_us, .fresh_until_us = now_us + UNCACHEABLE_US, .born_seq = born_seq, .uncacheable = true};
@@ -115,7 +115,7 @@ bool lookup_store(struct lookup *l, const struct cache_entry *entry, int64_t now
     bool stored = cache_put(s->shared->cache, &l->key, &l->rules, entry, now_us);
     service_count(s, stored ? STAT_cache_puts : STAT_cache_put_failures);
     if (l->key.bytes.len + entry->body.len > cache_largest_bytes(s->shared->cache))
-        mark_uncacheable(l, entry->born_seq, now_us);
+        lookup_mark_uncacheable(l, entry->born_seq, now_us);
     return stored;
 }
 

@@ -24,6 +24,8 @@ void lookup_answer(struct lookup *lookup, enum source source, struct cache_entry
 /* False: no room, or too large. What is too large leaves a mark, so that readers of the key
  * do not wait for each other's fetches in vain. */
 bool lookup_store(struct lookup *lookup, const struct cache_entry *entry, int64_t now_us);
+/* The value is too large: likewise. */
+void lookup_mark_uncacheable(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
 /* The request's problem as the answer to all who ask within the route's `negative`. */
 void lookup_store_problem(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
 

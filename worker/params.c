@@ -116,9 +116,11 @@ const char *const *const *params_bind(const struct route *route, const struct pa
     return bound;
 }
 
-struct slice params_key(const struct route *route, const struct param_value *values, struct arena *arena)
+/* A form that is not JSON is told by one more byte: all else has a fixed number of parts. */
+struct slice params_key(const struct route *route, const struct param_value *values, enum encode_format format,
+                        struct arena *arena)
 {
-    size_t bytes = sizeof route->conf->version;
+    size_t bytes = sizeof route->conf->version + (format != ENCODE_JSON);
     for (int i = 0; i < route->query->name_count; i++)
         bytes += 1 + sizeof(uint32_t) + (values[i].null ? 0 : values[i].text.len);
     char *key = arena_bytes(arena, bytes), *at = key;
@@ -130,6 +132,8 @@ struct slice params_key(const struct route *route, const struct param_value *val
         if (len > 0)
             at = mempcpy(at, values[i].text.at, len);
     }
+    if (format != ENCODE_JSON)
+        *at = (char)format;
     return slice_of(key, bytes);
 }
 

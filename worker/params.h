@@ -22,8 +22,10 @@ bool params_read(const struct route *route, const struct params_source *source, 
 
 /* values[statement][i] for pool_work. */
 const char *const *const *params_bind(const struct route *route, const struct param_value *values, struct arena *arena);
-/* The same answer has the same key, other ones have other keys: the route's version and every value with its length. */
-struct slice params_key(const struct route *route, const struct param_value *values, struct arena *arena);
+/* The same answer has the same key, other ones have other keys: the route's version, every value with its length, and
+ * the answer's form. */
+struct slice params_key(const struct route *route, const struct param_value *values, enum encode_format format,
+                        struct arena *arena);
 /* The slot of each tag, its {names} replaced by values. slots_out has room for templates->count. */
 void params_tags(const struct route *route, const struct conf_strings *templates, const struct param_value *values,
                  uint32_t *slots_out);

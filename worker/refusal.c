@@ -108,5 +108,8 @@ void refusal_of(struct request *r, const struct pool_outcome *outcome)
     case POOL_SQL:
         refuse_sql(r, outcome);
         break;
+    case POOL_STOPPED: /* nobody sees it */
+        set(r, 503, "stopped", NULL);
+        break;
     }
 }

@@ -122,15 +122,36 @@ static void add_timing(struct headers *h, const struct request *r, int64_t took_
     buf_deinit(&text);
 }
 
-static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)
+static void add_common(struct headers *h, const struct request *r)
+{
+    add(h, SLICE("X-Request-Id"), r->id);
+    if (r->service->conf->cors.set)
+        h->count += cors_fields(r->service->conf, r->http, allow_of(r), r->arena, h->at + h->count);
+}
+
+static void log_request(const struct request *r, int status, size_t sent, bool cut, int64_t took_us)
+{
+    access_log_write(r->service->access_log,
+                     &(struct access_line){.request_id = r->id.at,
+                                           .remote = r->http->remote,
+                                           .method = http_method_names[r->http->method],
+                                           .target = r->http->target,
+                                           .trace_id = trace_id(http_header_in(r->http, "traceparent")),
+                                           .route = r->route ? r->route->conf->name : NULL,
+                                           .cache = source_name(r->source).at,
+                                           .status = http_is_gone(r->http) ? STATUS_GONE : status,
+                                           .cut = cut,
+                                           .sent_bytes = sent,
+                                           .took_us = took_us,
+                                           .wait_us = r->wait_us,
+                                           .database_us = r->run_us});
+}
+
+/* What is told of it before its exchange ends. */
+static void account(struct request *r, int status, size_t sent, bool cut, int64_t now_us)
 {
     struct service *s = r->service;
-    int64_t now_us = clock_mono_us(), took_us = now_us - r->started_us;
-    size_t sent = r->http->method == HTTP_HEAD ? 0 : body->bytes.len;
-    add(h, SLICE("X-Request-Id"), r->id);
-    add_timing(h, r, took_us);
-    if (s->conf->cors.set)
-        h->count += cors_fields(s->conf, r->http, allow_of(r), r->arena, h->at + h->count);
+    int64_t took_us = now_us - r->started_us;
     service_count(s, STAT_requests);
     stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
     if (status >= 500)
@@ -140,21 +161,17 @@ static void request_finish(struct request *r, int status, struct headers *h, con
     if (r->route != NULL)
         count_route(r, status, sent, took_us);
     if (access_log_is_on(s->access_log))
-        access_log_write(s->access_log,
-                         &(struct access_line){.request_id = r->id.at,
-                                               .remote = r->http->remote,
-                                               .method = http_method_names[r->http->method],
-                                               .target = r->http->target,
-                                               .trace_id = trace_id(http_header_in(r->http, "traceparent")),
-                                               .route = r->route ? r->route->conf->name : NULL,
-                                               .cache = source_name(r->source).at,
-                                               .status = http_is_gone(r->http) ? STATUS_GONE : status,
-                                               .sent_bytes = sent,
-                                               .took_us = took_us,
-                                               .wait_us = r->wait_us,
-                                               .database_us = r->run_us});
+        log_request(r, status, sent, cut, took_us);
     s->in_flight--;
     r->http->ended_us = now_us;
+}
+
+static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)
+{
+    int64_t now_us = clock_mono_us();
+    add_common(h, r);
+    add_timing(h, r, now_us - r->started_us);
+    account(r, status, r->http->method == HTTP_HEAD ? 0 : body->bytes.len, false, now_us);
     http_reply(r->http, status, h->at, h->count, body);
     r->http = NULL;
     request_release(r);
@@ -234,6 +251,27 @@ void reply_answer(struct request *r, const struct answer *answer)
         add(&h, SLICE("Content-Encoding"), SLICE("gzip"));
     add_cache_fields(&h, r, answer);
     request_finish(r, status, &h, &body);
+}
+
+void reply_stream_begin(struct request *r, struct slice head)
+{
+    struct headers h;
+    h.count = 0;
+    add_lines(&h, head);
+    add_cache_fields(&h, r, &(struct answer){.age_us = -1});
+    add_common(&h, r);
+    service_count(r->service, STAT_streams);
+    http_stream_begin(r->http, r->route->conf->status, h.at, h.count);
+}
+
+void reply_stream_end(struct request *r, size_t sent_bytes, bool whole)
+{
+    if (!whole)
+        service_count(r->service, STAT_streams_cut);
+    account(r, r->route->conf->status, r->http->method == HTTP_HEAD ? 0 : sent_bytes, !whole, clock_mono_us());
+    http_stream_end(r->http, whole);
+    r->http = NULL;
+    request_release(r);
 }
 
 void reply_options(struct request *r)

@@ -24,6 +24,10 @@ struct answer {
 
 void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES]);
 
+/* An answer in pieces, of the route's status; head: header fields. The pieces go by http_stream_add(). */
+void reply_stream_begin(struct request *r, struct slice head);
+/* whole false: it is cut off. */
+void reply_stream_end(struct request *r, size_t sent_bytes, bool whole);
 /* A finished answer, or 304 when a GET's If-None-Match has its ETag. */
 void reply_answer(struct request *r, const struct answer *answer);
 /* request->problem, with what its status asks for (Allow, Retry-After). */

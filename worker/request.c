@@ -3,6 +3,7 @@
 #include "common/digits.h"
 #include "common/json_scan.h"
 #include "worker/fetch.h"
+#include "worker/format.h"
 #include "worker/health.h"
 #include "worker/lookup.h"
 #include "worker/recall.h"
@@ -123,6 +124,12 @@ static enum method method_of(enum http_method method)
 
 static void on_described(void *arg);
 
+static enum encode_format wanted_format(const struct request *r)
+{
+    bool has_rows = r->route->conf->result == RESULT_ROWS && r->method == METHOD_GET;
+    return has_rows ? format_of(http_list_in(r->http, "Accept", r->arena)) : ENCODE_JSON;
+}
+
 static void find_place(struct request *r)
 {
     r->path_values = arena_alloc(r->arena, (size_t)r->target.segment_count * sizeof *r->path_values);
@@ -196,6 +203,7 @@ static void on_described(void *arg)
     }
     if (!read_params(r))
         return;
+    r->format = wanted_format(r);
     if (r->method == METHOD_GET)
         fetch_start(r);
     else
@@ -228,6 +236,7 @@ static bool match_cached(struct request *r, struct recalled *out)
     const struct params_source source = {r->place, METHOD_GET, r->path_values, &r->target, NULL, 0};
     if (!params_read(r->route, &source, r->arena, &r->values, &r->problem))
         return false;
+    r->format = wanted_format(r);
     *out = (struct recalled){r->route, r->place, lookup_key(r)};
     return true;
 }
@@ -247,13 +256,17 @@ bool request_hit(void *service, struct http_request *http)
     struct recalled is;
     bool known = recall_find(s->recall, target, &is), answered = false;
     s->in_flight++;
+    if (known) { /* as JSON */
+        r.route = is.route;
+        known = wanted_format(&r) == ENCODE_JSON;
+    }
     if (known || match_cached(&r, &is)) {
         r.route = is.route;
         r.place = is.place;
         r.id = make_id(r.arena, http);
         answered = fetch_hit(&r, &is.key);
     }
-    if (answered && !known)
+    if (answered && !known && r.format == ENCODE_JSON)
         recall_keep(s->recall, target, &is);
     if (!answered)
         s->in_flight--;

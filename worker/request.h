@@ -4,6 +4,7 @@
 #define WORKER_REQUEST_H
 
 #include "shm/cache.h"
+#include "sql/encode.h"
 #include "worker/http.h"
 #include "worker/params.h"
 #include "worker/service.h"
@@ -23,6 +24,7 @@ struct request {
     enum method method;  /* HEAD is GET here */
     struct route *route; /* NULL: none was found */
     struct param_value *values;
+    enum encode_format format; /* of rows, as the consumer wants them */
     enum source source;
     int64_t wait_us, run_us; /* of the database, for the log; -1: it was not asked */
     struct problem problem;

@@ -172,6 +172,7 @@ static void on_described(void *arg, const struct pool_outcome *outcome)
     case POOL_REJECTED:
     case POOL_DOWN:
     case POOL_TIMEOUT:
+    case POOL_STOPPED:
         set_problem(route, ROUTE_UNKNOWN, "");
         break;
     }

@@ -27,6 +27,14 @@ static bool operator_fault(struct request *r, const char *what)
     return fail(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
 }
 
+void rows_refuse(struct request *r, const struct pool_outcome *outcome, const char *wrong)
+{
+    if (outcome->fail != POOL_OK)
+        refusal_of(r, outcome);
+    else
+        operator_fault(r, wrong);
+}
+
 bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf *body_out)
 {
     struct err err;

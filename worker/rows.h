@@ -10,5 +10,7 @@ struct pool_work rows_work(const struct request *r);
 /* True: body has the JSON (nothing for `none`), status is the route's. False: r->problem says what instead, be it
  * PostgreSQL's refusal, no row where one was asked for, or several. */
 bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf *body_out) MUST_USE;
+/* r->problem for rows that were taken while they came: PostgreSQL's refusal, or what is wrong with them. */
+void rows_refuse(struct request *r, const struct pool_outcome *outcome, const char *wrong);
 
 #endif
