@@ -77,7 +77,6 @@ static void write_scalar(struct buf *out, enum type_kind kind, bool bigint_strin
         return;
     case TYPE_INT2:
     case TYPE_INT4:
-    case TYPE_OID:
     case TYPE_JSON:
         buf_add(out, text.at, text.len);
         return;
@@ -93,6 +92,7 @@ static void write_scalar(struct buf *out, enum type_kind kind, bool bigint_strin
         write_timestamp(out, text, kind == TYPE_TIMESTAMPTZ);
         return;
     case TYPE_TEXT:
+    case TYPE_OID:
     case TYPE_OTHER:
         break;
     }
