@@ -15,6 +15,7 @@ void conn_end(struct http_conn *conn)
     if (conn->state == GATE_DEAD)
         return;
     conn->state = GATE_DEAD;
+    conn_forget_output(conn);
     conn_watch(conn, false, 0);
     event_del(&conn->readable);
     event_del(&conn->writable);

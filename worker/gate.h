@@ -73,6 +73,8 @@ struct bufferevent *gate_accept(struct event_base *base, void *gate);
 struct http_request *gate_take(struct gate *gate, void *hold);
 void *gate_arg(const struct http_conn *conn); /* gate_init()'s */
 
+/* What is written until gate_answered() leaves with one call, unless another connection's does. */
+void gate_begin(struct http_conn *conn);
 /* Bytes of an answer, in order. */
 void gate_write(struct http_conn *conn, struct slice bytes);
 /* The same for those that are made in place: room for so many, of which as many as gate_wrote() tells count. */

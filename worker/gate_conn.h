@@ -108,6 +108,8 @@ static inline bool conn_has_output(const struct http_conn *conn)
 {
     return (conn->out != NULL || conn->sealed != NULL) && conn_output_bytes(conn) > 0;
 }
+/* What was gathered is not sent any more. */
+void conn_forget_output(struct http_conn *conn);
 /* What was gathered: to the socket when nothing is before it. */
 void conn_flush(struct http_conn *conn);
 /* The same and conn_send_out(), once the connection's bytes were gone through; it is the writer no more. */

@@ -81,7 +81,8 @@ void conn_pass(struct http_conn *conn)
     struct gate_message *m = conn->message;
     m->request.body = buf_slice(&m->body);
     conn->state = GATE_BUSY;
-    if (m->head.method == HTTP_OTHER) {
+    bool is_plain = g->conf->fast_path && (m->head.method == HTTP_GET || m->head.method == HTTP_HEAD);
+    if (is_plain || m->head.method == HTTP_OTHER) {
         g->calls.handle(g->arg, &m->request);
         return;
     }

@@ -153,6 +153,16 @@ void conn_flush(struct http_conn *conn)
         flush(conn);
 }
 
+/* While its bytes are gone through conn_deliver() is still to come. */
+void conn_forget_output(struct http_conn *conn)
+{
+    struct gate *g = conn->gate;
+    if (g->writer != conn || conn->taking)
+        return;
+    g->pending.len = 0;
+    g->writer = NULL;
+}
+
 /* Most answers leave here. Each function that a system call returns through costs what a mispredicted jump does, as the
  * kernel empties the CPU's stack of return addresses; so this is what those before it end with. */
 void conn_deliver(struct http_conn *conn, bool moved, int64_t now_us)
@@ -166,6 +176,13 @@ void conn_deliver(struct http_conn *conn, bool moved, int64_t now_us)
     }
     if (conn->state != GATE_DEAD)
         conn_send_out(conn, moved, now_us);
+}
+
+/* One whose bytes are being gone through is the writer already, or is within another one's turn. */
+void gate_begin(struct http_conn *conn)
+{
+    if (conn->gate->writer == NULL)
+        conn->gate->writer = conn;
 }
 
 struct evbuffer *gate_out(struct http_conn *conn)

@@ -47,8 +47,12 @@ def is_chunked(answer):
     return answer.header("Transfer-Encoding") == "chunked" and answer.header("Content-Length") is None
 
 
-def test_rows(start):
-    api = start()
+BOTH_WAYS = pytest.mark.parametrize("way", ["on", "off"], ids=["by_the_gate", "by_evhttp"])
+
+
+@BOTH_WAYS
+def test_rows(start, way):
+    api = start(f"fast_path {way};")
     for count in (0, 1, 1500, 3000, 50_000):
         answer = api.get(f"/rows?rows={count}")
         assert answer.status == 200 and answer.json() == rows_of(count)
@@ -99,9 +103,10 @@ def test_nested_rows(start):
                              for p in range(1, 5001)]
 
 
-def test_the_connection_lives_on(start):
+@BOTH_WAYS
+def test_the_connection_lives_on(start, way):
     """Requests behind a streamed one on the same connection are answered in order."""
-    api = start()
+    api = start(f"fast_path {way};")
     with api.connect() as connection:
         for count in (5000, 1, 5000):
             connection.send("GET", f"/rows?rows={count}")
@@ -109,8 +114,9 @@ def test_the_connection_lives_on(start):
             assert connection.read().json() == rows_of(count)
 
 
-def test_an_old_consumer_gets_it_until_the_end_of_the_connection(start):
-    api = start()
+@BOTH_WAYS
+def test_an_old_consumer_gets_it_until_the_end_of_the_connection(start, way):
+    api = start(f"fast_path {way};")
     with socket.create_connection(("127.0.0.1", api.port)) as sock:
         sock.sendall(b"GET /rows?rows=5000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         with sock.makefile("rb") as stream:
@@ -118,8 +124,9 @@ def test_an_old_consumer_gets_it_until_the_end_of_the_connection(start):
     assert b"chunked" not in head and b"Content-Length" not in head and json.loads(body) == rows_of(5000)
 
 
-def test_head(start):
-    api = start()
+@BOTH_WAYS
+def test_head(start, way):
+    api = start(f"fast_path {way};")
     with api.connect() as connection:
         for target in ("/rows?rows=5000", "/rows?rows=1", "/kept?rows=50000"):
             connection.send("HEAD", target)
@@ -128,10 +135,11 @@ def test_head(start):
         assert connection.request("GET", "/rows?rows=1").json() == rows_of(1)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("target", ["/breaks", "/late"])
-def test_an_error_behind_the_begin_is_seen(start, target):
+def test_an_error_behind_the_begin_is_seen(start, target, way):
     """By curl too, whose 18 is a partial file."""
-    api = start()
+    api = start(f"fast_path {way};")
     done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{api.port}{target}"],
                           capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode in (18, 56) and done.stdout == "200"
