@@ -34,7 +34,11 @@ static size_t digits(struct slice s, size_t at)
     return n;
 }
 
-enum { SAFE_DIGITS = 18 }; /* surely fit an int64 */
+/* So many are surely not above most. */
+static size_t safe_digits(int64_t most)
+{
+    return most == INT64_MAX ? 18 : most >= INT32_MAX ? 9 : 4;
+}
 
 static const char *read_int(struct slice text, int64_t least, int64_t most, struct arena *arena,
                             struct param_value *out)
@@ -42,7 +46,7 @@ static const char *read_int(struct slice text, int64_t least, int64_t most, stru
     bool sign = text.len > 0 && (text.at[0] == '-' || text.at[0] == '+');
     if (text.len == sign || digits(text, sign) != text.len - sign)
         return "must be an integer";
-    if (!sign && text.len <= SAFE_DIGITS && (text.at[0] != '0' || text.len == 1) && most == INT64_MAX)
+    if (!sign && text.len <= safe_digits(most) && (text.at[0] != '0' || text.len == 1))
         return take(arena, text, out); /* as it should be */
     errno = 0;
     int64_t n = strtoimax(arena_str(arena, text), NULL, 10);

@@ -6,7 +6,6 @@
 #include "worker/encoding.h"
 #include "worker/trace.h"
 
-#include <stdio.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -40,8 +39,14 @@ static void add_lines(struct headers *h, struct slice lines)
 void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES])
 {
     XXH128_hash_t hash = XXH3_128bits(body.at, body.len);
-    snprintf(etag_out, CACHE_ETAG_BYTES, "\"%016llx%016llx\"", (unsigned long long)hash.high64,
-             (unsigned long long)hash.low64);
+    char high[HEX16_BYTES], low[HEX16_BYTES];
+    _Static_assert(CACHE_ETAG_BYTES > 2 * HEX16_BYTES, "quotes, twice the digits, a NUL");
+    digits_hex(hash.high64, high);
+    digits_hex(hash.low64, low);
+    char *at = etag_out;
+    *at++ = '"';
+    at = mempcpy(mempcpy(at, high, HEX16_BYTES - 1), low, HEX16_BYTES - 1);
+    memcpy(at, "\"", 2);
 }
 
 /* ---- the one end of all requests ---- */
@@ -102,9 +107,24 @@ static struct slice allow_of(const struct request *r)
 
 static void add_duration(struct buf *text, const char *name, int64_t us)
 {
-    if (us >= 0)
-        buf_printf(text, "%s%s;dur=%lld.%03lld", text->len > 0 ? ", " : "", name, (long long)(us / US_PER_MS),
-                   (long long)(us % US_PER_MS));
+    char digits[DIGITS_BYTES];
+    if (us < 0)
+        return;
+    struct slice ms = digits_of((uint64_t)(us / US_PER_MS), digits);
+    buf_adds(text, text->len > 0 ? ", " : "");
+    buf_adds(text, name);
+    buf_adds(text, ";dur=");
+    buf_add(text, ms.at, ms.len);
+    struct slice rest = digits_of((uint64_t)(US_PER_MS + us % US_PER_MS), digits); /* 1 and three digits */
+    buf_addc(text, '.');
+    buf_add(text, rest.at + 1, rest.len - 1);
+}
+
+static void add_source(struct buf *text, enum source source)
+{
+    struct slice name = source_name(source);
+    buf_adds(text, "cache;desc=");
+    buf_add(text, name.at, name.len);
 }
 
 /* https://www.w3.org/TR/server-timing/: milliseconds. A hit has no parts: HIT_TIMING is all. */
@@ -114,7 +134,7 @@ static void add_timing(struct headers *h, const struct request *r, int64_t took_
         return;
     struct buf text = {0};
     if (r->source != SOURCE_NONE)
-        buf_printf(&text, "cache;desc=" SLICE_FMT, SLICE_ARG(source_name(r->source)));
+        add_source(&text, r->source);
     add_duration(&text, "queue", r->wait_us);
     add_duration(&text, "db", r->run_us);
     add_duration(&text, "total", took_us);
