@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT };
+enum listen_kind { LISTEN_AUTO, LISTEN_ON, LISTEN_OFF };
 enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
 
 extern const char *const method_names[METHOD_COUNT]; /* "GET" ... */
@@ -117,6 +118,8 @@ struct conf {
         int pool_queue; /* requests a worker lets wait */
         int64_t acquire_timeout_us, idle_timeout_us, max_lifetime_us;
         int64_t connect_timeout_us, statement_timeout_us, stream_timeout_us;
+        int listen;             /* enum listen_kind */
+        const char *listen_url; /* NULL: the url */
     } database;
     struct {
         bool set;
@@ -143,6 +146,7 @@ struct conf {
         int64_t size_bytes;
         int64_t entries;
         int64_t ttl_us, tti_us; /* default of the routes */
+        int64_t ttl_without_listener_us;
     } cache;
 
     struct conf_route *routes;

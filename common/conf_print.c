@@ -105,7 +105,7 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
     const struct conf_route *route = target;
     const struct conf_param *param = target;
     bool is_min = row->offset == offsetof(struct conf_param, min);
-    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN)
+    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN || row->kind == CONF_DATABASE_URL)
         return *(const char *const *)field != NULL;
     if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS ||
         row->kind == CONF_ORIGINS || row->kind == CONF_TOKENS)

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "sql/check.h"
+#include "worker/changes.h"
 #include "worker/tls.h"
 
 #include <errno.h>
@@ -228,11 +229,13 @@ static void slot_failed(struct roll *roll, const char *what)
     roll->state = ROLL_BACK;
 }
 
-static void finish(struct roll *roll, struct generation **current)
+static void finish(struct roll *roll, struct generation **current, int64_t now_us)
 {
     struct generation *gone = roll->state == ROLL_BACK ? roll->next : *current;
     bool back = roll->state == ROLL_BACK;
     if (!back) {
+        if (!changes_alike((*current)->conf, roll->next->conf))
+            workers_end_keeper(roll->workers, now_us);
         *current = roll->next;
         log_set_level((enum log_level)(*current)->conf->log_level);
         log_info("configuration %d is in force", (*current)->number);
@@ -279,7 +282,7 @@ static void step_roll(struct roll *roll, struct generation **current, int64_t no
             return;
     /* Who is told that it is in force must not meet an old worker with its next connection. */
     if (!workers_old_listen(roll->workers) || now_us >= roll->deadline_us)
-        finish(roll, current);
+        finish(roll, current, now_us);
 }
 
 int64_t roll_step(struct roll *roll, struct generation **current, int64_t now_us)

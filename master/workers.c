@@ -222,8 +222,7 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     }
     if (gone.role != ROLE_SERVING)
         return wrote;
-    if (gone.slot != KEEPER_SLOT)
-        stats_clear_gauges(stats, gone.slot);
+    stats_clear_gauges(stats, gone.slot);
     if (!w->keeping)
         return wrote;
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && !w->any_ready)
@@ -285,6 +284,16 @@ void workers_promote_next(struct workers *w, int slot, int64_t shutdown_timeout_
     }
     next->role = ROLE_SERVING;
     w->slots[slot].failures = 0;
+}
+
+void workers_end_keeper(struct workers *w, int64_t now_us)
+{
+    struct child *keeper = find(w, KEEPER_SLOT, ROLE_SERVING);
+    if (keeper == NULL)
+        return;
+    keeper->role = ROLE_DRAINING;
+    keeper->kill_at_us = now_us + STUCK_US;
+    kill(keeper->pid, SIGTERM);
 }
 
 bool workers_any_drains(const struct workers *w)

@@ -139,9 +139,31 @@ static int64_t idle_us(const struct cache_item *item, int64_t now_us)
     return now_us - item->created_us - (int64_t)item->last_access_ms * 1000;
 }
 
-static enum cache_state state_at(const struct cache_item *item, const struct cache_rules *rules, int64_t now_us)
+/* What was right when it was read, or when changes were last heard of, may have changed since. */
+static int64_t cap_us(const struct cache *c, const struct cache_rules *rules, int64_t read_us)
 {
-    int64_t late_us = now_us - item->fresh_until_us;
+    int64_t heard_us = tags_heard_us(c->tags);
+    return heard_us == 0 ? INT64_MAX : MAX(heard_us, read_us) + rules->unheard_us;
+}
+
+static int64_t fresh_until_us(const struct cache *c, const struct cache_rules *rules, const struct cache_item *item)
+{
+    if (rules->unheard_us == 0 || item->tag_count == 0)
+        return item->fresh_until_us;
+    return MIN(item->fresh_until_us, cap_us(c, rules, item->created_us - (int64_t)item->cost_us));
+}
+
+int64_t cache_fresh_until_us(const struct cache *c, const struct cache_rules *rules, const struct cache_entry *entry)
+{
+    if (rules->unheard_us == 0 || entry->tag_count == 0)
+        return entry->fresh_until_us;
+    return MIN(entry->fresh_until_us, cap_us(c, rules, entry->created_us - entry->cost_us));
+}
+
+static enum cache_state state_at(const struct cache *c, const struct cache_item *item, const struct cache_rules *rules,
+                                 int64_t now_us)
+{
+    int64_t late_us = now_us - fresh_until_us(c, rules, item);
     if (rules->tti_us > 0 && idle_us(item, now_us) >= rules->tti_us)
         return CACHE_MISS;
     if (late_us < 0)
@@ -166,7 +188,7 @@ enum cache_state cache_get(struct cache *c, const struct cache_key *key, const s
                            int64_t now_us, struct cache_entry *entry_out)
 {
     for (struct index_look at = {0}; index_find(c, key, &at); at.place++) {
-        enum cache_state state = state_at(at.item, rules, now_us);
+        enum cache_state state = state_at(c, at.item, rules, now_us);
         if (state != CACHE_MISS && item_valid(c, at.item)) {
             touch(c, &at, key, rules, now_us);
             item_read(c, at.item, entry_out);

@@ -25,6 +25,7 @@ struct cache_key {
  * version is part of the key. 0: not at all; tti_us 0: as long as its ttl. */
 struct cache_rules {
     int64_t tti_us, stale_us, stale_if_error_us;
+    int64_t unheard_us; /* caps the life of what has tags while nobody hears of changes (tags_heard_us()); 0: no cap */
 };
 
 enum cache_state {
@@ -78,6 +79,12 @@ void cache_want_gzip(struct cache *cache, const struct cache_entry *entry);
 /* A fresh entry is fetched anew a little early, the sooner the longer that takes, so that a hot key never expires under
  * load: XFetch (Vattani, Chierichetti, Lowenstein 2015), beta 1. uniform: random numbers in (0, 1]; most need none. */
 bool cache_is_early(const struct cache_entry *entry, int64_t now_us, double (*uniform)(void));
+
+/* When the entry's ttl is over, or, while nobody hears of changes, the time for which it may be unknown that it is
+ * right.
+ */
+int64_t cache_fresh_until_us(const struct cache *cache, const struct cache_rules *rules,
+                             const struct cache_entry *entry);
 
 /* Store, replacing what key had; a value of a later born_seq, or of the same one but made later, stays instead. False
  * when it is too large, or when no room is to be had at once. */

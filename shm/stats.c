@@ -45,7 +45,7 @@ const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
 };
 
 #define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { FORMAT = 1, SLOTS_MAX = 64, ROUTES_MAX = 4096 };
+enum { FORMAT = 2, SLOTS_MAX = 64, ROUTES_MAX = 4096 };
 enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
 
 /* What any reader needs to read the file without this header. */
@@ -111,7 +111,7 @@ static struct header layout(uint32_t slots, uint32_t routes_max)
     h.names_at = sizeof h;
     h.slots_at = (h.names_at + (uint64_t)routes_max * sizeof(route_name) + 63) / 64 * 64;
     h.slot_bytes = slot_bytes(routes_max);
-    h.total_bytes = h.slots_at + slots * h.slot_bytes;
+    h.total_bytes = h.slots_at + (slots + 1) * h.slot_bytes;
     struct description *d = h.descriptions;
     describe(d, stat_infos, STAT_COUNT, 0);
     describe(d += STAT_COUNT, route_stat_infos, ROUTE_STAT_COUNT, 1);
@@ -257,8 +257,8 @@ const char *stats_route_name(const struct stats *stats, int row)
 static char *slot_at(const struct stats *stats, int slot)
 {
     const struct header *h = stats->header;
-    CHECK(slot >= 0 && slot < (int)h->slots);
-    return (char *)stats->header + h->slots_at + (uint64_t)slot * h->slot_bytes;
+    CHECK(slot >= STATS_KEEPER && slot < (int)h->slots);
+    return (char *)stats->header + h->slots_at + (uint64_t)(slot - STATS_KEEPER) * h->slot_bytes;
 }
 
 static int64_t *stat_at(const struct stats *stats, int slot, enum metric stat)
@@ -354,7 +354,7 @@ int64_t stats_get(const struct stats *stats, int slot, enum metric stat)
 int64_t stats_sum(const struct stats *stats, enum metric stat)
 {
     int64_t result = 0;
-    for (int slot = 0; slot < stats_slots(stats); slot++) {
+    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++) {
         int64_t value = stats_get(stats, slot, stat);
         result = stat_infos[stat].sum ? result + value : MAX(result, value);
     }
@@ -364,7 +364,7 @@ int64_t stats_sum(const struct stats *stats, enum metric stat)
 int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat)
 {
     int64_t result = 0;
-    for (int slot = 0; slot < stats_slots(stats); slot++)
+    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++)
         result += load(route_stat_at(stats, slot, row, stat));
     return result;
 }
@@ -378,14 +378,14 @@ void stats_hist_get(const struct stats *stats, int slot, enum stat_hist hist, st
 void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out)
 {
     *sum_out = (struct histogram){0};
-    for (int slot = 0; slot < stats_slots(stats); slot++)
+    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++)
         add_up(sum_out, hist_at(stats, slot, (int)hist));
 }
 
 void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out)
 {
     *sum_out = (struct histogram){0};
-    for (int slot = 0; slot < stats_slots(stats); slot++)
+    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++)
         add_up(sum_out, route_hist_at(stats, slot, row, hist));
 }
 

@@ -8,7 +8,7 @@
 #include "common/err.h"
 #include "shm/histogram.h"
 
-enum { STATS_ROUTE_NAME_MAX = 120 };
+enum { STATS_ROUTE_NAME_MAX = 120, STATS_KEEPER = -1 /* the keeper's slot, in front of the workers' */ };
 
 /* METRIC(name, kind, aggregation, unit, help) for a worker slot; ROUTE_METRIC the same for a route in a slot. */
 enum metric {
@@ -77,7 +77,7 @@ void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t u
 void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us);
 
 /* Reading, for perfctl and the admin page. */
-int stats_slots(const struct stats *stats);
+int stats_slots(const struct stats *stats);  /* of workers */
 int stats_routes(const struct stats *stats); /* rows in use */
 const char *stats_route_name(const struct stats *stats, int row);
 int64_t stats_get(const struct stats *stats, int slot, enum metric stat);

@@ -12,6 +12,8 @@ struct tags {
     _Atomic uint64_t epoch;
     _Atomic uint64_t redis_owed; /* both only grow, so that a payment of long ago clears nothing newer */
     _Atomic uint64_t redis_paid;
+    _Atomic uint64_t heard_us;
+    _Atomic uint32_t listen_tried;
     _Atomic uint64_t group_seq[SLOTS / GROUP_SLOTS]; /* at least the greatest of its slots' */
     _Atomic uint64_t seq[SLOTS];
 };
@@ -91,4 +93,24 @@ uint64_t tags_redis_debt(struct tags *tags)
 void tags_redis_paid(struct tags *tags, uint64_t debt)
 {
     raise_to(&tags->redis_paid, debt);
+}
+
+int64_t tags_heard_us(const struct tags *tags)
+{
+    return (int64_t)atomic_load_explicit(&tags->heard_us, memory_order_relaxed);
+}
+
+void tags_set_heard(struct tags *tags, int64_t until_us)
+{
+    raise_to(&tags->heard_us, (uint64_t)until_us);
+}
+
+bool tags_listen_tried(const struct tags *tags)
+{
+    return tags->listen_tried;
+}
+
+void tags_set_listen_tried(struct tags *tags)
+{
+    tags->listen_tried = 1;
 }

@@ -20,4 +20,12 @@ void tags_owe_redis(struct tags *tags);
 uint64_t tags_redis_debt(struct tags *tags);            /* 0: none */
 void tags_redis_paid(struct tags *tags, uint64_t debt); /* clears it unless more was owed meanwhile */
 
+/* Changes that others make to the data are heard of by notifications (worker/listener.h). All that were made before
+ * this moment (CLOCK_MONOTONIC) have been raised here; 0: nobody ever listened, so there is nothing to miss. */
+int64_t tags_heard_us(const struct tags *tags);
+void tags_set_heard(struct tags *tags, int64_t until_us); /* never goes back */
+/* The listener hears, or knows that it does not: there is nothing to wait for at the start. */
+bool tags_listen_tried(const struct tags *tags);
+void tags_set_listen_tried(struct tags *tags);
+
 #endif

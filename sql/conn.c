@@ -41,6 +41,11 @@ bool conn_read_only(const struct conn *c)
     return c->read_only;
 }
 
+int conn_backend_pid(const struct conn *c)
+{
+    return PQbackendPID(c->pg);
+}
+
 int64_t conn_way_us(const struct conn *c)
 {
     return c->way_us;

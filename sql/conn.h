@@ -71,6 +71,9 @@ struct conn_settings {
     const char *url; /* or a libpq connection string */
     int64_t connect_timeout_us;
     int64_t statement_timeout_us; /* the session's default; 0 is none */
+    /* Of a channel that the session listens on; from the loop, before `changed` tells of what came behind it. NULL: not
+     * told. It leaves the connection alone. */
+    void (*notified)(void *arg, const char *channel, const char *payload);
 };
 
 struct conn;
@@ -84,6 +87,7 @@ void conn_destroy(struct conn **c);
 
 enum conn_state conn_state(const struct conn *c);
 bool conn_read_only(const struct conn *c);    /* default_transaction_read_only of its session */
+int conn_backend_pid(const struct conn *c);   /* as it was told when the session began */
 int64_t conn_way_us(const struct conn *c);    /* to the server and back, measured when it was set up */
 const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */

@@ -306,6 +306,15 @@ void conn_take_back(struct conn *c)
     conn_await_deadline(c, c->dropped_until_us, clock_mono_us());
 }
 
+static void tell_notifications(const struct conn *c)
+{
+    PGnotify *notification;
+    while (c->settings->notified != NULL && (notification = PQnotifies(c->pg)) != NULL) {
+        c->settings->notified(c->arg, notification->relname, notification->extra);
+        PQfreemem(notification);
+    }
+}
+
 void conn_on_input(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -332,6 +341,7 @@ void conn_on_input(evutil_socket_t fd, short what, void *arg)
         if (tell)
             conn_lost(c);
     }
+    tell_notifications(c);
     if (tell)
         c->changed(c->arg);
 }

@@ -411,8 +411,9 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
     for (int kind = 0; kind < JOB_KINDS; kind++)
         pool->delays[kind].limit_us = conf->database.acquire_timeout_us;
     pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
-    pool->settings = (struct conn_settings){conf->database.url, conf->database.connect_timeout_us,
-                                            conf->database.statement_timeout_us};
+    pool->settings = (struct conn_settings){.url = conf->database.url,
+                                            .connect_timeout_us = conf->database.connect_timeout_us,
+                                            .statement_timeout_us = conf->database.statement_timeout_us};
     event_assign(&pool->tick, base, -1, 0, on_tick, pool);
     event_assign(&pool->deliver, base, -1, 0, on_deliver, pool);
     event_assign(&pool->round, base, -1, 0, on_round, pool);

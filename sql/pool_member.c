@@ -1,19 +1,12 @@
 #include "common/clock.h"
 #include "common/log.h"
+#include "sql/backoff.h"
 #include "sql/pool_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { FAILURES_MAX = 2 };
-#define BACKOFF_MIN_US (100 * US_PER_MS)
-#define BACKOFF_MAX_US US_PER_S
-
-/* +-10 %, so that workers started together neither connect nor expire together. */
-static int64_t jitter(int64_t us)
-{
-    return us - us / 10 + (int64_t)((double)us / 5 * ((double)random() / RAND_MAX));
-}
 
 static int count_open(const struct pool *pool)
 {
@@ -59,7 +52,7 @@ static void open_one(struct pool *pool, int64_t now_us)
             continue;
         *m = (struct member){.pool = pool, .opened_us = now_us};
         if (pool->conf->database.max_lifetime_us > 0)
-            m->retire_us = now_us + jitter(pool->conf->database.max_lifetime_us);
+            m->retire_us = now_us + backoff_jitter_us(pool->conf->database.max_lifetime_us);
         m->conn = conn_create(pool->base, &pool->settings, pool_on_changed, m);
         return;
     }
@@ -115,8 +108,8 @@ static void connect_failed(struct pool *pool, int64_t begun_us, int64_t now_us)
         return;
     pool->failed_us = now_us;
     pool->failures++;
-    pool->backoff_us = MIN(MAX(pool->backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
-    pool->connect_after_us = now_us + jitter(pool->backoff_us);
+    pool->backoff_us = backoff_next_us(pool->backoff_us);
+    pool->connect_after_us = now_us + backoff_jitter_us(pool->backoff_us);
     pool_add_timer(&pool->tick, pool->connect_after_us - now_us);
     /* One failure may be a session that an admin ended while it began. */
     if (pool->failures < FAILURES_MAX || member_any_working(pool))

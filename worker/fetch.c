@@ -294,6 +294,8 @@ static void from_database(struct fetch *f)
 /* What Redis has must be younger than what is refreshed, or it would be asked for again and again. */
 static bool is_enough(const struct fetch *f, const struct cache_entry *found, int64_t now_us)
 {
+    if (cache_fresh_until_us(f->r->service->shared->cache, &f->lookup.rules, found) <= now_us)
+        return false; /* what Redis has may be older than the last that was heard of changes */
     return !f->refreshes || found->fresh_until_us - now_us > f->r->route->conf->cache_ttl_us / 2;
 }
 

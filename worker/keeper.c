@@ -2,9 +2,12 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "shm/cache.h"
+#include "worker/changes.h"
 #include "worker/child.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A worker that fills a segment a millisecond, 1 GB/s at 1 MB each, finds the next one free. */
 #define KEEP_US (20 * US_PER_MS)
@@ -13,6 +16,7 @@ struct keeper {
     const struct worker_start *start;
     struct child child;
     struct event keep;
+    struct changes *changes; /* NULL: nobody listens */
 };
 
 static void on_keep(evutil_socket_t fd, short what, void *arg)
@@ -42,6 +46,8 @@ int keeper_run(const struct worker_start *start)
     event_assign(&k.keep, k.child.base, -1, 0, on_keep, &k);
     child_every(&k.keep, 0);
     child_watch(&k.child, start->life_fd);
+    srandom((unsigned)getpid());
+    k.changes = changes_create(start, k.child.base);
     board_set_state(start->shared->board, start->proc, PROC_READY);
     event_base_dispatch(k.child.base);
     return 0;

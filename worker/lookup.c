@@ -19,7 +19,9 @@ void lookup_init(struct lookup *l, struct request *r, const struct cache_key *ke
     const struct conf_route *conf = r->route->conf;
     l->r = r;
     l->key = *key;
-    l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us};
+    const struct conf *all = r->service->conf;
+    l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
+                                    all->database.listen == LISTEN_OFF ? 0 : all->cache.ttl_without_listener_us};
 }
 
 void lookup_tags(struct lookup *l)

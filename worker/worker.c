@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "shm/cache.h"
+#include "shm/tags.h"
 #include "sql/pool.h"
 #include "worker/access_log.h"
 #include "worker/child.h"
@@ -138,7 +139,13 @@ static void observe_pool(void *arg, int64_t wait_us, int64_t run_us)
 
 static void settle(evutil_socket_t fd, short what, void *arg);
 
-/* The first requests shall find Redis in use. */
+static bool is_settled(const struct service *s)
+{
+    bool listens = s->pool != NULL && s->conf->database.listen != LISTEN_OFF;
+    return (s->redis == NULL || redis_settled(s->redis)) && (!listens || tags_listen_tried(s->shared->tags));
+}
+
+/* The first requests shall find Redis in use, and what they store shall not be dropped because the listener comes. */
 static void on_all_described(struct service *s)
 {
     struct worker *w = (struct worker *)(void *)((char *)s - offsetof(struct worker, service));
@@ -151,7 +158,7 @@ static void settle(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     struct service *s = &w->service;
-    if (s->redis != NULL && !redis_settled(s->redis) && clock_mono_us() < w->settle_until_us) {
+    if (!is_settled(s) && clock_mono_us() < w->settle_until_us) {
         child_every(&w->settle, SETTLE_STEP_US);
         return;
     }

@@ -119,6 +119,9 @@ static void defaults_are_filled_in(void **state)
                              "route DELETE /a { query 'DELETE FROM t'; result none; }\n");
     assert_string_equal(conf->listen.at[0].port, "8080");
     assert_int_equal(conf->database.statement_timeout_us, 5 * US_PER_S);
+    assert_int_equal(conf->database.listen, LISTEN_AUTO);
+    assert_null(conf->database.listen_url);
+    assert_int_equal(conf->cache.ttl_without_listener_us, 5 * US_PER_S);
     assert_int_equal(conf->routes[0].result, RESULT_ROWS);
     assert_int_equal(conf->routes[0].status, 200);
     assert_false(conf->routes[0].cached);
@@ -190,6 +193,9 @@ static void errors_name_their_place(void **state)
     is_refused("database { url postgresql:///x; }\nroute GET a { query 'SELECT 1'; }", "2:11", "/");
     is_refused("database { url postgresql:///x; pool min=9 max=2; }", "1:42", "min");
     is_refused("database { url postgresql:///x; pool mim=9; }", "1:38", "min");
+    is_refused("database { url postgresql:///x; listen maybe; }", "1:40", "auto | on | off");
+    is_refused("database { url postgresql:///x; listen_url mysql://x; }", "1:44", "postgresql://");
+    is_refused("cache { ttl_without_listener 1ms; }", "1:30", "500ms");
     is_refused("redis { url rediss://h; }", "1:13", "rediss");
     is_refused("include ./.test_conf_absent;", "1:9", "absent");
 }

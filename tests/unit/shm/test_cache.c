@@ -121,6 +121,76 @@ static void who_is_asked_for_does_not_outlive_its_ttl(void **state)
     assert_int_equal(look("a"), CACHE_MISS);
 }
 
+/* ---- time while nobody hears of changes ---- */
+
+static void without_a_listener_there_is_nothing_to_cap(void **state)
+{
+    (void)state;
+    rules.unheard_us = 5 * US_PER_S;
+    assert_true(put("a", tagged(text("x"), "users")));
+    after_ms(600 * 1000);
+    assert_int_equal(look("a"), CACHE_FRESH);
+}
+
+static void what_has_tags_lives_only_so_long_after_the_last_that_was_heard(void **state)
+{
+    (void)state;
+    rules.unheard_us = 5 * US_PER_S;
+    assert_true(put("a", tagged(text("x"), "users")));
+    assert_true(put("untagged", text("x")));
+    after_ms(60 * 1000);
+    tags_set_heard(control.tags, now_us);
+    after_ms(4999);
+    assert_int_equal(look("a"), CACHE_FRESH);
+    now_us += US_PER_MS;
+    assert_int_equal(look("a"), CACHE_MISS);
+    assert_int_equal(look("untagged"), CACHE_FRESH);
+}
+
+static void what_is_stored_unheard_lives_so_long_from_its_reading_on(void **state)
+{
+    (void)state;
+    rules.unheard_us = 5 * US_PER_S;
+    tags_set_heard(control.tags, now_us);
+    after_ms(60 * 1000);
+    struct cache_entry slow = tagged(text("x"), "users");
+    slow.cost_us = 2 * US_PER_S;
+    assert_int_equal(cache_fresh_until_us(cache, &rules, &slow), now_us + 3 * US_PER_S);
+    assert_true(put("a", slow));
+    after_ms(2999);
+    assert_int_equal(look("a"), CACHE_FRESH);
+    now_us += US_PER_MS;
+    assert_int_equal(look("a"), CACHE_MISS);
+}
+
+static void what_is_heard_in_time_lives_for_its_ttl(void **state)
+{
+    (void)state;
+    rules.unheard_us = 5 * US_PER_S;
+    assert_true(put("a", tagged(for_ms(text("x"), 60 * 1000), "users")));
+    for (int i = 0; i < 59; i++) {
+        tags_set_heard(control.tags, now_us);
+        after_ms(1000);
+        assert_int_equal(look("a"), CACHE_FRESH);
+    }
+    after_ms(1000);
+    assert_int_equal(look("a"), CACHE_MISS);
+}
+
+static void a_capped_life_ends_as_a_ttl_does(void **state)
+{
+    (void)state;
+    rules = (struct cache_rules){.stale_us = 2 * US_PER_S, .stale_if_error_us = 4 * US_PER_S, .unheard_us = US_PER_S};
+    tags_set_heard(control.tags, now_us);
+    assert_true(put("a", tagged(text("x"), "users")));
+    after_ms(1000);
+    assert_int_equal(look("a"), CACHE_STALE);
+    after_ms(2000);
+    assert_int_equal(look("a"), CACHE_SPARE);
+    after_ms(2000);
+    assert_int_equal(look("a"), CACHE_MISS);
+}
+
 /* So a hot item's cache line does not travel; the price is up to an eighth of tti. */
 static void an_access_is_written_when_the_last_is_an_eighth_of_tti_old(void **state)
 {
@@ -492,6 +562,11 @@ int main(void)
         audited(an_entry_lives_for_its_ttl_and_not_a_microsecond_more),
         audited(who_is_asked_for_often_enough_is_never_idle),
         audited(who_is_asked_for_does_not_outlive_its_ttl),
+        audited(without_a_listener_there_is_nothing_to_cap),
+        audited(what_has_tags_lives_only_so_long_after_the_last_that_was_heard),
+        audited(what_is_stored_unheard_lives_so_long_from_its_reading_on),
+        audited(what_is_heard_in_time_lives_for_its_ttl),
+        audited(a_capped_life_ends_as_a_ttl_does),
         audited(an_access_is_written_when_the_last_is_an_eighth_of_tti_old),
         audited(a_value_made_long_ago_is_not_idle_when_it_is_put),
         audited(after_its_ttl_an_entry_is_stale_and_then_a_spare),

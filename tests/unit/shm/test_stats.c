@@ -45,6 +45,8 @@ static void what_is_written_is_read_by_another_mapping(void **state)
     stats_add(stats, 1, STAT_requests, 4);
     stats_set(stats, 0, STAT_pid, 10);
     stats_set(stats, 1, STAT_pid, 30);
+    stats_add(stats, STATS_KEEPER, STAT_notifications, 5);
+    stats_set(stats, STATS_KEEPER, STAT_listener_up, 1);
     stats_route_add(stats, 1, row, ROUTE_STAT_hits, 2);
     stats_observe(stats, 0, HIST_redis, 50);
     stats_route_observe(stats, 0, row, ROUTE_HIST_error, 50);
@@ -54,6 +56,9 @@ static void what_is_written_is_read_by_another_mapping(void **state)
     assert_int_equal(stats_sum(reader, STAT_requests), 7);
     assert_int_equal(stats_sum(reader, STAT_pid), 30);
     assert_int_equal(stats_get(reader, 0, STAT_pid), 10);
+    assert_int_equal(stats_get(reader, 0, STAT_notifications), 0);
+    assert_int_equal(stats_sum(reader, STAT_notifications), 5);
+    assert_int_equal(stats_sum(reader, STAT_listener_up), 1);
     assert_int_equal(stats_route_sum(reader, row, ROUTE_STAT_hits), 2);
     assert_int_equal(stats_route_sum(reader, row, ROUTE_STAT_requests), 0);
     stats_hist_sum(reader, HIST_redis, &h);

@@ -53,6 +53,15 @@ static void the_epoch_drops_everything_even_without_tags(void **state)
     assert_true(tags_valid(tags, tags_now(tags), NULL, 0));
 }
 
+static void what_was_heard_is_never_unheard(void **state)
+{
+    (void)state;
+    assert_int_equal(tags_heard_us(tags), 0);
+    tags_set_heard(tags, 7000);
+    tags_set_heard(tags, 5000);
+    assert_int_equal(tags_heard_us(tags), 7000);
+}
+
 static void a_tag_that_reaches_the_same_slot_drops_too_much_and_never_too_little(void **state)
 {
     (void)state;
@@ -147,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_raise_drops_what_was_born_before_it_and_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_epoch_drops_everything_even_without_tags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_heard_is_never_unheard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tag_that_reaches_the_same_slot_drops_too_much_and_never_too_little, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_neighbour_of_a_raised_slot_stays, set_up, tear_down),
