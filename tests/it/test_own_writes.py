@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from lib.workers import connect_to
+
 TRIES = int(os.environ.get("OWN_WRITES", "3000"))
 PAIRS = 6
 
@@ -28,44 +30,13 @@ def api(make_perfd, pg):
     return perfd.start()
 
 
-def sockets_of(pid):
-    found = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            found.add(target[8:-1])
-    return found
-
-
-def worker_of(connection, pids):
-    """Who holds the other end, by the kernel's own tables."""
-    mine = connection.sock.getsockname()[1]
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        rows = [line.split() for line in table.readlines()[1:]]
-    inodes = {row[9] for row in rows if int(row[2].split(":")[1], 16) == mine}
-    return next((pid for pid in pids if inodes & sockets_of(pid)), None)
-
-
-def connect_to(api, pid, pids):
-    for _ in range(200):
-        connection = api.connect()
-        assert connection.request("GET", "/items/1").status == 200
-        if worker_of(connection, pids) == pid:
-            return connection
-        connection.close()
-    raise AssertionError("no connection came to the worker")
-
-
 class Pair(threading.Thread):
     """Turns of: write through one, read through the other."""
 
     def __init__(self, api, item, pids, tries):
         super().__init__()
         self.item, self.tries, self.old, self.done = item, tries, [], 0
-        self.ways = [connect_to(api, pid, pids) for pid in pids]
+        self.ways = [connect_to(api, pid, "/items/1") for pid in pids]
 
     @staticmethod
     def ask(connection, request):

@@ -1,4 +1,4 @@
-"""A server's unix socket, further away: what is read is passed on later, in each direction."""
+"""A server's unix socket, further away: what is read is passed on later, in each direction, or not at all."""
 import asyncio
 import contextlib
 import os
@@ -11,6 +11,7 @@ class Far:
     def __init__(self, folder, server_path, seconds):
         self.path = f"{folder}/{os.path.basename(server_path)}"
         self.server_path, self.seconds = server_path, seconds
+        self.frozen, self.refusing, self.writers = False, False, set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -24,12 +25,36 @@ class Far:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
 
+    def freeze(self):
+        """No byte passes any more on what is connected now, and nobody is told."""
+        self._call(setattr, self, "frozen", True)
+
+    def cut(self):
+        """Everything is closed, and whoever comes is turned away, until mend()."""
+        self._call(setattr, self, "refusing", True)
+        self._call(lambda: [writer.close() for writer in self.writers])
+
+    def mend(self):
+        self._call(setattr, self, "frozen", False)
+        self._call(setattr, self, "refusing", False)
+
+    def _call(self, function, *args):
+        async def call():
+            function(*args)
+        asyncio.run_coroutine_threadsafe(call(), self.loop).result(5)
+
     async def _pair(self, reader, writer):
+        if self.refusing:
+            writer.close()
+            return
+        self.writers.add(writer)
         to_reader, to_writer = await asyncio.open_unix_connection(self.server_path)
         await asyncio.gather(self._pass(reader, to_writer), self._pass(to_reader, writer))
 
     async def _pass(self, reader, writer):
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                if self.frozen:
+                    return
                 self.loop.call_later(self.seconds, writer.write, data)
         self.loop.call_later(self.seconds, writer.close)
