@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-/* While nobody relies on it: how often it is looked whether somebody might notify. */
+/* While nobody relies on it: how often it is looked whether the session is still there. */
 #define LOOK_US (10 * US_PER_S)
 /* What another attempt does not mend, an admin does. */
 #define HOPELESS_US (30 * US_PER_S)
@@ -36,7 +36,7 @@ struct listener {
     int64_t sent_us;
     bool joined;
     bool echoed; /* the heartbeat's own notification came */
-    bool relied_on, watched;
+    bool relied_on;
 };
 
 static void add_timer(struct listener *l, int64_t delay_us)
@@ -107,17 +107,14 @@ static bool is_behind_pooler(const struct listener *l, const PGresult *look)
 
 static void take_look(struct listener *l, const PGresult *look)
 {
-    bool first = !l->joined, was = l->watched;
+    bool first = !l->joined, watched = is_true(look, 1);
     int64_t since_us = l->sent_us;
-    l->watched = is_true(look, 1);
     forget_trip(l);
     l->joined = true;
     l->backoff_us = 0;
     await_next(l);
     if (first)
-        l->events.joined(l->arg, since_us, l->watched);
-    else if (l->watched && !was)
-        l->events.watched(l->arg);
+        l->events.joined(l->arg, since_us, watched);
 }
 
 static void on_answer(struct listener *l)

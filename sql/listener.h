@@ -23,7 +23,6 @@ struct listener_events {
     /* A new session: what others commit after since_us (CLOCK_MONOTONIC) will be told. What was committed before may
      * have been missed. watched: the database has perfd_watch(), so somebody may notify. */
     void (*joined)(void *arg, int64_t since_us, bool watched);
-    void (*watched)(void *arg); /* it has it now */
     void (*notified)(void *arg, const char *payload);
     void (*heard)(void *arg, int64_t until_us); /* all that was committed before has been told */
     void (*lost)(void *arg, const char *why);   /* no session; also each time that none could be made */

@@ -30,7 +30,7 @@ struct changes {
 /* What was told must have reached Redis, too. */
 static void note_heard(struct changes *c)
 {
-    if (c->relied_on && c->applying == 0)
+    if (c->applying == 0)
         tags_set_heard(c->service.shared->tags, c->until_us);
 }
 
@@ -127,11 +127,6 @@ static void on_joined(void *arg, int64_t since_us, bool watched)
     c->joined_once = true;
 }
 
-static void on_watched(void *arg)
-{
-    rely(arg);
-}
-
 static void on_notified(void *arg, const char *payload)
 {
     struct changes *c = arg;
@@ -202,7 +197,7 @@ static void service_init(struct service *s, const struct worker_start *start, st
 
 struct changes *changes_create(const struct worker_start *start, struct event_base *base)
 {
-    static const struct listener_events events = {on_joined, on_watched, on_notified, on_heard, on_lost};
+    static const struct listener_events events = {on_joined, on_notified, on_heard, on_lost};
     const struct conf *conf = start->conf;
     if (!conf->database.set || conf->database.listen == LISTEN_OFF) {
         stats_set(start->shared->stats, STATS_KEEPER, STAT_listener_up, 0); /* of the keeper before this one */

@@ -36,7 +36,7 @@ data_script() {
     printf '%s\n' "\\set users $((scale * 10000))" "\\set posts $((scale * 100000))"
     data_chunks users $((scale * 10000))
     data_chunks posts $((scale * 100000))
-    printf '%s\n' "\\echo '  indexes'" '\i indexes.sql'
+    printf '%s\n' "\\echo '  indexes'" '\i indexes.sql' '\i ../invalidate.sql' '\i watch.sql'
     printf "SELECT setval(pg_get_serial_sequence('%s', 'id'), max(id)) FROM %s;\n" users users posts posts
     printf '%s\n' 'COMMIT;' 'VACUUM (FREEZE, ANALYZE) users, posts;'
 }

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from lib.perfd import ROOT, Perfd
+from lib.process import eventually
 
 USERS, POSTS = 300, 3000
 
@@ -14,7 +15,7 @@ def db(pg):
     database = pg.create_database("example")
     script = "\n".join([f"\\set users {USERS}", f"\\set posts {POSTS}", "\\set from 1", "\\i schema.sql",
                         "\\i seed_words.sql", f"\\set to {USERS}", "\\i seed_users.sql", f"\\set to {POSTS}",
-                        "\\i seed_posts.sql", "\\i indexes.sql",
+                        "\\i seed_posts.sql", "\\i indexes.sql", "\\i ../invalidate.sql", "\\i watch.sql",
                         "SELECT setval(pg_get_serial_sequence('users', 'id'), max(id)) FROM users;",
                         "SELECT setval(pg_get_serial_sequence('posts', 'id'), max(id)) FROM posts;"])
     subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", pg.folder, "-U", pg.user, "-d", "example"],
@@ -91,7 +92,7 @@ def test_a_users_life(api):
     assert created.status == 201
     user = created.json()
     path = f"/api/users/{user['id']}"
-    assert api.get(path).json() == user and api.get(path).cache == "HIT"
+    assert api.get(path).json() == user and eventually(lambda: api.get(path).cache == "HIT")
     assert api.post("/api/users", {"email": "new@example.com", "name": "Again"}).status == 409
     assert api.post("/api/users", {"email": "nobody", "name": " "}).bad_parameters == ["email", "name"]
     assert api.post("/api/users", {}).bad_parameters == ["email", "name"]
@@ -106,6 +107,21 @@ def test_a_users_life(api):
     assert {api.get(path).status for _ in range(8)} == {404}
     assert api.get(path + "/posts").json() == []
     assert api.request("DELETE", path).status == 404
+
+
+def test_what_others_change(api, db):
+    """By psql, say: nobody tells perfd but the database."""
+    def ask():
+        return (api.get("/api/users/8").json().get("name"), api.get("/api/users?limit=1").json()[0]["name"],
+                api.get("/api/users/8/posts").json()[0]["title"])
+
+    db.run("INSERT INTO posts (user_id, title, body, created_at) VALUES (8, 'First', 'x', now() + interval '1 day')")
+    assert eventually(lambda: ask()[2] == "First")
+    db.run("UPDATE users SET name = 'Changed' WHERE id IN (1, 8); UPDATE posts SET title = 'Second' WHERE title = 'First'")
+    assert eventually(lambda: {ask() for _ in range(8)} == {("Changed", "Changed", "Second")})
+    assert eventually(lambda: api.get("/api/posts?limit=1").json()[0]["author"] == "Changed")
+    db.run("DELETE FROM users WHERE id = 8")
+    assert eventually(lambda: api.get("/api/users/8").status == 404 and api.get("/api/users/8/posts").json() == [])
 
 
 def test_a_post_needs_its_author(api):
