@@ -62,6 +62,7 @@ static void write_value(struct buf *out, struct type type, struct slice text)
     case TYPE_NUMERIC:
     case TYPE_JSON:
     case TYPE_TEXT:
+    case TYPE_UUID:
     case TYPE_OTHER:
         break;
     }

@@ -142,6 +142,28 @@ static const char *read_bytes(struct slice text, struct arena *arena, struct par
     return take_buf(arena, &hex, ok ? NULL : "must be base64", out);
 }
 
+/* As PostgreSQL writes it, lower case with hyphens, so that a key and its tags have one text; what else it may read
+ * stays as it is. */
+static const char *read_uuid(struct slice text, struct arena *arena, struct param_value *out)
+{
+    static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    char canonical[sizeof shape];
+    size_t at = 0;
+    bool braces = text.len > 2 && text.at[0] == '{' && text.at[text.len - 1] == '}';
+    struct slice bare = braces ? slice_of(text.at + 1, text.len - 2) : text;
+    bool hyphens = bare.len == sizeof shape - 1;
+    for (size_t i = 0; i < sizeof shape - 1; i++) {
+        canonical[i] = '-';
+        if (shape[i] == '-' && !hyphens)
+            continue;
+        char byte = at < bare.len ? bare.at[at++] : '\0';
+        if (shape[i] == '-' ? byte != '-' : !isxdigit((unsigned char)byte))
+            return take(arena, text, out);
+        canonical[i] = (char)tolower((unsigned char)byte);
+    }
+    return take(arena, at == bare.len ? slice_of(canonical, sizeof shape - 1) : text, out);
+}
+
 static const char *check_bytes(struct slice text)
 {
     if (text.len > 0 && memchr(text.at, '\0', text.len) != NULL)
@@ -171,6 +193,8 @@ static const char *read_scalar(struct slice text, enum type_kind kind, struct ar
         return read_decimal(text, true, arena, out);
     case TYPE_BYTES:
         return read_bytes(text, arena, out);
+    case TYPE_UUID:
+        return read_uuid(text, arena, out);
     case TYPE_JSON:
     case TYPE_TEXT:
     case TYPE_TIMESTAMP:
@@ -259,6 +283,7 @@ static const char *json_scalar(const struct json_field *field, enum type_kind ki
     case TYPE_TIMESTAMP:
     case TYPE_TIMESTAMPTZ:
         return string ? read_scalar(text, kind, arena, out) : "must be a string";
+    case TYPE_UUID:
     case TYPE_OTHER:
         break;
     }

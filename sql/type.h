@@ -5,7 +5,7 @@
 #include "common/base.h"
 
 enum type_kind {
-    TYPE_OTHER, /* a string in JSON, whatever PostgreSQL makes of it: uuid, inet, ranges, enums, composites */
+    TYPE_OTHER, /* a string in JSON, whatever PostgreSQL makes of it: inet, ranges, enums, composites */
     TYPE_BOOL,
     TYPE_BYTES,
     TYPE_INT2,
@@ -16,6 +16,7 @@ enum type_kind {
     TYPE_NUMERIC,
     TYPE_JSON,
     TYPE_TEXT,
+    TYPE_UUID,
     TYPE_TIMESTAMP,
     TYPE_TIMESTAMPTZ,
 };

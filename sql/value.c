@@ -93,6 +93,7 @@ static void write_scalar(struct buf *out, enum type_kind kind, bool bigint_strin
         return;
     case TYPE_TEXT:
     case TYPE_OID:
+    case TYPE_UUID:
     case TYPE_OTHER:
         break;
     }

@@ -1,5 +1,6 @@
 """Changes that others make to the data, and what is answered while they cannot be heard of."""
 import os
+import re
 import shutil
 import statistics
 import tempfile
@@ -21,6 +22,9 @@ SCHEMA = INSTALL + """
 CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL);
 INSERT INTO items SELECT g, 'old' FROM generate_series(1, 100) g;
 CREATE TABLE texts (key text PRIMARY KEY, value text);
+CREATE TABLE things (id uuid PRIMARY KEY, name text);
+INSERT INTO things VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'old');
+SELECT perfd_watch('things', 'thing:{id}');
 CREATE TABLE notes (id bigint PRIMARY KEY, note text);
 INSERT INTO notes VALUES (1, 'old');
 SELECT perfd_watch('items', 'items', 'item:{id}');
@@ -30,6 +34,7 @@ CONF = """
 route GET /items/{id} { query "SELECT name FROM items WHERE id = :id"; result value; cache ttl=300s tags=item:{id}; }
 route GET /items { query "SELECT count(*) AS n, max(name) AS name FROM items"; result row; cache ttl=300s tags=items; }
 route GET /texts/{key} { query "SELECT value FROM texts WHERE key = :key"; result value; cache ttl=300s tags=text:{key}; }
+route GET /things/{id} { query "SELECT name FROM things WHERE id = :id"; result value; cache ttl=300s tags=thing:{id}; }
 route GET /notes/{id} { query "SELECT note FROM notes WHERE id = :id"; result value; cache ttl=300s tags=note:{id}; }
 route GET /untagged { query "SELECT name FROM items WHERE id = 1"; result value; cache ttl=300s; }
 """
@@ -167,6 +172,15 @@ def test_keys_of_all_kinds(make, db, key):
     seen_after(api, "new", time.monotonic(), 5, target)
 
 
+def test_a_key_that_may_be_written_in_several_ways(api, db):
+    targets = [f"/things/{text}" for text in ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC999C0B4EF8BB6D6BB9BD380A11")]
+    for target in targets:
+        cached(api, target)
+    db.run("UPDATE things SET name = 'new'")
+    for target in targets:
+        seen_after(api, "new", time.monotonic(), 5, target)
+
+
 def test_a_notification_by_hand(api, db):
     cached(api, "/notes/1")
     for payload in ("note:1", "something, note:1", ",,note:1,", "*"):
@@ -235,6 +249,19 @@ def test_what_changes_while_the_listener_is_away_is_old_for_so_long_and_no_longe
     rename(db, "newer")
     seen_after(api, "newer", time.monotonic(), CAP + GRACE)
     assert api.stat("listener_up") == 0
+
+
+def test_redis_gives_nothing_older_either(make, db, redis):
+    away = Unheard(make, db, redis=redis)
+    try:
+        cached(away.perfd)
+        assert eventually(lambda: any(":e:" in key for key in redis.keys()))
+        away.far.cut()
+        assert eventually(lambda: not is_heard(away.perfd))
+        rename(db, "new")
+        seen_after(away.perfd, "new", time.monotonic(), CAP + GRACE)
+    finally:
+        away.close()
 
 
 def test_nothing_old_is_served_after_the_listener_is_back(make, db):
@@ -353,7 +380,7 @@ def test_the_database_comes_later(make, db):
 @pytest.fixture
 def plain(pg, well):
     """A database that nobody watches."""
-    return pg.create_database("unwatched", SCHEMA.replace(INSTALL, "").split("SELECT perfd_watch")[0])
+    return pg.create_database("unwatched", re.sub("SELECT perfd_watch.*", "", SCHEMA.replace(INSTALL, "")))
 
 
 def test_without_a_watch_nothing_is_capped_and_nothing_is_said(make, plain):

@@ -101,6 +101,29 @@ static void texts_become_canonical(void **state)
     text_gives("not checked here", UUID, "not checked here");
 }
 
+static void a_uuid_has_one_text(void **state)
+{
+    (void)state;
+    static const char text[] = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    text_gives(text, UUID, text);
+    text_gives("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", UUID, text);
+    text_gives("a0eebc999c0b4ef8bb6d6bb9bd380a11", UUID, text);
+    text_gives("{A0EEBC999C0B4EF8BB6D6BB9BD380A11}", UUID, text);
+    json_gives("\"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11\"", UUID, text);
+    static const char *const strange[] = {
+        "",
+        "{}",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111",
+        "a0eebc99-9c0b-4ef8-bb6d6-bb9bd380a11",
+        "G0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        "A0EE-BC99-9C0B-4EF8-BB6D-6BB9-BD38-0A11",
+        "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(strange); i++)
+        text_gives(strange[i], UUID, strange[i]); /* PostgreSQL judges */
+}
+
 static void wrong_texts_are_refused(void **state)
 {
     (void)state;
@@ -186,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(texts_become_canonical, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_uuid_has_one_text, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_texts_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(json_is_typed, setup, teardown),
         cmocka_unit_test_setup_teardown(arrays_fill_arrays, setup, teardown),
