@@ -81,6 +81,7 @@ struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tag
     struct segment_section sections[SECTIONS];
     struct cache *c = xcalloc(1, sizeof *c);
     c->tags = tags;
+    c->heard_us = tags_heard_word(tags);
     plan(c, size_bytes, entries);
     plan_segments(c, size_bytes);
     cache_attach(c, 0);
@@ -140,30 +141,28 @@ static int64_t idle_us(const struct cache_item *item, int64_t now_us)
 }
 
 /* What was right when it was read, or when changes were last heard of, may have changed since. */
-static int64_t cap_us(const struct cache *c, const struct cache_rules *rules, int64_t read_us)
+static int64_t capped_us(const struct cache *c, const struct cache_rules *rules, int64_t fresh_until_us,
+                         int64_t read_us, int tag_count)
 {
-    int64_t heard_us = tags_heard_us(c->tags);
-    return heard_us == 0 ? INT64_MAX : MAX(heard_us, read_us) + rules->unheard_us;
-}
-
-static int64_t fresh_until_us(const struct cache *c, const struct cache_rules *rules, const struct cache_item *item)
-{
-    if (rules->unheard_us == 0 || item->tag_count == 0)
-        return item->fresh_until_us;
-    return MIN(item->fresh_until_us, cap_us(c, rules, item->created_us - (int64_t)item->cost_us));
+    int64_t heard_us = *c->heard_us;
+    if (heard_us == 0 || rules->unheard_us == 0 || tag_count == 0)
+        return fresh_until_us;
+    return MIN(fresh_until_us, MAX(heard_us, read_us) + rules->unheard_us);
 }
 
 int64_t cache_fresh_until_us(const struct cache *c, const struct cache_rules *rules, const struct cache_entry *entry)
 {
-    if (rules->unheard_us == 0 || entry->tag_count == 0)
-        return entry->fresh_until_us;
-    return MIN(entry->fresh_until_us, cap_us(c, rules, entry->created_us - entry->cost_us));
+    return capped_us(c, rules, entry->fresh_until_us, entry->created_us - entry->cost_us, entry->tag_count);
 }
 
 static enum cache_state state_at(const struct cache *c, const struct cache_item *item, const struct cache_rules *rules,
                                  int64_t now_us)
 {
-    int64_t late_us = now_us - fresh_until_us(c, rules, item);
+    int64_t fresh_until_us = item->fresh_until_us;
+    if (now_us - *c->heard_us >= rules->unheard_us) /* hardly ever: nothing was heard for so long */
+        fresh_until_us =
+            capped_us(c, rules, fresh_until_us, item->created_us - (int64_t)item->cost_us, item->tag_count);
+    int64_t late_us = now_us - fresh_until_us;
     if (rules->tti_us > 0 && idle_us(item, now_us) >= rules->tti_us)
         return CACHE_MISS;
     if (late_us < 0)

@@ -111,6 +111,7 @@ struct cache_header {
 /* A process's view: where the parts stand in its mapping, and what is its own. */
 struct cache {
     struct tags *tags;
+    const _Atomic int64_t *heard_us; /* of them */
     void *shared;
     size_t total_bytes, largest_bytes;
     struct cache_header *header;

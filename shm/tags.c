@@ -12,7 +12,7 @@ struct tags {
     _Atomic uint64_t epoch;
     _Atomic uint64_t redis_owed; /* both only grow, so that a payment of long ago clears nothing newer */
     _Atomic uint64_t redis_paid;
-    _Atomic uint64_t heard_us;
+    _Atomic int64_t heard_us;
     _Atomic uint32_t listen_tried;
     _Atomic uint64_t group_seq[SLOTS / GROUP_SLOTS]; /* at least the greatest of its slots' */
     _Atomic uint64_t seq[SLOTS];
@@ -97,12 +97,19 @@ void tags_redis_paid(struct tags *tags, uint64_t debt)
 
 int64_t tags_heard_us(const struct tags *tags)
 {
-    return (int64_t)atomic_load_explicit(&tags->heard_us, memory_order_relaxed);
+    return tags->heard_us;
+}
+
+const _Atomic int64_t *tags_heard_word(const struct tags *tags)
+{
+    return &tags->heard_us;
 }
 
 void tags_set_heard(struct tags *tags, int64_t until_us)
 {
-    raise_to(&tags->heard_us, (uint64_t)until_us);
+    int64_t old = tags->heard_us;
+    while (old < until_us && !atomic_compare_exchange_weak(&tags->heard_us, &old, until_us)) {
+    }
 }
 
 bool tags_listen_tried(const struct tags *tags)

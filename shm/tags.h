@@ -23,7 +23,8 @@ void tags_redis_paid(struct tags *tags, uint64_t debt); /* clears it unless more
 /* Changes that others make to the data are heard of by notifications (worker/listener.h). All that were made before
  * this moment (CLOCK_MONOTONIC) have been raised here; 0: nobody ever listened, so there is nothing to miss. */
 int64_t tags_heard_us(const struct tags *tags);
-void tags_set_heard(struct tags *tags, int64_t until_us); /* never goes back */
+const _Atomic int64_t *tags_heard_word(const struct tags *tags); /* itself, for who looks all the time */
+void tags_set_heard(struct tags *tags, int64_t until_us);        /* never goes back */
 /* The listener hears, or knows that it does not: there is nothing to wait for at the start. */
 bool tags_listen_tried(const struct tags *tags);
 void tags_set_listen_tried(struct tags *tags);

@@ -101,7 +101,7 @@ struct worker {
     uint64_t wrong;           /* as in struct sample */
 };
 
-static const struct cache_rules rules = {0};
+static const struct cache_rules rules = {.unheard_us = 5 * US_PER_S}; /* changes are heard of all the time */
 
 /* ---- operations ---- */
 
@@ -441,6 +441,7 @@ static void results_init(struct results *results, int procs)
 static bool trial_init(struct trial *t, const struct op *op, uint32_t entries, struct tags *tags, struct err *err)
 {
     *t = (struct trial){.op = op, .tags = tags, .procs = 1};
+    tags_set_heard(tags, INT64_MAX / 2);
     t->entries = entries / op->entries_share;
     t->keys = t->entries * op->keys_per_entry;
     int64_t quarters = op->writes ? 8 : 5, most = t->entries * quarters / 4;
