@@ -334,7 +334,8 @@ static void start_connect(struct conn *c, const struct hosts *hosts)
     add_options(&options, c->settings);
     buf_addc(&options, '\0');
     const char *keywords[9] = {"dbname", "fallback_application_name", "client_encoding", "gssencmode", "options"};
-    const char *values[9] = {c->settings->url, "perfd", "UTF8", "disable", options.at};
+    const char *values[9] = {c->settings->url, c->settings->name ? c->settings->name : "perfd", "UTF8", "disable",
+                             options.at};
     if (hosts != NULL) {
         memcpy(&keywords[5], (const char *[]){"host", "hostaddr", "port"}, 3 * sizeof *keywords);
         memcpy(&values[5], (const char *[]){hosts->host.at, hosts->hostaddr.at, hosts->port.at}, 3 * sizeof *values);

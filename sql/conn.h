@@ -68,7 +68,8 @@ struct conn_trip {
 void conn_trip_deinit(struct conn_trip *trip);
 
 struct conn_settings {
-    const char *url; /* or a libpq connection string */
+    const char *url;  /* or a libpq connection string */
+    const char *name; /* application_name, where the url has none; NULL: perfd */
     int64_t connect_timeout_us;
     int64_t statement_timeout_us; /* the session's default; 0 is none */
     /* Of a channel that the session listens on; from the loop, before `changed` tells of what came behind it. NULL: not

@@ -226,6 +226,7 @@ struct listener *listener_create(struct event_base *base, const struct listener_
     l->beat_us = settings->beat_us;
     write_url(&l->url, settings->url);
     l->settings = (struct conn_settings){.url = l->url.at,
+                                         .name = "perfd listener",
                                          .connect_timeout_us = settings->answer_timeout_us,
                                          .statement_timeout_us = settings->statement_timeout_us,
                                          .notified = on_notified};

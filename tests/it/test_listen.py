@@ -100,8 +100,7 @@ def seen_after(perfd, name, since, within, target="/items/1"):
 
 def listener_pid(db):
     """Of the server's process."""
-    return db.run(r"""SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'perfd' AND pid <> pg_backend_pid()
-                      AND query ~ 'pg_notify\(''perfd_|pg_catalog.pg_backend_pid'""")[0][0]
+    return db.value("SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'perfd listener'")
 
 
 # --- while all is well

@@ -22,6 +22,7 @@ class Far:
         return self
 
     def __exit__(self, *_):
+        self._call(lambda: [task.cancel() for task in asyncio.all_tasks() - {asyncio.current_task()}])
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
 
