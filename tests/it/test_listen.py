@@ -1,6 +1,5 @@
 """Changes that others make to the data, and what is answered while they cannot be heard of."""
 import os
-import re
 import shutil
 import statistics
 import tempfile
@@ -18,17 +17,20 @@ from lib.workers import connect_to
 
 with open(f"{ROOT}/sql/invalidate.sql", encoding="utf-8") as text:
     INSTALL = text.read()
-SCHEMA = INSTALL + """
+TABLES = """
+DROP TABLE IF EXISTS items, texts, things, notes;
 CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL);
 INSERT INTO items SELECT g, 'old' FROM generate_series(1, 100) g;
 CREATE TABLE texts (key text PRIMARY KEY, value text);
 CREATE TABLE things (id uuid PRIMARY KEY, name text);
 INSERT INTO things VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'old');
-SELECT perfd_watch('things', 'thing:{id}');
 CREATE TABLE notes (id bigint PRIMARY KEY, note text);
 INSERT INTO notes VALUES (1, 'old');
+"""
+WATCH = """
 SELECT perfd_watch('items', 'items', 'item:{id}');
 SELECT perfd_watch('texts', 'texts', 'text:{key}');
+SELECT perfd_watch('things', 'thing:{id}');
 """
 CONF = """
 route GET /items/{id} { query "SELECT name FROM items WHERE id = :id"; result value; cache ttl=300s tags=item:{id}; }
@@ -44,9 +46,15 @@ GRACE = 1.5  # for a machine that is busy with other things
 CHANGES = 300
 
 
+@pytest.fixture(scope="module")
+def database(pg):
+    return pg.create_database("listening", INSTALL)
+
+
 @pytest.fixture
-def db(pg, well):
-    return pg.create_database("listening", SCHEMA)
+def db(database, well):
+    database.run(TABLES + WATCH)
+    return database
 
 
 @pytest.fixture
@@ -379,7 +387,7 @@ def test_the_database_comes_later(make, db):
 @pytest.fixture
 def plain(pg, well):
     """A database that nobody watches."""
-    return pg.create_database("unwatched", re.sub("SELECT perfd_watch.*", "", SCHEMA.replace(INSTALL, "")))
+    return pg.create_database("unwatched", TABLES)
 
 
 def test_without_a_watch_nothing_is_capped_and_nothing_is_said(make, plain):
