@@ -53,6 +53,7 @@ def database(pg):
 
 @pytest.fixture
 def db(database, well):
+    assert eventually(lambda: not listener_pid(database))  # of the test before
     database.run(TABLES + WATCH)
     return database
 
