@@ -214,7 +214,7 @@ static void no_bytes_crash_the_parser(void **state)
     for (int round = 0; round < 1500; round++) {
         memcpy(copy, shipped, len);
         changed = len;
-        for (int i = 0; i <= round % 4; i++) {
+        for (int i = 0; i <= round % 4 && changed > 0; i++) {
             size_t at = (size_t)random() % changed;
             switch (random() % 3) {
             case 0:
