@@ -23,6 +23,7 @@ class Far:
 
     def __exit__(self, *_):
         self._call(lambda: [task.cancel() for task in asyncio.all_tasks() - {asyncio.current_task()}])
+        self._call(self._close_all)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
 
@@ -33,11 +34,16 @@ class Far:
     def cut(self):
         """Everything is closed, and whoever comes is turned away, until mend()."""
         self._call(setattr, self, "refusing", True)
-        self._call(lambda: [writer.close() for writer in self.writers])
+        self._call(self._close_all)
 
     def mend(self):
         self._call(setattr, self, "frozen", False)
         self._call(setattr, self, "refusing", False)
+
+    def _close_all(self):
+        for writer in self.writers:
+            writer.transport.abort()
+        self.writers.clear()
 
     def _call(self, function, *args):
         async def call():
@@ -48,8 +54,8 @@ class Far:
         if self.refusing:
             writer.close()
             return
-        self.writers.add(writer)
         to_reader, to_writer = await asyncio.open_unix_connection(self.server_path)
+        self.writers |= {writer, to_writer}
         await asyncio.gather(self._pass(reader, to_writer), self._pass(to_reader, writer))
 
     async def _pass(self, reader, writer):
