@@ -26,6 +26,7 @@ class Far:
         self._call(self._close_all)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
+        self.loop.close()
 
     def freeze(self):
         """No byte passes any more on what is connected now, and nobody is told."""
