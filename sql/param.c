@@ -1,5 +1,5 @@
 #include "sql/param.h"
-#include "common/buf.h"
+#include "common/base64.h"
 #include "sql/type.h"
 
 #include <ctype.h>
@@ -111,34 +111,15 @@ static const char *read_bool(struct slice text, struct arena *arena, struct para
     return "must be true or false";
 }
 
-static int base64_digit(char c)
-{
-    static const char digits_of[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c != '\0' ? strchr(digits_of, c) : NULL;
-    return at ? (int)(at - digits_of) : -1;
-}
-
-/* Base64 (RFC 4648), as bytea is answered; PostgreSQL gets its hex form. */
+/* Base64, as bytea is answered; PostgreSQL gets its hex form. */
 static const char *read_bytes(struct slice text, struct arena *arena, struct param_value *out)
 {
-    size_t len = text.len, pads = 0;
-    struct buf hex = {0};
-    uint32_t bits = 0;
-    int held = 0;
-    bool ok = len % 4 == 0;
-    for (; pads < 2 && len > 0 && text.at[len - 1] == '='; pads++)
-        len--;
+    struct buf bytes = {0}, hex = {0};
+    bool ok = base64_decode(&bytes, text, BASE64_PADDED);
     buf_adds(&hex, "\\x");
-    for (size_t i = 0; i < len && ok; i++) {
-        int digit = base64_digit(text.at[i]);
-        ok = digit >= 0;
-        bits = bits << 6 | (uint32_t)(digit & 63);
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            buf_printf(&hex, "%02x", bits >> held & 0xff);
-        }
-    }
+    for (size_t i = 0; i < bytes.len && ok; i++)
+        buf_printf(&hex, "%02x", (unsigned char)bytes.at[i]);
+    buf_deinit(&bytes);
     return take_buf(arena, &hex, ok ? NULL : "must be base64", out);
 }
 

@@ -1,4 +1,5 @@
 #include "sql/value.h"
+#include "common/base64.h"
 #include "common/json_write.h"
 
 #include <ctype.h>
@@ -10,23 +11,13 @@ static int hex(char c)
 
 static void write_base64(struct buf *out, struct slice text)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = 0;
-    int held = 0;
-    size_t count = 0;
+    struct buf bytes = {0};
+    for (size_t i = 2; i + 1 < text.len; i += 2) /* behind "\x" */
+        buf_addc(&bytes, (char)(hex(text.at[i]) << 4 | hex(text.at[i + 1])));
     buf_addc(out, '"');
-    for (size_t i = 2; i + 1 < text.len; i += 2) { /* behind "\x" */
-        bits = bits << 8 | (uint32_t)(hex(text.at[i]) << 4 | hex(text.at[i + 1]));
-        for (held += 8; held >= 6; count++)
-            buf_addc(out, digits[bits >> (held -= 6) & 63]);
-    }
-    if (held > 0) {
-        buf_addc(out, digits[bits << (6 - held) & 63]);
-        count++;
-    }
-    for (; count % 4 != 0; count++)
-        buf_addc(out, '=');
+    base64_encode(out, buf_slice(&bytes), BASE64_PADDED);
     buf_addc(out, '"');
+    buf_deinit(&bytes);
 }
 
 /* "2024-05-01 12:00:00.5+00" becomes "2024-05-01T12:00:00.5+00:00". */
