@@ -11,6 +11,7 @@
 #include "shm/tags.h"
 
 enum { CACHE_TAGS_MAX = 8, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
+enum { CACHE_OWN_HEAD_BYTES = 8192 };
 /* A body shorter than a packet gains nothing by gzip. */
 enum { CACHE_GZIP_LEAST_BYTES = 1024 };
 
@@ -39,6 +40,7 @@ struct cache_entry {
     struct slice body; /* this and what follows to hold: valid until cache_release() */
     struct slice gzip; /* the same body compressed; empty: none */
     struct slice head; /* header fields as they go over the wire, each with its CRLF; at most CACHE_HEAD_BYTES */
+    bool own_head; /* no other entry has this head: it is kept with the entry, and has CACHE_OWN_HEAD_BYTES at most */
     int64_t created_us, fresh_until_us; /* CLOCK_MONOTONIC */
     uint64_t born_seq;
     int64_t cost_us;                    /* what fetching it took */

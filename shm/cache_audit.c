@@ -86,8 +86,7 @@ static void audit_item(const struct audit *a, uint32_t bucket, uint64_t word)
         index_unpin(at.pin);
     }
     a->out->live_bytes += item->bytes;
-    a->out->overhead_bytes +=
-        item->bytes - key.len - item->body_len - item->gzip_len - (item->flags & ITEM_HEAD_WITHIN ? item->head : 0u);
+    a->out->overhead_bytes += item->bytes - key.len - item->body_len - item->gzip_len - item_own_head(item).len;
 }
 
 static void audit_word(const struct audit *a, uint32_t bucket, uint64_t word)

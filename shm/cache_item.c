@@ -19,9 +19,21 @@ static const char *etag_at(const struct cache_item *item)
     return item->bytes_of + item->tag_count * sizeof(uint32_t);
 }
 
+/* All but an own head. */
+static size_t other_bytes(const struct cache_item *item)
+{
+    return FIXED_BYTES + item->tag_count * sizeof(uint32_t) + item->etag_len + (size_t)item->key_len + item->body_len +
+           item->gzip_len;
+}
+
 static size_t own_head_bytes(const struct cache_item *item)
 {
-    return item->flags & ITEM_HEAD_WITHIN ? item->head : 0;
+    return item->flags & ITEM_HEAD_WITHIN ? item->bytes - item->head - other_bytes(item) : 0;
+}
+
+struct slice item_own_head(const struct cache_item *item)
+{
+    return slice_of(etag_at(item) + item->etag_len, own_head_bytes(item));
 }
 
 struct slice item_key(const struct cache_item *item)
@@ -29,22 +41,17 @@ struct slice item_key(const struct cache_item *item)
     return slice_of(etag_at(item) + item->etag_len + own_head_bytes(item), item->key_len);
 }
 
-static size_t bytes_before_key(const struct cache_item *item)
-{
-    return FIXED_BYTES + item->tag_count * sizeof(uint32_t) + item->etag_len + own_head_bytes(item);
-}
-
 bool item_fits(const struct cache *c, const struct cache_item *item)
 {
-    return item->bytes >= FIXED_BYTES && item->tag_count <= CACHE_TAGS_MAX && item->head <= CACHE_HEAD_BYTES &&
+    size_t padding = item->flags & ITEM_HEAD_WITHIN ? item->head : 0;
+    return item->bytes >= FIXED_BYTES && item->tag_count <= CACHE_TAGS_MAX && item->head < CACHE_HEADS &&
            item->etag_len < CACHE_ETAG_BYTES && item->bytes <= c->largest_bytes + c->segment_bytes &&
-           bytes_before_key(item) + item->key_len + item->body_len + item->gzip_len <= item->bytes;
+           other_bytes(item) + padding <= item->bytes && padding < CACHE_ALIGN;
 }
 
 static uint32_t checksum(const struct cache_item *item)
 {
-    size_t bytes = bytes_before_key(item) - FIXED_BYTES + item->key_len + item->body_len + item->gzip_len;
-    return (uint32_t)XXH3_64bits(item->bytes_of, bytes);
+    return (uint32_t)XXH3_64bits(item->bytes_of, other_bytes(item) + own_head_bytes(item) - FIXED_BYTES);
 }
 
 bool item_is_whole(const struct cache_item *item)
@@ -128,13 +135,15 @@ static void etag_read(const struct cache_item *item, char to[static CACHE_ETAG_B
 
 bool item_measure(struct cache *c, const struct cache_key *key, const struct cache_entry *e, struct item_shape *out)
 {
-    size_t data = key->bytes.len + e->body.len + e->gzip.len;
-    if (key->bytes.len > CACHE_KEY_BYTES_MAX || e->head.len > CACHE_HEAD_BYTES || data > c->largest_bytes)
+    size_t data = key->bytes.len + e->body.len + e->gzip.len + (e->own_head ? e->head.len : 0);
+    size_t head_max = e->own_head ? CACHE_OWN_HEAD_BYTES : CACHE_HEAD_BYTES;
+    if (key->bytes.len > CACHE_KEY_BYTES_MAX || e->head.len > head_max || data > c->largest_bytes)
         return false;
-    out->head = head_find(c, e->head);
-    size_t bytes = FIXED_BYTES + (size_t)e->tag_count * sizeof(uint32_t) + etag_bytes(e->etag) +
-                   (out->head < 0 ? e->head.len : 0) + data;
+    out->head = e->own_head ? -1 : head_find(c, e->head);
+    size_t bytes = FIXED_BYTES + (size_t)e->tag_count * sizeof(uint32_t) + etag_bytes(e->etag) + key->bytes.len +
+                   e->body.len + e->gzip.len + (out->head < 0 ? e->head.len : 0);
     out->bytes = (uint32_t)((bytes + CACHE_ALIGN - 1) / CACHE_ALIGN * CACHE_ALIGN);
+    out->padding = (uint8_t)(out->bytes - bytes);
     return true;
 }
 
@@ -157,7 +166,7 @@ void item_write(struct cache_item *item, const struct item_shape *shape, const s
     item->body_len = (uint32_t)e->body.len;
     item->gzip_len = (uint32_t)e->gzip.len;
     item->key_len = (uint16_t)key->bytes.len;
-    item->head = (uint8_t)(head < 0 ? (int)e->head.len : head);
+    item->head = head < 0 ? shape->padding : (uint8_t)head;
     item->etag_len = (uint8_t)etag_bytes(e->etag);
     item->created_us = e->created_us;
     item->fresh_until_us = e->fresh_until_us;
@@ -171,7 +180,9 @@ void item_write(struct cache_item *item, const struct item_shape *shape, const s
     item->tag_count = (uint8_t)e->tag_count;
     char *at = mempcpy(item->bytes_of, e->tag_slots, item->tag_count * sizeof *e->tag_slots);
     etag_write(at, e->etag);
-    at = append(at + item->etag_len, slice_of(e->head.at, own_head_bytes(item)));
+    at += item->etag_len;
+    if (head < 0)
+        at = append(at, e->head);
     append(append(append(at, key->bytes), e->body), e->gzip);
     item->checksum = checksum(item);
 }
@@ -183,8 +194,8 @@ void item_read(const struct cache *c, const struct cache_item *item, struct cach
     int flags = item->flags;
     out->body = slice_of(key.at + key.len, item->body_len);
     out->gzip = slice_of(out->body.at + out->body.len, item->gzip_len);
-    out->head =
-        flags & ITEM_HEAD_WITHIN ? slice_of(key.at - item->head, item->head) : slice_of(shared->bytes, shared->len);
+    out->own_head = flags & ITEM_HEAD_WITHIN;
+    out->head = out->own_head ? item_own_head(item) : slice_of(shared->bytes, shared->len);
     out->created_us = item->created_us;
     out->fresh_until_us = item->fresh_until_us;
     out->born_seq = item->born_seq;

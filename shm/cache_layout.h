@@ -74,7 +74,7 @@ struct cache_item {
     uint32_t bytes; /* of the whole item, padding included; stored before the segment's `used` moves over it* */
     uint32_t body_len, gzip_len;
     uint16_t key_len;
-    uint8_t head; /* index of the shared head, or the length of an own one */
+    uint8_t head; /* index of the shared head; of an item with an own one the padding at its end */
     uint8_t etag_len;
     int64_t created_us, fresh_until_us;
     uint64_t born_seq;
@@ -189,6 +189,7 @@ static inline _Atomic uint32_t *index_pins(const struct cache *c)
 struct item_shape {
     uint32_t bytes;
     int head; /* index of the shared head; -1: the item has its own */
+    uint8_t padding;
 };
 
 /* False: no item can be so large. */
@@ -200,6 +201,7 @@ void item_write(struct cache_item *item, const struct item_shape *shape, const s
 void item_read(const struct cache *c, const struct cache_item *item, struct cache_entry *entry_out); /* but its tags */
 void item_read_tags(const struct cache_item *item, struct cache_entry *entry_out);
 struct slice item_key(const struct cache_item *item);
+struct slice item_own_head(const struct cache_item *item);             /* empty: it has a shared one */
 bool item_valid(const struct cache *c, const struct cache_item *item); /* no tag raised since it was born */
 int64_t item_expires_us(const struct cache_item *item);                /* but for its tti */
 /* False: its writer died over it, its lengths mean nothing. */

@@ -143,7 +143,8 @@ static unsigned next_tail_estimate(const struct cache *c, struct reclaim *r)
         r->tail_offset = 0;
     const struct cache_item *item = item_at(c, (uint32_t)r->tail, r->tail_offset);
     struct slice key = item_key(item);
-    if (!item_fits(c, item) || key.at + key.len > c->log + (size_t)c->segment_count * c->segment_bytes)
+    if (!item_fits(c, item) || key.at < item->bytes_of ||
+        key.at + key.len > c->log + (size_t)c->segment_count * c->segment_bytes)
         return 0;
     uint64_t hash = cache_hash(c, key);
     const _Atomic uint64_t *word = index_find_place(c, hash, word_make(hash, (uint32_t)r->tail, r->tail_offset));

@@ -14,7 +14,8 @@ struct head {
     int64_t created_us, fresh_until_us; /* wall clock */
     uint64_t versions[1 + CACHE_TAGS_MAX];
     uint32_t tag_count, key_len, head_len, body_len;
-    char etag[CACHE_ETAG_BYTES + 4]; /* so that nothing is padded */
+    char etag[CACHE_ETAG_BYTES];
+    uint32_t own_head;
 };
 
 static uint64_t checksum(const char *bytes, size_t len)
@@ -32,7 +33,8 @@ void envelope_write(struct buf *out, const struct redis_key *key, const struct r
                         .tag_count = (uint32_t)key->tag_count,
                         .key_len = (uint32_t)key->key.len,
                         .head_len = (uint32_t)entry->head.len,
-                        .body_len = (uint32_t)entry->body.len};
+                        .body_len = (uint32_t)entry->body.len,
+                        .own_head = entry->own_head};
     memcpy(head.versions, versions->at, sizeof head.versions[0] * (size_t)(1 + key->tag_count));
     memcpy(head.etag, entry->etag, sizeof entry->etag);
     size_t start = out->len;
@@ -49,7 +51,7 @@ static bool head_fits(const struct head *head, struct slice bytes, const struct 
                       const struct redis_versions *versions)
 {
     if (head->magic != MAGIC || head->tag_count != (uint32_t)key->tag_count || head->key_len != key->key.len ||
-        head->head_len > CACHE_HEAD_BYTES ||
+        head->head_len > CACHE_OWN_HEAD_BYTES ||
         bytes.len != sizeof *head + (size_t)head->key_len + head->head_len + head->body_len)
         return false;
     if (memchr(head->etag, 0, CACHE_ETAG_BYTES) == NULL)
@@ -70,6 +72,7 @@ bool envelope_read(struct slice bytes, const struct redis_key *key, const struct
         return false;
     const char *fields = bytes.at + sizeof head + head.key_len;
     *entry_out = (struct cache_entry){.head = slice_of(fields, head.head_len),
+                                      .own_head = head.own_head != 0,
                                       .body = slice_of(fields + head.head_len, head.body_len),
                                       .created_us = MIN(head.created_us - wall_us + now_us, now_us),
                                       .fresh_until_us = head.fresh_until_us - wall_us + now_us,

@@ -116,7 +116,7 @@ bool lookup_store(struct lookup *l, const struct cache_entry *entry, int64_t now
     struct service *s = l->r->service;
     bool stored = cache_put(s->shared->cache, &l->key, &l->rules, entry, now_us);
     service_count(s, stored ? STAT_cache_puts : STAT_cache_put_failures);
-    if (l->key.bytes.len + entry->body.len > cache_largest_bytes(s->shared->cache))
+    if (!stored && l->key.bytes.len + entry->body.len + entry->head.len > cache_largest_bytes(s->shared->cache))
         lookup_mark_uncacheable(l, entry->born_seq, now_us);
     return stored;
 }

@@ -467,6 +467,35 @@ static void a_head_of_the_most_bytes_is_kept_and_a_longer_one_refused(void **sta
     }
 }
 
+static int heads_taken(void)
+{
+    int count = 0;
+    for (int i = 0; i < CACHE_HEADS; i++)
+        count += cache->header->heads[i].state != 0;
+    return count;
+}
+
+static void an_own_head_is_kept_with_its_entry_and_takes_no_place_in_the_table(void **state)
+{
+    (void)state;
+    char room[CACHE_OWN_HEAD_BYTES + 1];
+    struct cache_entry e = text("the body"), found;
+    int taken = heads_taken();
+    e.own_head = true;
+    for (size_t len = 0; len <= CACHE_OWN_HEAD_BYTES; len += len < 300 ? 1 : 971) {
+        memset(room, 'a' + (int)(len % 26), sizeof room);
+        e.head = slice_of(room, len);
+        assert_true(put("one", e));
+        assert_int_not_equal(borrow("one", &found), CACHE_MISS);
+        assert_true(found.own_head && slice_eq(found.head, e.head) && slice_is(found.body, "the body"));
+        cache_release(&found);
+    }
+    e.head = slice_of(room, CACHE_OWN_HEAD_BYTES + 1);
+    assert_false(put("one", e));
+    assert_int_equal(heads_taken(), taken);
+    assert_int_equal(at_rest().wrong, 0);
+}
+
 static void a_head_is_no_overhead_wherever_it_is_kept(void **state)
 {
     (void)state;
@@ -583,6 +612,7 @@ int main(void)
         audited(a_keys_two_hashes_are_of_this_cache_and_of_all_its_bytes),
         audited(more_heads_than_the_table_holds_all_come_back),
         audited(a_head_of_the_most_bytes_is_kept_and_a_longer_one_refused),
+        audited(an_own_head_is_kept_with_its_entry_and_takes_no_place_in_the_table),
         audited(a_head_is_no_overhead_wherever_it_is_kept),
         audited(entity_tags_come_back_as_they_were),
         audited(an_early_fetch_is_the_likelier_the_nearer_the_end_and_the_dearer),

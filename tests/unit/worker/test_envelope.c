@@ -43,12 +43,28 @@ static void what_was_written_is_read_on_another_machine(void **state)
     assert_true(slice_is(entry.body, "{\"a\":1}"));
     assert_int_equal(entry.status, 200);
     assert_string_equal(entry.etag, "\"e\"");
-    assert_true(slice_is(entry.head, "Content-Type: application/json\r\n"));
+    assert_true(slice_is(entry.head, "Content-Type: application/json\r\n") && !entry.own_head);
     assert_int_equal(entry.created_us, 4980 * US_PER_S);
     assert_int_equal(entry.fresh_until_us, 5050 * US_PER_S);
     assert_int_equal(entry.tag_count, 2);
     assert_int_equal(entry.tag_slots[1], 9);
     buf_deinit(&bytes);
+}
+
+static void a_head_of_its_own_comes_back_as_such(void **state)
+{
+    (void)state;
+    static char room[CACHE_OWN_HEAD_BYTES + 1];
+    memset(room, 'h', sizeof room);
+    for (size_t len = CACHE_OWN_HEAD_BYTES; len <= sizeof room; len++) {
+        struct buf bytes = {0};
+        struct cache_entry entry = {.head = slice_of(room, len), .own_head = true, .fresh_until_us = 160 * US_PER_S},
+                           back;
+        envelope_write(&bytes, &key, &versions, &entry, 100 * US_PER_S, 1000 * US_PER_S);
+        assert_int_equal(reads(buf_slice(&bytes), &key, &versions, 1010, &back), len == CACHE_OWN_HEAD_BYTES);
+        assert_true(len > CACHE_OWN_HEAD_BYTES || (back.own_head && slice_eq(back.head, entry.head)));
+        buf_deinit(&bytes);
+    }
 }
 
 static void its_life_ends(void **state)
@@ -103,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_on_another_machine),
+        cmocka_unit_test(a_head_of_its_own_comes_back_as_such),
         cmocka_unit_test(its_life_ends),
         cmocka_unit_test(another_version_or_key_is_a_miss),
         cmocka_unit_test(no_damaged_byte_passes),
