@@ -60,6 +60,24 @@ struct conf_param {
     struct conf_pos pos;
 };
 
+/* `page keyset COLUMN:desc ...;` of the route's result. */
+struct conf_key {
+    const char *column;
+    bool descending;
+    struct conf_pos pos;
+};
+
+struct conf_page {
+    struct conf_key *keys;
+    int key_count; /* 0: the route has no pages */
+    struct conf_pos pos;
+};
+
+enum { CONF_PAGE_KEYS_MAX = 4 };
+/* Parameters that a route with pages has beside those of its query. `limit` has its rules in the route's params. */
+#define CONF_PAGE_LIMIT "limit"
+#define CONF_PAGE_CURSOR "cursor"
+
 struct conf_route {
     enum method method;
     const char *path;        /* "/api/users/{id}" */
@@ -77,6 +95,7 @@ struct conf_route {
     bool bigint_string;
     bool share; /* its query may run in one transaction with those of others */
     bool errors_verbose;
+    struct conf_page page;
     struct conf_param *params;
     int param_count;
     uint64_t version; /* hash of all that shapes the answer: cache entries of a changed route do not match */

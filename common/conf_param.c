@@ -60,9 +60,8 @@ static bool check_param(struct conf_parser *p, const struct conf_block *options,
     return bad ? conf_error(p->err, preset->args[0].pos, "the default \"%.100s\" %s", param->default_text, bad) : true;
 }
 
-static struct conf_param *add_param(struct conf_parser *p)
+static struct conf_param *add_param(struct conf_parser *p, struct conf_route *route)
 {
-    struct conf_route *route = p->route;
     if ((route->param_count & (route->param_count - 1)) == 0) { /* full at each power of two */
         struct conf_param *more = arena_alloc(p->arena, (size_t)MAX(2 * route->param_count, 1) * sizeof *more);
         if (route->param_count > 0)
@@ -70,6 +69,17 @@ static struct conf_param *add_param(struct conf_parser *p)
         route->params = more;
     }
     return &route->params[route->param_count++];
+}
+
+struct conf_param *conf_param_of(struct conf_parser *p, struct conf_route *route, const char *name)
+{
+    for (int i = 0; i < route->param_count; i++)
+        if (strcmp(route->params[i].name, name) == 0)
+            return &route->params[i];
+    struct conf_param *param = add_param(p, route);
+    param->name = name;
+    param->pos = route->pos;
+    return param;
 }
 
 bool conf_set_param(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
@@ -84,7 +94,7 @@ bool conf_set_param(struct conf_parser *p, const struct conf_row *row, void *fie
             return conf_error(p->err, name->pos, "param \"%s\" is given twice; first at %s:%d:%d", name->text,
                               p->route->params[i].pos.file, p->route->params[i].pos.line,
                               p->route->params[i].pos.column);
-    struct conf_param *param = add_param(p);
+    struct conf_param *param = add_param(p, p->route);
     struct conf_block options = {.context = CONF_IN_PARAM, .target = param};
     param->name = name->text;
     param->pos = name->pos;

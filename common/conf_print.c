@@ -54,7 +54,7 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
     print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
-    print_list, print_words, print_pool, print_sql, print_query, print_route_cache, print_params;
+    print_list, print_words, print_pool, print_sql, print_query, print_route_cache, print_params, print_page;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -93,6 +93,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_QUERY] = print_query,
     [CONF_ROUTE_CACHE] = print_route_cache,
     [CONF_PARAM] = print_params,
+    [CONF_PAGE] = print_page,
 };
 
 #define PRINTER(name)                                                                                                  \
@@ -124,6 +125,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
         return route->method == METHOD_GET;
     if (row->kind == CONF_PARAM)
         return route->param_count > 0;
+    if (row->kind == CONF_PAGE)
+        return route->page.key_count > 0;
     return printers[row->kind] != NULL;
 }
 
@@ -306,6 +309,17 @@ PRINTER(print_params)
     for (int i = 0; i < route->param_count; i++) {
         fprintf(p->out, "%s%s", i > 0 ? ";\n    param " : "", route->params[i].name);
         print_options(p, CONF_IN_PARAM, &route->params[i], " ");
+    }
+}
+
+PRINTER(print_page)
+{
+    const struct conf_page *page = field;
+    fputs("keyset", p->out);
+    for (int i = 0; i < page->key_count; i++) {
+        const struct conf_key *key = &page->keys[i];
+        fputc(' ', p->out);
+        print_word(p->out, arena_printf(p->arena, "%s:%s", key->column, key->descending ? "desc" : "asc"));
     }
 }
 

@@ -245,6 +245,8 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
     if (!conf_parse_block(p, &block, d) || !check_status(p, &block, route))
         return false;
+    if (!conf_finish_page(p, route))
+        return false;
     if (route->sql_text == NULL)
         return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\";", route->name);
     return true;

@@ -57,6 +57,7 @@ enum conf_kind {
     CONF_QUERY,
     CONF_ROUTE_CACHE,
     CONF_PARAM,
+    CONF_PAGE,
     CONF_KIND_COUNT
 };
 

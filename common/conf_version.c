@@ -60,6 +60,11 @@ uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
     add_int(&b, r->cache_stale_if_error_us);
     add_int(&b, r->cache_negative_us);
     add_strings(&b, &r->cache_tags);
+    add_int(&b, r->page.key_count);
+    for (int i = 0; i < r->page.key_count; i++) {
+        add_text(&b, r->page.keys[i].column);
+        add_int(&b, r->page.keys[i].descending);
+    }
     add_int(&b, r->param_count);
     for (int i = 0; i < r->param_count; i++)
         add_param(&b, &r->params[i]);

@@ -1,6 +1,7 @@
 #include "sql/check.h"
 #include "common/clock.h"
 #include "sql/encode.h"
+#include "sql/keyset.h"
 #include "sql/param.h"
 #include "sql/query.h"
 
@@ -45,6 +46,11 @@ static bool check_template(struct check *c, const struct conf_route *route, cons
     return true;
 }
 
+static bool is_of_page(const struct conf_route *route, const struct conf_param *param)
+{
+    return route->page.key_count > 0 && strcmp(param->name, CONF_PAGE_LIMIT) == 0;
+}
+
 static bool check_names(struct check *c, const struct conf_route *route, const struct query *query)
 {
     bool ok = check_template(c, route, query, route->path, "path");
@@ -53,7 +59,7 @@ static bool check_names(struct check *c, const struct conf_route *route, const s
     for (int i = 0; i < route->invalidates.count && ok; i++)
         ok = check_template(c, route, query, route->invalidates.at[i], "invalidates");
     for (int i = 0; i < route->param_count && ok; i++)
-        if (!has_name(query, slice_str(route->params[i].name)))
+        if (!has_name(query, slice_str(route->params[i].name)) && !is_of_page(route, &route->params[i]))
             ok = fail_at(c, &route->params[i].pos,
                          arena_printf(c->arena, "param %s: the query has no parameter :%s", route->params[i].name,
                                       route->params[i].name));
@@ -79,6 +85,14 @@ static struct query *parse(struct check *c, const struct conf_route *route)
         used = 0;
     fail_in_query(c, route, line, column, err.text + used);
     return NULL;
+}
+
+static bool check_text(struct check *c, const struct conf_route *route, const struct query *query)
+{
+    const char *wrong = route->page.key_count > 0 ? keyset_refuses(query) : NULL;
+    if (wrong != NULL)
+        return fail_at(c, &route->page.pos, wrong);
+    return check_names(c, route, query);
 }
 
 /* ---- with it ---- */
@@ -135,36 +149,45 @@ static PGresult *result_in_time(struct check *c)
     }
 }
 
+static const char *message_of(struct check *c, const PGresult *result)
+{
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    return message ? message : one_line(c, PQresultErrorMessage(result));
+}
+
 /* The hint names what an admin of routes runs into, in routes.md's words. */
 static bool refused(struct check *c, const struct conf_route *route, const struct query_statement *statement,
                     const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
     bool untyped = state != NULL && (strcmp(state, "42P08") == 0 || strcmp(state, "42P18") == 0);
     int line, column;
     query_locate(slice_str(route->sql_text), statement, position ? atoi(position) : 0, &line, &column);
     return fail_in_query(
         c, route, line, column,
-        arena_printf(c->arena, "%s: %s%s", route->name, message ? message : one_line(c, PQresultErrorMessage(result)),
+        arena_printf(c->arena, "%s: %s%s", route->name, message_of(c, result),
                      untyped ? "; an optional filter needs a cast, as in (:id::int8 IS NULL OR id = :id)" : ""));
 }
 
 enum outcome { FINE, BAD, GONE };
 
+static enum outcome answer_in_time(struct check *c, bool sent, PGresult **result)
+{
+    *result = sent ? result_in_time(c) : NULL;
+    if (*result != NULL && PQstatus(c->pg) != CONNECTION_BAD)
+        return PQresultStatus(*result) == PGRES_COMMAND_OK ? FINE : BAD;
+    err_set(c->err, "the database stopped answering while the queries were checked");
+    return GONE;
+}
+
 static enum outcome ask(struct check *c, bool sent, const struct conf_route *route,
                         const struct query_statement *statement, PGresult **described)
 {
-    PGresult *result = sent ? result_in_time(c) : NULL;
-    enum outcome outcome = FINE;
-    if (result == NULL || PQstatus(c->pg) == CONNECTION_BAD) {
-        err_set(c->err, "the database stopped answering while the queries were checked");
-        outcome = GONE;
-    } else if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+    PGresult *result;
+    enum outcome outcome = answer_in_time(c, sent, &result);
+    if (outcome == BAD)
         refused(c, route, statement, result);
-        outcome = BAD;
-    }
     if (described != NULL && outcome == FINE)
         *described = result;
     else
@@ -208,6 +231,35 @@ static bool check_defaults(struct check *c, const struct conf_route *route, cons
     return true;
 }
 
+/* A statement that perfd makes of the route's for what the directive at pos asks. */
+static enum outcome ask_made(struct check *c, const char *text, const struct conf_pos *pos, const char *directive)
+{
+    PGresult *result;
+    enum outcome outcome = answer_in_time(c, PQsendPrepare(c->pg, "", text, 0, NULL), &result);
+    if (outcome == BAD)
+        fail_at(c, pos, arena_printf(c->arena, "%s: %s", directive, message_of(c, result)));
+    PQclear(result);
+    return outcome;
+}
+
+/* Its keys are columns of the result, and can be ordered and compared. */
+static enum outcome check_page(struct check *c, const struct conf_route *route, const struct query *query,
+                               const PGresult *columns)
+{
+    const struct conf_page *page = &route->page;
+    const struct keyset_shape shapes[] = {{.first = true, .limit = 1}, {.limit = 1}};
+    int ignored[CONF_PAGE_KEYS_MAX];
+    struct err err;
+    enum outcome outcome = FINE;
+    if (!keyset_columns(page, columns, ignored, &err)) {
+        fail_at(c, &page->pos, arena_printf(c->arena, "page: %s", err.text));
+        return BAD;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(shapes) && outcome == FINE; i++)
+        outcome = ask_made(c, keyset_text(page, &query->statements[0], &shapes[i], c->arena), &page->pos, "page");
+    return outcome;
+}
+
 static enum outcome check_query(struct check *c, const struct conf_route *route, const struct query *query)
 {
     PGresult *columns = NULL;
@@ -229,6 +281,8 @@ static enum outcome check_query(struct check *c, const struct conf_route *route,
     }
     if (outcome == FINE && !check_shape(c, route, columns))
         outcome = BAD;
+    if (outcome == FINE && route->page.key_count > 0)
+        outcome = check_page(c, route, query, columns);
     PQclear(columns);
     return outcome;
 }
@@ -239,7 +293,7 @@ static enum check_result check_all(struct check *c)
     struct query **queries = arena_alloc(c->arena, (size_t)MAX(conf->route_count, 1) * sizeof(struct query *));
     for (int i = 0; i < conf->route_count; i++) {
         queries[i] = parse(c, &conf->routes[i]);
-        if (queries[i] == NULL || !check_names(c, &conf->routes[i], queries[i]))
+        if (queries[i] == NULL || !check_text(c, &conf->routes[i], queries[i]))
             return CHECK_BAD;
     }
     if (!conf->database.set)

@@ -123,9 +123,8 @@ void encode_begin(struct encoding *e, struct encode_plan *plan, enum encode_form
         buf_addc(out, '[');
 }
 
-static void write_rows(struct encoding *e, const PGresult *result)
+static void write_rows(struct encoding *e, const PGresult *result, int rows)
 {
-    int rows = PQntuples(result);
     bool only_one = e->plan->kind != RESULT_ROWS;
     if (e->plan->kind == RESULT_VALUE) {
         if (e->objects == 0 && rows > 0)
@@ -137,22 +136,22 @@ static void write_rows(struct encoding *e, const PGresult *result)
         nest_row(e, (struct encode_open){result, row});
 }
 
-static void write_lines(struct encoding *e, const PGresult *result)
+static void write_lines(struct encoding *e, const PGresult *result, int rows)
 {
     if (!e->named)
         csv_write_names(e->out, result);
     e->named = true;
-    for (int row = 0; row < PQntuples(result); row++)
+    for (int row = 0; row < rows; row++)
         csv_write_row(e->out, e->plan, result, row);
-    e->objects += PQntuples(result);
+    e->objects += rows;
 }
 
-static void write_result(struct encoding *e, const PGresult *result)
+static void write_first(struct encoding *e, const PGresult *result, int rows)
 {
     if (e->format == ENCODE_CSV)
-        write_lines(e, result);
+        write_lines(e, result, rows);
     else
-        write_rows(e, result);
+        write_rows(e, result, rows);
 }
 
 /* Elements with an array are closed by their first row, which so stays until then. */
@@ -181,7 +180,7 @@ void encode_take(struct encoding *e, PGresult *result)
 {
     struct encode_open before[ENCODE_LEVELS_MAX];
     memcpy(before, e->open, sizeof before);
-    write_result(e, result);
+    write_first(e, result, PQntuples(result));
     let_go(e, before);
     if (!is_used(e, result))
         PQclear(result);
@@ -218,9 +217,14 @@ void encode_drop(struct encoding *e)
 
 int encode_result(struct encode_plan *plan, const PGresult *result, struct buf *out)
 {
+    return encode_first(plan, ENCODE_JSON, result, PQntuples(result), out);
+}
+
+int encode_first(struct encode_plan *plan, enum encode_format format, const PGresult *result, int rows, struct buf *out)
+{
     struct encoding e;
-    encode_begin(&e, plan, ENCODE_JSON, out);
-    write_result(&e, result);
+    encode_begin(&e, plan, format, out);
+    write_first(&e, result, rows);
     finish(&e);
     encode_plan_release(&e.plan);
     return e.objects;

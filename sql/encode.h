@@ -56,5 +56,8 @@ void encode_drop(struct encoding *e);
 
 /* All of a result, which stays the caller's. */
 int encode_result(struct encode_plan *plan, const PGresult *result, struct buf *out);
+/* The same of its first `rows` rows alone, in any format. */
+int encode_first(struct encode_plan *plan, enum encode_format format, const PGresult *result, int rows,
+                 struct buf *out);
 
 #endif

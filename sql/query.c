@@ -20,6 +20,9 @@ struct scan {
     size_t source_cap;
     size_t start; /* of the statement, its first byte that is not white space or comment */
     bool begun;
+    int depth;  /* parentheses that are open */
+    bool named; /* behind AS or a dot: what comes is a name, whatever it is */
+    bool sorted;
     int *params; /* of the statement */
     int param_count;
     struct query *query;
@@ -217,22 +220,44 @@ static bool end_statement(struct scan *s)
         int *source = arena_alloc(s->arena, s->out.len * sizeof *source);
         memcpy(params, s->params, (size_t)s->param_count * sizeof *params);
         memcpy(source, s->source, s->out.len * sizeof *source);
-        q->statements[q->statement_count++] =
-            (struct query_statement){arena_str(s->arena, buf_slice(&s->out)), line, s->param_count, params, source};
+        q->statements[q->statement_count++] = (struct query_statement){
+            arena_str(s->arena, buf_slice(&s->out)), line, s->param_count, params, source, s->sorted};
     }
     s->out.len = 0;
-    s->begun = false;
+    s->begun = s->named = s->sorted = false;
+    s->depth = 0;
     s->param_count = 0;
     return true;
+}
+
+static bool is_any(struct slice word, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (word.len == strlen(words[i]) && strncasecmp(word.at, words[i], word.len) == 0)
+            return true;
+    return false;
 }
 
 /* Copies a word whole, so that the E of E'..' is seen and digits in names are no surprise. */
 static void copy_word(struct scan *s)
 {
+    static const char *const sorting[] = {"order", "limit", "offset", "fetch"}, *const naming[] = {"as"};
     size_t end = s->at;
     while (end < s->text.len && (is_name(s->text.at[end]) || s->text.at[end] == '$'))
         end++;
+    struct slice word = slice_of(s->text.at + s->at, end - s->at);
+    s->sorted |= s->depth == 0 && !s->named && is_any(word, sorting, ARRAY_LEN(sorting));
+    s->named = is_any(word, naming, ARRAY_LEN(naming));
     copy_to(s, end);
+}
+
+static void copy_sign(struct scan *s)
+{
+    char c = s->text.at[s->at];
+    s->depth += (c == '(') - (c == ')');
+    if (!isspace((unsigned char)c))
+        s->named = c == '.';
+    copy_to(s, s->at + 1);
 }
 
 static bool scan_one(struct scan *s)
@@ -264,7 +289,7 @@ static bool scan_one(struct scan *s)
     if (is_name_start(c))
         copy_word(s);
     else
-        copy_to(s, s->at + 1);
+        copy_sign(s);
     return true;
 }
 

@@ -12,6 +12,7 @@ struct query_statement {
     int param_count;   /* $1..$n of this statement */
     const int *params; /* $i+1 is query.names[params[i]] */
     const int *source; /* source[i]: offset in the original text of byte i of `text`, for error positions */
+    bool sorted;       /* ORDER BY, LIMIT, OFFSET or FETCH stands in it, outside of all parentheses */
 };
 
 struct query {

@@ -141,6 +141,8 @@ static bool answer_cached(struct fetch *f, enum source source, uint64_t least_bo
 
 static struct slice head_of(const struct fetch *f, struct slice body)
 {
+    if (f->r->head.len > 0)
+        return f->r->head;
     if (f->r->route->conf->result == RESULT_ROWS)
         return format_head(f->r->format, true);
     return body.len > 0 ? format_head(ENCODE_JSON, false) : SLICE("");
@@ -151,6 +153,7 @@ static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struc
     const struct conf_route *conf = f->r->route->conf;
     *entry = (struct cache_entry){.body = body,
                                   .head = head_of(f, body),
+                                  .own_head = f->r->head.len > 0,
                                   .created_us = now_us,
                                   .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
                                   .born_seq = f->born_seq,
@@ -158,7 +161,7 @@ static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struc
                                   .tag_count = f->lookup.tag_count,
                                   .status = conf->status};
     memcpy(entry->tag_slots, f->lookup.tag_slots, sizeof entry->tag_slots);
-    reply_etag(body, entry->etag);
+    reply_etag(body, f->r->head, entry->etag);
 }
 
 /* A missing row and a failing database are so for all who wait; a refused value is told in its own words. */
@@ -228,9 +231,10 @@ static void on_streamed(void *arg, const struct pool_outcome *outcome)
     }
 }
 
+/* A page is no longer than its limit, and begins with what stands behind its last row. */
 static bool streams(const struct fetch *f)
 {
-    return f->r->route->conf->result == RESULT_ROWS;
+    return f->r->route->conf->result == RESULT_ROWS && f->r->page == NULL;
 }
 
 /* What may be cached is fetched to its end: others wait for it, or soon ask for it. */

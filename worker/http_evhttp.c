@@ -6,8 +6,7 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-
-enum { LINES_BYTES = 256 };
+#include <stdlib.h>
 
 static void tell(struct evkeyvalq *out, const char *name, const char *value)
 {
@@ -18,8 +17,7 @@ static void tell(struct evkeyvalq *out, const char *name, const char *value)
 /* evhttp wants each field by itself. */
 static void tell_lines(struct evkeyvalq *out, struct slice lines)
 {
-    char copy[LINES_BYTES];
-    CHECK(lines.len < sizeof copy);
+    char *copy = xmalloc(lines.len + 1);
     *(char *)mempcpy(copy, lines.at, lines.len) = '\0';
     for (char *line = copy, *end; (end = strstr(line, "\r\n")) != NULL; line = end + 2) {
         char *colon = strstr(line, ": ");
@@ -27,6 +25,7 @@ static void tell_lines(struct evkeyvalq *out, struct slice lines)
         *end = *colon = '\0';
         tell(out, line, colon + 2);
     }
+    free(copy);
 }
 
 static void tell_fields(struct evhttp_request *ev, const struct http_fields *f)

@@ -23,7 +23,7 @@ static void refuse_param(struct request *r, const struct pool_outcome *outcome)
     const struct query *query = r->route->query;
     const struct query_statement *statement = &query->statements[outcome->failed_statement];
     int i = outcome->bind_param - 1;
-    const char *name = i < statement->param_count ? query->names[statement->params[i]] : "?";
+    const char *name = i < statement->param_count ? query->names[statement->params[i]] : CONF_PAGE_CURSOR;
     set(r, 400, "bad_parameter", NULL);
     problem_add(&r->problem, r->arena, name, -1, copy(r, outcome->message));
 }

@@ -36,9 +36,10 @@ static void add_lines(struct headers *h, struct slice lines)
     add(h, SLICE(""), lines);
 }
 
-void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES])
+void reply_etag(struct slice body, struct slice own_head, char etag_out[CACHE_ETAG_BYTES])
 {
-    XXH128_hash_t hash = XXH3_128bits(body.at, body.len);
+    uint64_t seed = own_head.len > 0 ? XXH3_64bits(own_head.at, own_head.len) : 0;
+    XXH128_hash_t hash = XXH3_128bits_withSeed(body.at, body.len, seed);
     char high[HEX16_BYTES], low[HEX16_BYTES];
     _Static_assert(CACHE_ETAG_BYTES > 2 * HEX16_BYTES, "quotes, twice the digits, a NUL");
     digits_hex(hash.high64, high);

@@ -22,7 +22,8 @@ struct answer {
     void *arg;
 };
 
-void reply_etag(struct slice body, char etag_out[CACHE_ETAG_BYTES]);
+/* own_head: header fields that belong to the representation; empty: none. */
+void reply_etag(struct slice body, struct slice own_head, char etag_out[CACHE_ETAG_BYTES]);
 
 /* An answer in pieces, of the route's status; head: header fields. The pieces go by http_stream_add(). */
 void reply_stream_begin(struct request *r, struct slice head);

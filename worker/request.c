@@ -6,6 +6,7 @@
 #include "worker/format.h"
 #include "worker/health.h"
 #include "worker/lookup.h"
+#include "worker/page.h"
 #include "worker/recall.h"
 #include "worker/reply.h"
 #include "worker/write.h"
@@ -178,7 +179,7 @@ static bool read_params(struct request *r)
     if (!read_body(r, &fields, &count))
         return false;
     const struct params_source source = {r->place, r->method, r->path_values, &r->target, fields, count};
-    if (params_read(r->route, &source, r->arena, &r->values, &r->problem))
+    if (params_read(r->route, &source, r->arena, &r->values, &r->problem) && (r->route->page == NULL || page_read(r)))
         return true;
     reply_refuse(r, 400, "bad_parameter", NULL);
     return false;

@@ -24,6 +24,8 @@ struct request {
     enum method method;  /* HEAD is GET here */
     struct route *route; /* NULL: none was found */
     struct param_value *values;
+    struct page_turn *page;    /* of a route with pages */
+    struct slice head;         /* header fields of the answer that no other one has; empty: none */
     enum encode_format format; /* of rows, as the consumer wants them */
     enum source source;
     int64_t wait_us, run_us; /* of the database, for the log; -1: it was not asked */

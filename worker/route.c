@@ -1,6 +1,7 @@
 #include "worker/route.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/page.h"
 
 #include <stdlib.h>
 
@@ -45,7 +46,8 @@ static void route_init(struct route *route, struct service *service, int index, 
     route->arena = arena_create();
     route->answer = -1;
     route->query = query_parse(slice_str(route->conf->sql_text), route->arena, &err);
-    if (route->query == NULL) {
+    bool paged = route->conf->page.key_count > 0;
+    if (route->query == NULL || (paged && !page_extend(route, &err))) {
         route->state = ROUTE_BAD;
         route->problem = err;
         log_error("%s:%s", route->conf->sql_pos.file, err.text);
@@ -58,6 +60,8 @@ static void route_init(struct route *route, struct service *service, int index, 
         bool shares = route->conf->share && route->query->statement_count == 1 && query_is_select(s);
         route->statements[i] = (struct pool_statement){s->text, (*next_id)++, s->param_count, shares};
     }
+    if (paged)
+        page_create(route, next_id);
 }
 
 struct route *routes_create(struct service *service)
@@ -119,7 +123,8 @@ static void take_description(struct route *route, const struct pool_outcome *out
         route->state = ROUTE_READY;
     } else if (route->answer < 0) {
         set_problem(route, ROUTE_BAD, "no statement of the query has columns to answer with");
-    } else if (make_plan(route, outcome->results[route->answer], &err)) {
+    } else if (make_plan(route, outcome->results[route->answer], &err) &&
+               (route->page == NULL || page_describe(route, outcome->results[route->answer], &err))) {
         route->state = ROUTE_READY;
     } else {
         set_problem(route, ROUTE_BAD, err.text);

@@ -1,15 +1,19 @@
 #include "worker/rows.h"
 #include "common/log.h"
+#include "worker/page.h"
 #include "worker/refusal.h"
 
 struct pool_work rows_work(const struct request *r)
 {
-    return (struct pool_work){.statements = r->route->statements,
-                              .statement_count = r->route->query->statement_count,
-                              .values = params_bind(r->route, r->values, r->arena),
-                              .read_only = r->method == METHOD_GET,
-                              .timeout_us = r->route->conf->timeout_us,
-                              .deadline_us = r->started_us + r->service->conf->request_timeout_us};
+    struct pool_work work = {.statements = r->route->statements,
+                             .statement_count = r->route->query->statement_count,
+                             .values = params_bind(r->route, r->values, r->arena),
+                             .read_only = r->method == METHOD_GET,
+                             .timeout_us = r->route->conf->timeout_us,
+                             .deadline_us = r->started_us + r->service->conf->request_timeout_us};
+    if (r->page != NULL)
+        page_work(r, &work);
+    return work;
 }
 
 static bool fail(struct request *r, int status, const char *code, const char *detail)
@@ -27,6 +31,14 @@ static bool operator_fault(struct request *r, const char *what)
     return fail(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
 }
 
+static void refuse(struct request *r, const struct pool_outcome *outcome)
+{
+    struct pool_outcome mine = *outcome;
+    if (r->page != NULL)
+        page_locate(r, &mine);
+    refusal_of(r, &mine);
+}
+
 void rows_refuse(struct request *r, const struct pool_outcome *outcome, const char *wrong)
 {
     if (outcome->fail != POOL_OK)
@@ -41,7 +53,7 @@ bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf
     r->wait_us = outcome->wait_us;
     r->run_us = outcome->run_us;
     if (outcome->fail != POOL_OK) {
-        refusal_of(r, outcome);
+        refuse(r, outcome);
         return false;
     }
     if (r->route->conf->result == RESULT_NONE)
@@ -50,7 +62,10 @@ bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf
     struct encode_plan *plan = route_plan(r->route, result, &err);
     if (plan == NULL)
         return operator_fault(r, err.text);
-    int rows = encode_result(plan, result, body_out);
+    int shown = r->page != NULL ? page_take(r, result, &err) : PQntuples(result);
+    if (shown < 0)
+        return operator_fault(r, err.text);
+    int rows = encode_first(plan, r->format, result, shown, body_out);
     if (r->route->conf->result == RESULT_ROWS || rows == 1)
         return true;
     if (rows == 0)

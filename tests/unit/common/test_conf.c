@@ -241,6 +241,90 @@ static void no_bytes_crash_the_parser(void **state)
     free(copy);
 }
 
+#define PAGED(directives) "database { url postgresql:///x; }\nroute GET /a { query 'SELECT 1 AS a';\n" directives " }"
+
+static const struct conf_param *limit_of(const struct conf_route *route)
+{
+    for (int i = 0; i < route->param_count; i++)
+        if (strcmp(route->params[i].name, "limit") == 0)
+            return &route->params[i];
+    fail_msg("there is no limit");
+    return NULL;
+}
+
+static void has_limit(const char *text, const char *preset, double min, double max)
+{
+    struct conf *conf = load(text);
+    const struct conf_param *limit = limit_of(&conf->routes[0]);
+    if (preset == NULL)
+        assert_null(limit->default_text);
+    else
+        assert_string_equal(limit->default_text, preset);
+    assert_true(limit->has_min && limit->min == min && limit->has_max && limit->max == max);
+    conf_destroy(&conf);
+}
+
+static void a_page_has_its_keys_and_a_limit(void **state)
+{
+    (void)state;
+    struct conf *conf = load(PAGED("page keyset at:desc 'a b:asc' id;"));
+    const struct conf_page *page = &conf->routes[0].page;
+    assert_int_equal(page->key_count, 3);
+    assert_string_equal(page->keys[0].column, "at");
+    assert_string_equal(page->keys[1].column, "a b");
+    assert_string_equal(page->keys[2].column, "id");
+    assert_true(page->keys[0].descending && !page->keys[1].descending && !page->keys[2].descending);
+    char *text = print(conf);
+    assert_non_null(strstr(text, "page keyset at:desc 'a b:asc' id:asc;"));
+    assert_non_null(strstr(text, "param limit default=50 min=1 max=200;"));
+    struct conf *again = load(text);
+    assert_int_equal(again->routes[0].version, conf->routes[0].version);
+    free(text);
+    conf_destroy(&again);
+    conf_destroy(&conf);
+}
+
+static void what_a_limit_does_not_say_is_filled_in(void **state)
+{
+    (void)state;
+    has_limit(PAGED("page keyset a;"), "50", 1, 200);
+    has_limit(PAGED("page keyset a; param limit max=20;"), "20", 1, 20);
+    has_limit(PAGED("param limit default=500; page keyset a;"), "500", 1, 500);
+    has_limit(PAGED("page keyset a; param limit default=5 min=2;"), "5", 2, 200);
+    has_limit(PAGED("page keyset a; param limit min=300;"), "300", 300, 300);
+    has_limit(PAGED("page keyset a; param limit required max=9;"), NULL, 1, 9);
+}
+
+static void pages_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    is_refused(PAGED("page offset a;"), "3:6", "\"offset\" is no kind of pages");
+    is_refused(PAGED("page keyset;"), "3:1", "needs more");
+    is_refused(PAGED("page keyset a:down;"), "3:13", "neither asc nor desc");
+    is_refused(PAGED("page keyset a:descc;"), "3:13", "did you mean \"desc\"");
+    is_refused(PAGED("page keyset :desc;"), "3:13", "a key of a page is COLUMN");
+    is_refused(PAGED("page keyset a b:desc a:desc;"), "3:22", "\"a\" stands twice");
+    is_refused(PAGED("page keyset a b c d e;"), "3:21", "4 columns at most");
+    is_refused(PAGED("page keyset a; page keyset b;"), "3:16", "given twice");
+    is_refused(PAGED("page keyset a; result row;"), "3:1", "only result rows");
+    is_refused(PAGED("page keyset a; param cursor max_length=9;"), "3:22", "takes no rules");
+    is_refused(PAGED("page keyset a; param limit min=0;"), "3:22", "between 1 and 1000000");
+    is_refused(PAGED("page keyset a; param limit max=2000000;"), "3:22", "between 1 and 1000000");
+    is_refused(PAGED("page keyset a; param limit default=many;"), "3:22", "the default \"many\"");
+    is_refused(PAGED("page keyset a; param limit default=0;"), "3:22", "out of bounds");
+    is_refused("database { url postgresql:///x; }\nroute POST /a { query 'SELECT 1'; page keyset a; }", "2:35",
+               "only a GET");
+}
+
+static void a_page_is_part_of_the_routes_version(void **state)
+{
+    (void)state;
+    struct conf *one = load(PAGED("page keyset a:asc;")), *other = load(PAGED("page keyset a:desc;"));
+    assert_int_not_equal(one->routes[0].version, other->routes[0].version);
+    conf_destroy(&one);
+    conf_destroy(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +335,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_printed_is_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_name_their_place, setup, teardown),
         cmocka_unit_test_setup_teardown(no_bytes_crash_the_parser, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_page_has_its_keys_and_a_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_limit_does_not_say_is_filled_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(pages_that_cannot_be_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_page_is_part_of_the_routes_version, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
