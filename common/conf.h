@@ -95,6 +95,8 @@ struct conf_route {
     bool bigint_string;
     bool share; /* its query may run in one transaction with those of others */
     bool errors_verbose;
+    int combine_keys; /* lookups of several requests in one query at most; 0: each has its own */
+    struct conf_pos combine_pos;
     struct conf_page page;
     struct conf_param *params;
     int param_count;

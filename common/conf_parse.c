@@ -46,6 +46,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_QUERY] = {conf_set_query, 1, 1, false, false},
     [CONF_ROUTE_CACHE] = {conf_set_route_cache, 0, MANY, false, false},
     [CONF_PARAM] = {conf_set_param, 1, MANY, false, true},
+    [CONF_COMBINE] = {conf_set_combine, 1, 1, false, false},
     [CONF_PAGE] = {conf_set_page, 2, MANY, false, false},
 };
 

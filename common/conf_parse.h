@@ -77,9 +77,12 @@ conf_set conf_set_route, conf_set_sql, conf_set_query, conf_set_route_cache, con
     conf_set_tags;       /* conf_route.c */
 conf_set conf_set_param; /* conf_param.c */
 conf_set conf_set_page;  /* conf_page.c */
+conf_set conf_set_combine;
 
 /* A rule for the parameter, made without a line of its own if it has none yet. */
 struct conf_param *conf_param_of(struct conf_parser *p, struct conf_route *route, const char *name);
+/* What its other directives must be for `combine`. */
+bool conf_finish_combine(struct conf_parser *p, const struct conf_route *route) MUST_USE;
 /* With its page, if it has one: what its other directives must say. */
 bool conf_finish_page(struct conf_parser *p, struct conf_route *route) MUST_USE;
 bool conf_finish_tls(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;

@@ -54,7 +54,8 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
     print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
-    print_list, print_words, print_pool, print_sql, print_query, print_route_cache, print_params, print_page;
+    print_list, print_words, print_pool, print_sql, print_query, print_route_cache, print_params, print_page,
+    print_combine;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -94,6 +95,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_ROUTE_CACHE] = print_route_cache,
     [CONF_PARAM] = print_params,
     [CONF_PAGE] = print_page,
+    [CONF_COMBINE] = print_combine,
 };
 
 #define PRINTER(name)                                                                                                  \
@@ -310,6 +312,15 @@ PRINTER(print_params)
         fprintf(p->out, "%s%s", i > 0 ? ";\n    param " : "", route->params[i].name);
         print_options(p, CONF_IN_PARAM, &route->params[i], " ");
     }
+}
+
+PRINTER(print_combine)
+{
+    int keys = *(const int *)field;
+    if (keys > 0)
+        fprintf(p->out, "%d", keys);
+    else
+        fputs("off", p->out);
 }
 
 PRINTER(print_page)

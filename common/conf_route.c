@@ -2,6 +2,7 @@
 
 enum { SEGMENTS_MAX = 64, PATH_BYTES_MAX = 1024 };
 enum { INHERITED_US = -1 }; /* until conf_finish_routes() */
+enum { COMBINE_KEYS = 128 };
 
 const char *const method_names[METHOD_COUNT] = {
     [METHOD_GET] = "GET",     [METHOD_POST] = "POST",     [METHOD_PUT] = "PUT",
@@ -203,6 +204,30 @@ bool conf_set_route_cache(struct conf_parser *p, const struct conf_row *row, voi
     return conf_parse_options(p, &options, d, 0);
 }
 
+bool conf_set_combine(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    const char *word = d->args[0].text;
+    bool off = strcmp(word, "off") == 0;
+    p->route->combine_pos = d->pos;
+    if (!off && strcmp(word, "on") != 0)
+        return conf_set_int(p, row, field, d);
+    *(int *)field = off ? 0 : COMBINE_KEYS;
+    return true;
+}
+
+bool conf_finish_combine(struct conf_parser *p, const struct conf_route *route)
+{
+    if (route->combine_keys == 0)
+        return true;
+    if (route->method != METHOD_GET)
+        return conf_error(p->err, route->combine_pos, "only the lookups of a GET are combined");
+    if (route->result != RESULT_ROW && route->result != RESULT_VALUE)
+        return conf_error(p->err, route->combine_pos, "only lookups of one row are combined: result row or value");
+    if (!route->share)
+        return conf_error(p->err, route->combine_pos, "a query that must have its own transaction is not combined");
+    return true;
+}
+
 /* 204 has no body (RFC 9110, section 15.3.5), 205 neither. */
 static bool check_status(struct conf_parser *p, const struct conf_block *block, struct conf_route *route)
 {
@@ -245,7 +270,7 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
     if (!conf_parse_block(p, &block, d) || !check_status(p, &block, route))
         return false;
-    if (!conf_finish_page(p, route))
+    if (!conf_finish_page(p, route) || !conf_finish_combine(p, route))
         return false;
     if (route->sql_text == NULL)
         return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\";", route->name);

@@ -58,6 +58,7 @@ enum conf_kind {
     CONF_ROUTE_CACHE,
     CONF_PARAM,
     CONF_PAGE,
+    CONF_COMBINE,
     CONF_KIND_COUNT
 };
 

@@ -34,7 +34,7 @@ bool conf_bounds_text(const struct conf_row *row, char text[static CONF_BOUNDS_B
 {
     char least[UNIT_TEXT_BYTES], most[UNIT_TEXT_BYTES];
     bool bounded = row->kind == CONF_DURATION || row->kind == CONF_SIZE || row->kind == CONF_INT ||
-                   row->kind == CONF_COUNT || row->kind == CONF_AUTO;
+                   row->kind == CONF_COUNT || row->kind == CONF_AUTO || row->kind == CONF_COMBINE;
     if (bounded)
         snprintf(text, CONF_BOUNDS_BYTES, "%s to %s", print_bound(row, row->min, least),
                  print_bound(row, row->max, most));

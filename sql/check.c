@@ -1,5 +1,6 @@
 #include "sql/check.h"
 #include "common/clock.h"
+#include "sql/combined.h"
 #include "sql/encode.h"
 #include "sql/keyset.h"
 #include "sql/param.h"
@@ -92,6 +93,9 @@ static bool check_text(struct check *c, const struct conf_route *route, const st
     const char *wrong = route->page.key_count > 0 ? keyset_refuses(query) : NULL;
     if (wrong != NULL)
         return fail_at(c, &route->page.pos, wrong);
+    wrong = route->combine_keys > 0 ? combined_refuses(query) : NULL;
+    if (wrong != NULL)
+        return fail_at(c, &route->combine_pos, wrong);
     return check_names(c, route, query);
 }
 
@@ -260,10 +264,22 @@ static enum outcome check_page(struct check *c, const struct conf_route *route, 
     return outcome;
 }
 
+static enum outcome check_combine(struct check *c, const struct conf_route *route, const struct query *query,
+                                  uint32_t param_type)
+{
+    struct err err;
+    const char *text = combined_text(&query->statements[0], param_type, c->arena, &err);
+    if (text != NULL)
+        return ask_made(c, text, &route->combine_pos, "combine");
+    fail_at(c, &route->combine_pos, arena_printf(c->arena, "combine: %s", err.text));
+    return BAD;
+}
+
 static enum outcome check_query(struct check *c, const struct conf_route *route, const struct query *query)
 {
     PGresult *columns = NULL;
     enum outcome outcome = FINE;
+    uint32_t param_type = 0;
     for (int i = 0; i < query->statement_count && outcome == FINE; i++) {
         const struct query_statement *s = &query->statements[i];
         PGresult *described = NULL;
@@ -272,6 +288,8 @@ static enum outcome check_query(struct check *c, const struct conf_route *route,
             outcome = ask(c, PQsendDescribePrepared(c->pg, ""), route, s, &described);
         if (described != NULL && !check_defaults(c, route, query, s, described))
             outcome = BAD;
+        if (described != NULL && PQnparams(described) > 0)
+            param_type = PQparamtype(described, 0);
         if (described != NULL && PQnfields(described) > 0) {
             PQclear(columns);
             columns = described;
@@ -283,6 +301,8 @@ static enum outcome check_query(struct check *c, const struct conf_route *route,
         outcome = BAD;
     if (outcome == FINE && route->page.key_count > 0)
         outcome = check_page(c, route, query, columns);
+    if (outcome == FINE && route->combine_keys > 0)
+        outcome = check_combine(c, route, query, param_type);
     PQclear(columns);
     return outcome;
 }

@@ -196,7 +196,7 @@ const char *param_from_text(struct slice text, uint32_t oid, struct arena *arena
 /* ---- arrays ---- */
 
 /* Quoted always: then nothing in it can be taken for NULL, a brace or a comma. */
-static void put_element(struct buf *out, const struct param_value *value)
+void param_put_element(struct buf *out, const struct param_value *value)
 {
     if (value->null) {
         buf_adds(out, "NULL");
@@ -227,7 +227,7 @@ const char *param_from_texts(const struct slice *texts, int count, uint32_t oid,
         wrong = read_scalar(texts[i], type.kind, arena, &element);
         if (i > 0)
             buf_addc(&built, ',');
-        put_element(&built, &element);
+        param_put_element(&built, &element);
     }
     buf_addc(&built, '}');
     return take_buf(arena, &built, wrong, out);
@@ -289,7 +289,7 @@ static const char *json_array(const struct json_field *field, enum type_kind kin
         }
         wrong = json_scalar(&elements[i], kind, arena, &element);
         if (wrong == NULL)
-            put_element(built, &element);
+            param_put_element(built, &element);
         else
             wrong = arena_printf(arena, "element %d %s", i + 1, wrong);
     }

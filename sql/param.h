@@ -4,6 +4,7 @@
 #define SQL_PARAM_H
 
 #include "common/arena.h"
+#include "common/buf.h"
 #include "common/conf.h"
 #include "common/json_scan.h"
 
@@ -20,6 +21,8 @@ const char *param_from_json(const struct json_field *field, uint32_t oid, struct
 /* Several values of one repeated query parameter, for an array type; refused for any other. */
 const char *param_from_texts(const struct slice *texts, int count, uint32_t oid, struct arena *arena,
                              struct param_value *value_out);
+/* As an element of an array in text format. */
+void param_put_element(struct buf *out, const struct param_value *value);
 /* min, max, enum, pattern, max_length, required of the route's `param` line. rule may be NULL. */
 const char *param_check(const struct param_value *value, const struct conf_param *rule, struct arena *arena);
 

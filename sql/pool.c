@@ -480,6 +480,18 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     return (struct pool_job *)job;
 }
 
+bool pool_waits(const struct pool *pool, const struct pool_job *ticket)
+{
+    const struct job *job = (const struct job *)ticket;
+    return job->line == &pool->lines[job->kind];
+}
+
+void pool_amend(struct pool *pool, struct pool_job *ticket, const struct pool_work *work)
+{
+    CHECK(pool_waits(pool, ticket));
+    ((struct job *)ticket)->work = *work;
+}
+
 /* A read that has a connection to itself is cancelled; its connection goes with it. */
 static void cancel(struct pool *pool, struct job *job)
 {
@@ -498,7 +510,7 @@ void pool_forget(struct pool *pool, struct pool_job *ticket)
 {
     struct job *job = (struct job *)ticket;
     job->done = NULL;
-    if (job->line == &pool->lines[job->kind]) {
+    if (pool_waits(pool, ticket)) {
         job_line_remove(job->line, job);
         free(job);
     } else if (job->member != NULL) {

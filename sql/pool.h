@@ -92,6 +92,10 @@ void pool_destroy(struct pool **pool); /* what is under way gets POOL_DOWN first
 /* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a statement
  * that the server has lost or whose plan changed (26000, 0A000) is prepared again once. */
 struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_done *done, void *arg);
+/* It has no connection yet. */
+bool pool_waits(const struct pool *pool, const struct pool_job *job);
+/* Of one that waits: it keeps its place, and runs this instead. The same database is meant, and as much of it. */
+void pool_amend(struct pool *pool, struct pool_job *job, const struct pool_work *work);
 /* The consumer is gone: done will not be called. A read that runs is cancelled, and its connection given up; a write
  * goes on to its end. */
 void pool_forget(struct pool *pool, struct pool_job *job);

@@ -13,3 +13,15 @@ struct type type_of(uint32_t oid)
     }
     return (struct type){TYPE_OTHER, false, 0};
 }
+
+const char *type_name(uint32_t oid)
+{
+    switch (oid) {
+#define TYPE(name, oid, array_oid, kind)                                                                               \
+    case oid:                                                                                                          \
+        return #name;
+#include "sql/type.def"
+#undef TYPE
+    }
+    return NULL;
+}

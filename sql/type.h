@@ -28,5 +28,7 @@ struct type {
 };
 
 struct type type_of(uint32_t oid);
+/* Of a type with a row in type.def, not of an array: "int8". NULL: it has none. */
+const char *type_name(uint32_t oid);
 
 #endif

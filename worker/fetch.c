@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "shm/fault.h"
 #include "shm/tags.h"
+#include "worker/combine.h"
 #include "worker/format.h"
 #include "worker/lookup.h"
 #include "worker/park.h"
@@ -32,7 +33,8 @@ struct fetch {
     struct parked parked;
     struct redis_versions versions;
     struct pool_job *job;
-    struct stream stream; /* of rows */
+    struct stream stream;     /* of rows */
+    struct combined combined; /* in place of job, where the route combines its lookups */
 };
 
 static void join(struct fetch *f);
@@ -241,7 +243,10 @@ static bool streams(const struct fetch *f)
 static void on_gone(void *arg)
 {
     struct fetch *f = arg;
-    pool_forget(f->r->service->pool, f->job);
+    if (f->r->route->combine != NULL)
+        combine_forget(&f->combined);
+    else
+        pool_forget(f->r->service->pool, f->job);
     if (!streams(f) || !stream_cut(&f->stream))
         fail(f, SOURCE_NONE, 503, "gone", NULL);
 }
@@ -281,7 +286,7 @@ static size_t hold_bytes(const struct fetch *f)
     return cache_largest_bytes(s->shared->cache) - MIN(f->lookup.key.bytes.len, cache_largest_bytes(s->shared->cache));
 }
 
-static void from_database(struct fetch *f)
+static void run_query(struct fetch *f)
 {
     struct pool_work work = rows_work(f->r);
     if (streams(f)) {
@@ -289,6 +294,14 @@ static void from_database(struct fetch *f)
         work.taker = &f->stream.taker;
     }
     f->job = f->stream.job = pool_run(f->r->service->pool, &work, streams(f) ? on_streamed : on_rows, f);
+}
+
+static void from_database(struct fetch *f)
+{
+    if (f->r->route->combine != NULL)
+        combine_run(f->r->route->combine, &f->combined, f->r, on_rows, f);
+    else
+        run_query(f);
     if (!f->r->route->conf->cached)
         watch_consumer(f);
 }

@@ -1,6 +1,7 @@
 #include "worker/route.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/combine.h"
 #include "worker/page.h"
 
 #include <stdlib.h>
@@ -62,6 +63,8 @@ static void route_init(struct route *route, struct service *service, int index, 
     }
     if (paged)
         page_create(route, next_id);
+    if (route->conf->combine_keys > 0)
+        route->combine = combine_create(route, next_id);
 }
 
 struct route *routes_create(struct service *service)
@@ -115,6 +118,8 @@ static void take_description(struct route *route, const struct pool_outcome *out
 {
     struct err err;
     take_types(route, outcome);
+    if (route->combine != NULL)
+        combine_describe(route->combine);
     route->answer = -1;
     for (int s = 0; s < route->query->statement_count; s++)
         if (PQnfields(outcome->results[s]) > 0)

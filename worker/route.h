@@ -24,6 +24,7 @@ struct route {
     struct query *query;
     struct pool_statement *statements;
     struct page *page;               /* NULL: its rows come at once */
+    struct combine *combine;         /* NULL: each lookup has a query of its own */
     const struct conf_param **rules; /* rules[i] belongs to query->names[i]; NULL: none */
     bool *in_path;                   /* query->names[i] stands in the path */
     enum route_state state;

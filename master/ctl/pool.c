@@ -4,10 +4,10 @@
 
 enum { TOTAL = -1 };
 
-static const enum metric metrics[] = {
-    STAT_pool_max,      STAT_pool_active,    STAT_pool_idle,     STAT_pool_connecting, STAT_pool_waiting,
-    STAT_pool_queries,  STAT_pool_pipelined, STAT_pool_repeated, STAT_pool_errors,     STAT_pool_timeouts,
-    STAT_pool_rejected, STAT_pool_opened,    STAT_pool_closed,   STAT_pool_max_wait_us};
+static const enum metric metrics[] = {STAT_pool_max,      STAT_pool_active,  STAT_pool_idle,       STAT_pool_connecting,
+                                      STAT_pool_waiting,  STAT_pool_queries, STAT_pool_pipelined,  STAT_pool_combined,
+                                      STAT_pool_repeated, STAT_pool_errors,  STAT_pool_timeouts,   STAT_pool_rejected,
+                                      STAT_pool_opened,   STAT_pool_closed,  STAT_pool_max_wait_us};
 
 static int64_t value_of(const struct stats *stats, int slot, enum metric stat)
 {
@@ -63,7 +63,7 @@ enum ctl_exit command_pool(const struct ctl *ctl)
         return document_print(&document);
     }
     struct table *table = table_create(
-        "SLOT|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|OPENED|"
+        "SLOT|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|COMBINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|OPENED|"
         "CLOSED|MAX WAIT|WAIT P95|WAIT P99");
     for (int slot = 0; slot < slots; slot++)
         put_row(table, ctl->stats, slot);

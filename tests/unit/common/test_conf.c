@@ -325,6 +325,34 @@ static void a_page_is_part_of_the_routes_version(void **state)
     conf_destroy(&other);
 }
 
+static void has_combine(const char *directives, int keys, const char *printed)
+{
+    char text[200];
+    snprintf(text, sizeof text, "database { url postgresql:///x; }\nroute GET /a { query 'SELECT :a'; result row; %s }",
+             directives);
+    struct conf *conf = load(text);
+    char *out = print(conf);
+    assert_int_equal(conf->routes[0].combine_keys, keys);
+    assert_non_null(strstr(out, printed));
+    free(out);
+    conf_destroy(&conf);
+}
+
+static void combine_has_a_number_of_keys(void **state)
+{
+    (void)state;
+    has_combine("", 0, "combine off;");
+    has_combine("combine off;", 0, "combine off;");
+    has_combine("combine on;", 128, "combine 128;");
+    has_combine("combine 17;", 17, "combine 17;");
+    is_refused(PAGED("result row; combine 1;"), "3:21", "out of bounds");
+    is_refused(PAGED("result row; combine yes;"), "3:21", "not a whole number");
+    is_refused(PAGED("combine on;"), "3:1", "only lookups of one row");
+    is_refused(PAGED("result row; combine on; share off;"), "3:13", "its own transaction");
+    is_refused("database { url postgresql:///x; }\nroute PUT /a { query 'SELECT 1'; result row; combine on; }", "2:46",
+               "only the lookups of a GET");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_limit_does_not_say_is_filled_in, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_that_cannot_be_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_page_is_part_of_the_routes_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(combine_has_a_number_of_keys, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
