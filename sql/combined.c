@@ -44,7 +44,7 @@ const char *combined_text(const struct query_statement *inner, uint32_t param_ty
         return NULL;
     }
     buf_printf(&out,
-               "SELECT perfd_row.*, perfd_key.i FROM pg_catalog.unnest($1::pg_catalog.%s[]) WITH ORDINALITY "
+               "SELECT perfd_row.*, perfd_key.i FROM pg_catalog.unnest((SELECT $1::pg_catalog.%s[])) WITH ORDINALITY "
                "AS perfd_key(v, i), LATERAL (",
                name);
     put_inner(&out, inner);

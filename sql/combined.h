@@ -1,7 +1,10 @@
 /* The SQL of combined lookups: a SELECT with one parameter, for each element of an array. The parameter's places name a
  * column of the array's rows, and the SELECT is joined to them LATERAL, so that it means what it meant alone, whatever
  * it is; its rows are told apart by the place of their key in the array, and not by what a key looks like. PostgreSQL
- * pulls a plain SELECT up and reads the index once a key. */
+ * pulls a plain SELECT up and reads the index once a key.
+ *
+ * The array stands in a subselect, where the planner does not look into it: it would plan for so many keys each time
+ * that they are fewer than the ten of a general plan, which costs more than they do. */
 #ifndef SQL_COMBINED_H
 #define SQL_COMBINED_H
 

@@ -39,11 +39,12 @@ static void becomes(const char *text, uint32_t type, const char *type_name, cons
     struct err err;
     const char *combined = combined_text(&parse(text)->statements[0], type, arena, &err);
     assert_non_null(combined);
-    assert_string_equal(combined,
-                        arena_printf(arena,
-                                     "SELECT perfd_row.*, perfd_key.i FROM pg_catalog.unnest($1::pg_catalog.%s[]) WITH "
-                                     "ORDINALITY AS perfd_key(v, i), LATERAL (%s) AS perfd_row",
-                                     type_name, inner));
+    assert_string_equal(
+        combined,
+        arena_printf(arena,
+                     "SELECT perfd_row.*, perfd_key.i FROM pg_catalog.unnest((SELECT $1::pg_catalog.%s[])) WITH "
+                     "ORDINALITY AS perfd_key(v, i), LATERAL (%s) AS perfd_row",
+                     type_name, inner));
 }
 
 static void the_parameter_becomes_a_column(void **state)
