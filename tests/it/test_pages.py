@@ -196,6 +196,25 @@ def test_head_has_the_link_too(api):
     assert link_of(api.request("HEAD", "/newest?limit=3")) == link_of(api.get("/newest?limit=3")) is not None
 
 
+def test_pages_in_other_formats(api):
+    lines, link = [], "/newest?limit=90"
+    while link:
+        response = api.get(link, {"Accept": "application/x-ndjson"})
+        assert response.header("content-type") == "application/x-ndjson"
+        lines += response.text.splitlines()
+        link = link_of(response) and "/newest" + link_of(response)
+    assert [json.loads(line)["id"] for line in lines] == list(range(200, 0, -1))
+    response = api.get("/long?limit=2", {"Accept": "text/csv"})
+    assert response.header("content-type").startswith("text/csv") and len(response.text.splitlines()) == 1 + 2
+    assert link_of(response) == link_of(api.get("/long?limit=2"))
+
+
+def test_a_long_link_comes_through_evhttp_too(make_perfd, db, api):
+    other = make_perfd(CONF, db, settings="fast_path off;").start()
+    assert link_of(other.get("/long?limit=2")) == link_of(api.get("/long?limit=2"))
+    assert len(link_of(api.get("/long?limit=2"))) > 3900
+
+
 # --- limits
 
 def test_the_limit_has_bounds(api):
