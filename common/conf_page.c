@@ -1,6 +1,8 @@
 #include "common/conf_parse.h"
 #include "common/units.h"
 
+#include <math.h>
+
 /* Of `limit`, where its param line does not say. */
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 200 };
 /* So that a literal of it, and one more, is an int4. */
@@ -53,8 +55,8 @@ static bool finish_limit(struct conf_parser *p, struct conf_param *limit)
     if (!limit->has_max)
         limit->max = MAX((double)LIMIT_MAX, MAX(limit->min, limit->default_text ? (double)preset : 0));
     limit->has_min = limit->has_max = true;
-    if (limit->min < 1 || limit->max > LIMIT_MOST)
-        return conf_error(p->err, limit->pos, "the limit of a page lies between 1 and 1000000");
+    if (limit->min < 1 || limit->max > LIMIT_MOST || limit->min != floor(limit->min) || limit->max != floor(limit->max))
+        return conf_error(p->err, limit->pos, "the limit of a page is a whole number between 1 and 1000000");
     if (limit->default_text != NULL && ((double)preset < limit->min || (double)preset > limit->max))
         return conf_error(p->err, limit->pos, "the limit of a page: the default %s is out of bounds",
                           limit->default_text);

@@ -309,6 +309,7 @@ static void pages_that_cannot_be_are_refused(void **state)
     is_refused(PAGED("page keyset a; result row;"), "3:1", "only result rows");
     is_refused(PAGED("page keyset a; param cursor max_length=9;"), "3:22", "takes no rules");
     is_refused(PAGED("page keyset a; param limit min=0;"), "3:22", "between 1 and 1000000");
+    is_refused(PAGED("page keyset a; param limit min=1.2 max=1.7;"), "3:22", "whole number between");
     is_refused(PAGED("page keyset a; param limit max=2000000;"), "3:22", "between 1 and 1000000");
     is_refused(PAGED("page keyset a; param limit default=many;"), "3:22", "the default \"many\"");
     is_refused(PAGED("page keyset a; param limit default=0;"), "3:22", "out of bounds");
