@@ -1,17 +1,31 @@
-"""Free TCP ports of 127.0.0.1."""
+"""Free TCP ports of 127.0.0.1, below those that the kernel gives to clients, and each test process's own."""
 import contextlib
+import os
+import random
+import re
 import socket
+
+FIRST, LAST, SHARE = 10_000, 32_000, 2_000
+WORKER = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or random.randrange((LAST - FIRST) // SHARE))
+
+
+def _candidates():
+    first = FIRST + WORKER * SHARE % (LAST - FIRST)
+    return random.sample(range(first, first + SHARE), SHARE)
 
 
 def free_ports(count):
     """Different from each other because all are held until the last is known."""
     with contextlib.ExitStack() as held:
         ports = []
-        for _ in range(count):
+        for port in _candidates():
             sock = held.enter_context(socket.socket())
-            sock.bind(("127.0.0.1", 0))
-            ports.append(sock.getsockname()[1])
-        return ports
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise RuntimeError("no port is free")
 
 
 def is_free(port):
