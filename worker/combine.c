@@ -8,6 +8,8 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 
+enum { FEW_KEYS = 5 };
+
 struct combine {
     struct route *route;
     struct pool_statement statement; /* text NULL: its lookups cannot be combined */
@@ -310,13 +312,13 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 /* ---- on the way to the pool ---- */
 
 /* One key alone is looked up by the route's own statement. */
-static struct pool_work work_of(struct batch *b)
+static struct pool_work work_of(struct batch *b, int key_count)
 {
     struct combine *c = b->of;
     const struct route *route = c->route;
-    b->value = b->key_count > 1 ? b->array.at : b->keys.at;
+    b->value = key_count > 1 ? b->array.at : b->keys.at;
     b->values = &b->value;
-    return (struct pool_work){.statements = b->key_count > 1 ? &c->statement : route->statements,
+    return (struct pool_work){.statements = key_count > 1 ? &c->statement : route->statements,
                               .statement_count = 1,
                               .values = &b->values,
                               .read_only = true,
@@ -324,15 +326,43 @@ static struct pool_work work_of(struct batch *b)
                               .deadline_us = b->deadline_us};
 }
 
+/* Less than FEW_KEYS, one lookup a key: side by side in a pipeline they take no longer. */
+static bool are_few(const struct batch *b)
+{
+    int count = 0;
+    for (const struct combined *m = b->first; m != NULL && count < FEW_KEYS; m = m->next)
+        if (m->key != count++)
+            return false;
+    return count > 1 && count == b->key_count && count < MIN(FEW_KEYS, b->of->route->conf->combine_keys);
+}
+
+/* The first one's query is sent. */
+static void others_run_alone(struct batch *b)
+{
+    for (struct combined *m; (m = b->first->next) != NULL;) {
+        take_out(m);
+        run_alone(m);
+    }
+    b->key_count = 1;
+}
+
+/* A few are one query only where they wait for a connection, and more may come. */
 static void submit(struct batch *b)
 {
     struct pool *pool = b->of->route->service->pool;
-    const struct pool_work work = work_of(b);
+    bool few = are_few(b);
+    struct pool_work work = work_of(b, few ? 1 : b->key_count);
     b->queued_us = clock_mono_us();
     b->job = pool_run(pool, &work, on_batch, b);
+    bool waits = pool_waits(pool, b->job);
+    if (few && !waits)
+        others_run_alone(b);
+    work = work_of(b, b->key_count);
+    if (few && waits)
+        pool_amend(pool, b->job, &work);
     if (b->first != b->last)
         watch(b, b->queued_us);
-    if (!pool_waits(pool, b->job))
+    if (!waits)
         b->of->open = NULL;
 }
 
@@ -379,7 +409,7 @@ static void join(struct batch *b, struct combined *m)
     link_last(b, m);
     if (b->job == NULL)
         return;
-    const struct pool_work work = work_of(b);
+    const struct pool_work work = work_of(b, b->key_count);
     pool_amend(b->of->route->service->pool, b->job, &work);
     watch(b, m->joined_us);
 }

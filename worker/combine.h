@@ -1,6 +1,7 @@
 /* Lookups of one route that meet become one query (`combine`): what comes in one turn of the loop, or while the others
- * wait for a connection. Each is answered as if it had been alone: a key without a row is one lookup's 404, a time-out
- * is that of its own request, and an error makes all run again, each by the route's own statement. */
+ * wait for a connection; a few that need not wait stay apart. Each is answered as if it had been alone: a key without a
+ * row is one lookup's 404, a time-out is that of its own request, and an error makes all run again, each by the route's
+ * own statement. */
 #ifndef WORKER_COMBINE_H
 #define WORKER_COMBINE_H
 

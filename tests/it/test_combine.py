@@ -108,6 +108,12 @@ def test_it_is_off_unless_it_is_asked_for(api, volley, db):
     assert db.calls("%FROM items WHERE id%") == 40
 
 
+def test_a_few_that_need_not_wait_stay_apart(api, volley, db):
+    db.forget_calls()
+    assert [answer.json()["id"] for answer in meet(api, volley, [f"/items/{i}" for i in (1, 2, 3, 4)])] == [1, 2, 3, 4]
+    assert db.calls("%perfd_key%") == 0 and db.calls("%FROM items WHERE id%") == 4
+
+
 def test_keys_asked_twice_are_fetched_once(api, volley, db):
     db.forget_calls()
     answers = meet(api, volley, [f"/items/{7 + i % 2}" for i in range(40)])
@@ -178,11 +184,11 @@ def test_a_key_without_a_row_is_absent_for_its_request_alone(api, volley):
 
 
 def test_a_wrong_key_is_refused_alone(api, volley, db):
-    answers = meet(api, volley, ["/items/1", "/items/x", "/items/2", "/items/99999999999999999999", "/items/3"])
-    assert [answer.status for answer in answers] == [200, 400, 200, 400, 200]
-    uid = db.value("SELECT uid FROM items WHERE id = 1")
-    answers = meet(api, volley, [f"/uids/{uid}", "/uids/nonsense", f"/uids/{uid}"])
-    assert [answer.status for answer in answers] == [200, 400, 200] and answers[1].bad_parameters == ["uid"]
+    answers = meet(api, volley, ["/items/x", "/items/99999999999999999999"] + [f"/items/{i}" for i in range(1, 9)])
+    assert [answer.status for answer in answers] == [400, 400] + [200] * 8
+    uids = [row[0] for row in db.run("SELECT uid FROM items WHERE id <= 8")]
+    answers = meet(api, volley, ["/uids/nonsense"] + [f"/uids/{uid}" for uid in uids])
+    assert [answer.status for answer in answers] == [400] + [200] * 8 and answers[0].bad_parameters == ["uid"]
 
 
 def test_an_error_is_that_of_its_key(api, volley):
@@ -193,8 +199,8 @@ def test_an_error_is_that_of_its_key(api, volley):
 
 
 def test_several_rows_are_the_operators_fault_for_their_key(api, volley):
-    answers = meet(api, volley, [f"/several/{i}" for i in (29, 30, 31)])
-    assert [answer.status for answer in answers] == [500, 200, 404]
+    answers = meet(api, volley, [f"/several/{i}" for i in range(28, 34)])
+    assert [answer.status for answer in answers] == [500, 500, 200, 404, 404, 404]
 
 
 def test_a_slow_key_times_out_alone(api, volley):
@@ -307,9 +313,9 @@ def test_a_query_that_nobody_waits_for_is_not_run(narrow, db):
 
 def test_one_that_runs_for_nobody_is_cancelled(make_perfd, db):
     api = make_perfd(route("/slow/{id}", "SELECT slow(:id::bigint) AS id", "result row; timeout 30s;"), db, workers=1).start()
-    with Volley(api.port, 3) as volley:
-        volley.send([f"/slow/{i}" for i in range(3)])
-        send_together(api, volley, ["/slow/13", "/slow/14", "/slow/15"])
+    with Volley(api.port, 6) as volley:
+        volley.send([f"/slow/{i}" for i in range(6)])
+        send_together(api, volley, [f"/slow/{i}" for i in range(11, 17)])
         assert eventually(lambda: db.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%perfd_key%'"
                                            " AND state = 'active' AND pid <> pg_backend_pid()") == 1)
         for connection in volley.connections:
@@ -321,28 +327,28 @@ def test_one_that_runs_for_nobody_is_cancelled(make_perfd, db):
 def test_a_request_whose_time_is_over_leaves_the_others(make_perfd, pg, db, well):
     """One batch is at work in a server that hangs, the next one waits; each of its requests has its own second."""
     api = make_perfd(CONF, db, workers=1, pool="pool max=1 min=1;", settings="request_timeout 1s;").start()
-    with Volley(api.port, 5) as volley:
-        volley.send(["/items/1"] * 5)
+    with Volley(api.port, 9) as volley:
+        volley.send(["/items/1"] * 9)
         pg.pause()
-        send_together(api, volley, ["/items/1", "/items/2"])
-        began, ends = [time.monotonic()] * 2, [0] * 5
-        for i, connection in enumerate(volley.connections[2:]):
+        send_together(api, volley, [f"/items/{i}" for i in range(1, 7)])
+        began, ends = [time.monotonic()] * 6, [0] * 9
+        for i, connection in enumerate(volley.connections[6:]):
             time.sleep(0.25)
-            connection.send("GET", f"/items/{i + 3}")
+            connection.send("GET", f"/items/{i + 7}")
             began.append(time.monotonic())
 
         def read(i):
             ends[i] = (volley.connections[i].read().status, time.monotonic())
-        readers = [threading.Thread(target=read, args=(i,)) for i in range(5)]
+        readers = [threading.Thread(target=read, args=(i,)) for i in range(9)]
         for reader in readers:
             reader.start()
         for reader in readers:
             reader.join()
         pg.resume()
-    assert [status for status, _ in ends] == [504] * 5
+    assert [status for status, _ in ends] == [504] * 9
     took = [end - at for (_, end), at in zip(ends, began)]
     assert all(0.95 < one for one in took), took
-    assert ends[4][1] - ends[2][1] > 0.3, "all of the batch went with the first"
+    assert ends[8][1] - ends[6][1] > 0.3, "all of the batch went with the first"
 
 
 # --- the database goes
