@@ -50,7 +50,7 @@ static void add_family(struct buf *out, const struct addrinfo *found, int family
     }
 }
 
-/* NULL, or why not. */
+/* NULL, or why there are none. */
 static const char *add_addresses(struct buf *out, const char *host)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
@@ -74,11 +74,16 @@ static void *run(void *arg)
     struct resolve *r = arg;
     const uint64_t one = 1;
     char *at = r->hosts, *host;
-    while (r->error == NULL && (host = strsep(&at, ",")) != NULL) {
+    bool any = false;
+    while ((host = strsep(&at, ",")) != NULL) {
         if (host != r->hosts)
             buf_addc(&r->addresses, ',');
-        r->error = add_addresses(&r->addresses, host);
+        const char *error = add_addresses(&r->addresses, host);
+        any |= error == NULL;
+        r->error = error ? error : r->error;
     }
+    if (any)
+        r->error = NULL;
     buf_addc(&r->addresses, '\0');
     ssize_t written = write(r->fd, &one, sizeof one);
     (void)written; /* an eventfd at 0 takes it */

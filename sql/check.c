@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "sql/combined.h"
 #include "sql/encode.h"
+#include "sql/hosts.h"
 #include "sql/keyset.h"
 #include "sql/param.h"
 #include "sql/query.h"
@@ -65,6 +66,22 @@ static bool check_names(struct check *c, const struct conf_route *route, const s
                          arena_printf(c->arena, "param %s: the query has no parameter :%s", route->params[i].name,
                                       route->params[i].name));
     return ok;
+}
+
+/* A standby refuses writes for good. */
+static bool check_role(struct check *c)
+{
+    const struct conf *conf = c->conf;
+    if (hosts_role(conf->database.url) != HOSTS_STANDBY)
+        return true;
+    for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++)
+        if (r->method != METHOD_GET)
+            return fail_at(c, &r->pos,
+                           arena_printf(c->arena,
+                                        "%s writes, but the database's url asks for a standby "
+                                        "(target_session_attrs)",
+                                        r->name));
+    return true;
 }
 
 /* A place in the query's text as one in its file. */
@@ -318,6 +335,8 @@ static enum check_result check_all(struct check *c)
     }
     if (!conf->database.set)
         return CHECK_OK;
+    if (!check_role(c))
+        return CHECK_BAD;
     if (!connect_in_time(c))
         return CHECK_NO_DATABASE;
     for (int i = 0; i < conf->route_count; i++)

@@ -3,12 +3,12 @@
 #include "common/log.h"
 #include "sql/cancel.h"
 #include "sql/conn_state.h"
-#include "sql/hosts.h"
 
 #include <event2/event.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void conn_set_state(struct conn *c, enum conn_state state, const char *why)
 {
@@ -49,6 +49,17 @@ int conn_backend_pid(const struct conn *c)
 int64_t conn_way_us(const struct conn *c)
 {
     return c->way_us;
+}
+
+int conn_host_count(const struct conn *c)
+{
+    return c->host_count;
+}
+
+enum conn_standby conn_standby(const struct conn *c)
+{
+    const char *told = c->pg ? PQparameterStatus(c->pg, "in_hot_standby") : NULL;
+    return told == NULL ? CONN_STANDBY_UNTOLD : strcmp(told, "on") == 0 ? CONN_STANDBY_YES : CONN_STANDBY_NO;
 }
 
 const char *conn_error(const struct conn *c)
@@ -327,20 +338,38 @@ static void add_options(struct buf *out, const struct conn_settings *settings)
                conn_timeout_ms(settings->statement_timeout_us));
 }
 
-/* hosts may be NULL. libpq would resolve names itself, and block. */
-static void start_connect(struct conn *c, const struct hosts *hosts)
+static const char *session_attrs(enum hosts_role role)
+{
+    return role == HOSTS_PRIMARY ? "primary" : role == HOSTS_STANDBY ? "standby" : NULL;
+}
+
+/* To one host; NULL: as the url says. What has no value is the url's. */
+static void connect_to(struct conn *c, const struct host *host)
 {
     struct buf options = {0};
     add_options(&options, c->settings);
     buf_addc(&options, '\0');
-    const char *keywords[9] = {"dbname", "fallback_application_name", "client_encoding", "gssencmode", "options"};
-    const char *values[9] = {c->settings->url, c->settings->name ? c->settings->name : "perfd", "UTF8", "disable",
-                             options.at};
-    if (hosts != NULL) {
-        memcpy(&keywords[5], (const char *[]){"host", "hostaddr", "port"}, 3 * sizeof *keywords);
-        memcpy(&values[5], (const char *[]){hosts->host.at, hosts->hostaddr.at, hosts->port.at}, 3 * sizeof *values);
-    }
-    conn_set_state(c, CONN_CONNECTING, "connecting");
+    const char *const keywords[] = {"dbname",
+                                    "fallback_application_name",
+                                    "client_encoding",
+                                    "gssencmode",
+                                    "options",
+                                    "target_session_attrs",
+                                    "host",
+                                    "hostaddr",
+                                    "port",
+                                    NULL};
+    const char *const values[] = {c->settings->url,
+                                  c->settings->name ? c->settings->name : "perfd",
+                                  "UTF8",
+                                  "disable",
+                                  options.at,
+                                  session_attrs(c->settings->role),
+                                  host ? host->name : NULL,
+                                  host ? host->address : NULL,
+                                  host ? host->port : NULL,
+                                  NULL};
+    conn_set_state(c, CONN_CONNECTING, host ? host->name : "connecting");
     c->pg = PQconnectStartParams(keywords, values, 1);
     buf_deinit(&options);
     CHECK(c->pg);
@@ -348,6 +377,22 @@ static void start_connect(struct conn *c, const struct hosts *hosts)
         conn_lost_in_call(c);
     else
         await_connect(c, EV_WRITE);
+}
+
+/* addresses: what the names were resolved to; NULL: there are none. */
+static void start_connect(struct conn *c, const char *addresses)
+{
+    struct hosts hosts = hosts_list(c->settings->url, addresses, c->settings->host);
+    c->host_count = MAX(hosts.count, 1);
+    if (hosts.count > 0) {
+        connect_to(c, &hosts.at[c->attempt % (unsigned)hosts.count]);
+    } else if (addresses == NULL) {
+        connect_to(c, NULL);
+    } else {
+        conn_break(c, CONN_LOST, "the host's name has no address");
+        conn_tell_later(c);
+    }
+    hosts_deinit(&hosts);
 }
 
 static void on_resolved(evutil_socket_t fd, short what, void *arg)
@@ -359,9 +404,7 @@ static void on_resolved(evutil_socket_t fd, short what, void *arg)
     event_del(&c->io);
     resolve_destroy(&c->resolve);
     if (addresses != NULL) {
-        struct hosts hosts = hosts_expand(c->settings->url, addresses);
-        start_connect(c, &hosts);
-        hosts_deinit(&hosts);
+        start_connect(c, addresses);
         free(addresses);
         return;
     }
@@ -390,12 +433,14 @@ static void start(struct conn *c)
     event_add(&c->io, NULL);
 }
 
-struct conn *conn_create(struct event_base *base, const struct conn_settings *settings, conn_changed *changed,
-                         void *arg)
+struct conn *conn_create(struct event_base *base, const struct conn_settings *settings, unsigned attempt,
+                         conn_changed *changed, void *arg)
 {
     struct conn *c = xcalloc(1, sizeof *c);
     c->base = base;
     c->settings = settings;
+    c->attempt = attempt;
+    c->host_count = 1;
     c->changed = changed;
     c->arg = arg;
     c->read_only = true;

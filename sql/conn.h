@@ -10,6 +10,7 @@
 #ifndef SQL_CONN_H
 #define SQL_CONN_H
 
+#include "sql/hosts.h"
 #include "sql/pool.h"
 
 #define CONN_STATES(STATE)                                                                                             \
@@ -70,6 +71,8 @@ void conn_trip_deinit(struct conn_trip *trip);
 struct conn_settings {
     const char *url;  /* or a libpq connection string */
     const char *name; /* application_name, where the url has none; NULL: perfd */
+    int host;         /* which of its hosts; -1: all */
+    enum hosts_role role;
     int64_t connect_timeout_us;
     int64_t statement_timeout_us; /* the session's default; 0 is none */
     /* Of a channel that the session listens on; from the loop, before `changed` tells of what came behind it. NULL: not
@@ -80,16 +83,21 @@ struct conn_settings {
 struct conn;
 typedef void conn_changed(void *arg);
 
-/* Begins to connect. settings and what it points to must outlive the connection. */
-struct conn *conn_create(struct event_base *base, const struct conn_settings *settings, conn_changed *changed,
-                         void *arg) MUST_USE;
+/* Begins to connect to one of the hosts: which one the attempt tells, modulo their number. settings and what it points
+ * to must outlive the connection. */
+struct conn *conn_create(struct event_base *base, const struct conn_settings *settings, unsigned attempt,
+                         conn_changed *changed, void *arg) MUST_USE;
 /* Trips that are not back yet are forgotten. */
 void conn_destroy(struct conn **c);
 
 enum conn_state conn_state(const struct conn *c);
-bool conn_read_only(const struct conn *c);    /* default_transaction_read_only of its session */
-int conn_backend_pid(const struct conn *c);   /* as it was told when the session began */
-int64_t conn_way_us(const struct conn *c);    /* to the server and back, measured when it was set up */
+bool conn_read_only(const struct conn *c);  /* default_transaction_read_only of its session */
+int conn_backend_pid(const struct conn *c); /* as it was told when the session began */
+int64_t conn_way_us(const struct conn *c);  /* to the server and back, measured when it was set up */
+int conn_host_count(const struct conn *c);  /* the hosts that it chose from; 1 before their names are resolved */
+/* A server of PostgreSQL 14 tells without being asked whether it is a standby; what stands between may keep it. */
+enum conn_standby { CONN_STANDBY_UNTOLD, CONN_STANDBY_NO, CONN_STANDBY_YES };
+enum conn_standby conn_standby(const struct conn *c);
 const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */
 bool conn_check(struct conn *c) MUST_USE;

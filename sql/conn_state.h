@@ -37,6 +37,8 @@ struct conn {
     struct event_base *base;
     conn_changed *changed;
     void *arg;
+    unsigned attempt;
+    int host_count;
     enum conn_state state;
     PGconn *pg;
     struct resolve *resolve;

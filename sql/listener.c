@@ -25,6 +25,7 @@ struct listener {
     void *arg;
     struct buf url;
     struct conn_settings settings;
+    unsigned attempt; /* the next one is with another of the url's hosts */
     int64_t beat_us, backoff_us;
     char channel[32], listen_own[48], beat[80]; /* its own channel, and what to say for it */
     struct pool_statement statements[STATEMENTS];
@@ -67,6 +68,7 @@ static void lose(struct listener *l, const char *why, int64_t after_us)
 
 static void fail(struct listener *l, const char *why)
 {
+    l->attempt++;
     l->backoff_us = backoff_next_us(l->backoff_us);
     lose(l, why, l->backoff_us);
 }
@@ -163,7 +165,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct listener *l = arg;
     if (l->conn == NULL)
-        l->conn = conn_create(l->base, &l->settings, on_changed, l);
+        l->conn = conn_create(l->base, &l->settings, l->attempt, on_changed, l);
     else if (l->relied_on)
         send_trip(l, TRIP_BEAT, &l->echo);
     else
@@ -226,6 +228,7 @@ struct listener *listener_create(struct event_base *base, const struct listener_
     l->beat_us = settings->beat_us;
     write_url(&l->url, settings->url);
     l->settings = (struct conn_settings){.url = l->url.at,
+                                         .host = -1,
                                          .name = "perfd listener",
                                          .connect_timeout_us = settings->answer_timeout_us,
                                          .statement_timeout_us = settings->statement_timeout_us,

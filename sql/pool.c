@@ -175,9 +175,9 @@ static bool is_serialization(const PGresult *error)
     return state != NULL && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0);
 }
 
-/* Whether and how it runs again. A read whose connection broke does so once, as it may be what crashes the server, or a
- * few times when an admin ends session after session. */
-static bool may_run_again(struct job *job)
+/* Whether and how it runs again; refused_by_standby: as a write. A read whose connection broke does so once, as it may
+ * be what crashes the server, or a few times when an admin ends session after session. */
+static bool may_run_again(struct job *job, bool refused_by_standby)
 {
     const struct conn_reply *reply = &job->trip.reply;
     bool *once = &job->retried;
@@ -188,10 +188,12 @@ static bool may_run_again(struct job *job)
     case CONN_TAKEN_BACK:
         return true;
     case CONN_REFUSED:
-        if (job->work.describe || (!reply->stale && !is_serialization(reply->error)))
+        if (job->work.describe || (!reply->stale && !refused_by_standby && !is_serialization(reply->error)))
             return false;
         if (reply->stale)
             once = &job->prepared_again;
+        else if (refused_by_standby)
+            once = &job->moved;
         break;
     case CONN_LOST:
         if (!job->work.read_only)
@@ -210,7 +212,7 @@ static bool may_run_again(struct job *job)
     return again;
 }
 
-/* On the same connection where that one knows of a stale plan, else on whichever is free first. */
+/* On the same connection where that one knows of a stale plan and stays, else on whichever is free first. */
 static void run_again(struct pool *pool, struct member *m, struct job *job, int64_t now_us)
 {
     enum conn_verdict verdict = job->trip.reply.verdict;
@@ -219,7 +221,7 @@ static void run_again(struct pool *pool, struct member *m, struct job *job, int6
         job->work.taker->rows(job->work.taker->arg, NULL);
     job->alone = true;
     pool->metrics.repeated += verdict == CONN_SPOILT || verdict == CONN_TAKEN_BACK;
-    if (verdict == CONN_REFUSED && conn_state(m->conn) != CONN_BROKEN)
+    if (verdict == CONN_REFUSED && conn_state(m->conn) != CONN_BROKEN && !member_is_old(m, now_us))
         place_put(m, job, now_us);
     else
         enqueue_first(pool, job, now_us);
@@ -284,7 +286,10 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
         struct job *job = job_of(trip);
         place_leave(job, now_us);
         codel_served(&pool->delays[job->kind], now_us - job->sent_us);
-        if (may_run_again(job))
+        bool refused_by_standby = failover_noticed(m, job, now_us);
+        if (job->trip.reply.verdict == CONN_NO_ANSWER)
+            failover_silence(m, job->sent_us);
+        if (may_run_again(job, refused_by_standby))
             run_again(pool, m, job, now_us);
         else
             job_line_push(answered, job);
@@ -412,8 +417,10 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
         pool->delays[kind].limit_us = conf->database.acquire_timeout_us;
     pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
     pool->settings = (struct conn_settings){.url = conf->database.url,
+                                            .host = -1,
                                             .connect_timeout_us = conf->database.connect_timeout_us,
                                             .statement_timeout_us = conf->database.statement_timeout_us};
+    failover_init(pool);
     event_assign(&pool->tick, base, -1, 0, on_tick, pool);
     event_assign(&pool->deliver, base, -1, 0, on_deliver, pool);
     event_assign(&pool->round, base, -1, 0, on_round, pool);

@@ -50,16 +50,16 @@ static void open_one(struct pool *pool, int64_t now_us)
         struct member *m = &pool->members[i];
         if (m->conn != NULL)
             continue;
-        *m = (struct member){.pool = pool, .opened_us = now_us};
+        *m = (struct member){.pool = pool, .opened_us = now_us, .host = failover_host(pool)};
         if (pool->conf->database.max_lifetime_us > 0)
             m->retire_us = now_us + backoff_jitter_us(pool->conf->database.max_lifetime_us);
-        m->conn = conn_create(pool->base, &pool->settings, pool_on_changed, m);
+        m->conn = conn_create(pool->base, &pool->settings, m->host, pool_on_changed, m);
         return;
     }
 }
 
 /* As many connects as there are requests waiting, short ones by the pipeline, and what is missing to min; one at a time
- * while the server refuses. */
+ * and host while they refuse. */
 void member_open_wanted(struct pool *pool, int64_t now_us)
 {
     int open = count_open(pool), connecting = count_connecting(pool);
@@ -71,8 +71,8 @@ void member_open_wanted(struct pool *pool, int64_t now_us)
     int wanted = MAX(waiting - connecting, spare);
     if (now_us < pool->connect_after_us)
         return;
-    if (pool->backoff_us > 0 || pool->health != POOL_UP)
-        wanted = connecting > 0 ? 0 : MIN(MAX(wanted, pool->health == POOL_UP ? 0 : 1), 1);
+    if (failover_seeks(pool))
+        wanted = wanted > 0 || pool->health != POOL_UP ? pool->host_count - connecting : 0;
     for (; wanted > 0 && open < pool->max; wanted--, open++)
         open_one(pool, now_us);
 }
@@ -87,6 +87,7 @@ void member_opened(struct member *m, int64_t now_us)
     pool->backoff_us = 0;
     pool->connect_after_us = 0;
     pool->failures = 0;
+    failover_opened(m, now_us);
     if (pool->health == POOL_UNREACHABLE)
         log_info("the database answers again");
     pool->health = POOL_UP;
@@ -125,8 +126,9 @@ void member_failed(struct member *m, int64_t now_us)
     struct pool *pool = m->pool;
     bool was_open = m->announced;
     snprintf(pool->last_error, sizeof pool->last_error, "%s", conn_error(m->conn));
+    failover_broke(m);
     member_close(m);
-    if (!was_open)
+    if (!was_open && !failover_is_elsewhere(m))
         connect_failed(pool, m->opened_us, now_us);
 }
 

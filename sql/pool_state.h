@@ -1,5 +1,5 @@
 /* What the pool's files share, and nobody else: pool.c (the interface and the ends of jobs), pool_member.c (connections
- * come and go), pool_place.c (which job runs where). */
+ * come and go), pool_failover.c (to which server), pool_place.c (which job runs where). */
 #ifndef SQL_POOL_STATE_H
 #define SQL_POOL_STATE_H
 
@@ -20,6 +20,7 @@ struct member {
     int64_t backlog_us; /* what its jobs are expected to take */
     int64_t opened_us, idle_since_us, retire_us;
     bool announced; /* it was idle once: the connect succeeded */
+    unsigned host;  /* that its connect went to; settled once their number is known */
 };
 
 struct pool {
@@ -49,6 +50,11 @@ struct pool {
     int failures;      /* connects in a row that failed, each begun after the last had failed */
     int64_t failed_us; /* when one last did */
     int64_t backoff_us, connect_after_us;
+    int host_count;     /* that the url has, as far as is known */
+    unsigned good_host; /* the last one that a connect succeeded with */
+    bool seeking;       /* it may be another one by now */
+    int64_t found_us;   /* when a connect last succeeded */
+    int64_t left_us;    /* when a server was last left because it was a standby */
     char last_error[512];
     struct pool_metrics metrics;
 };
@@ -71,6 +77,22 @@ void member_retire_idle(struct pool *pool, int64_t now_us);
 /* Its connection is ready for the first time, or broke before it ever was, or later. */
 void member_opened(struct member *m, int64_t now_us);
 void member_failed(struct member *m, int64_t now_us);
+
+/* ---- pool_failover.c: where the primary is. A connect goes to one host. While it is not known which one is good,
+ * there is one to each at a time, so that none waits behind a host that does not answer. ---- */
+
+void failover_init(struct pool *pool);
+bool failover_seeks(const struct pool *pool);
+unsigned failover_host(const struct pool *pool); /* for the next connect */
+void failover_opened(struct member *m, int64_t now_us);
+/* Its connect failed, but another one found the good host meanwhile. */
+bool failover_is_elsewhere(const struct member *m);
+void failover_broke(struct member *m);
+/* Asked for each answer: when it tells that the server is a standby where a primary is needed, the connections to it
+ * are given up. True: it is a write that was refused for that, so it did not happen. */
+bool failover_noticed(struct member *m, const struct job *job, int64_t now_us);
+/* No answer came to what was sent then: idle connections that have been silent since are given up. */
+void failover_silence(struct member *m, int64_t since_us);
 
 /* ---- pool_place.c ---- */
 

@@ -69,9 +69,14 @@ static bool raised(struct request *r, const struct pool_outcome *outcome)
     return true;
 }
 
+/* Where the primary should be is a standby, or an admin forbade writing. */
+static const struct refusal read_only_server = {"25006", 503, "database_read_only",
+                                                "the database takes no writes for now"};
+
 static void refuse_sql(struct request *r, const struct pool_outcome *outcome)
 {
-    const struct refusal *refusal = find(outcome->sqlstate);
+    bool unwritable = r->method != METHOD_GET && strcmp(outcome->sqlstate, "25006") == 0;
+    const struct refusal *refusal = unwritable ? &read_only_server : find(outcome->sqlstate);
     if (raised(r, outcome))
         return;
     if (outcome->bind_param > 0 && outcome->failed_statement < r->route->query->statement_count) {

@@ -8,7 +8,7 @@ import tempfile
 
 import psycopg2
 
-from .process import alive, continue_family, eventually, stop_family, tell
+from .process import alive, continue_family, eventually, family, stop_family, tell
 
 BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
 SETTINGS = {
@@ -36,15 +36,20 @@ class Postgres:
         self.data = f"{self.folder}/data"
         self.log = f"{self.folder}/log"
         self.pid = None
-        subprocess.run(_as_postgres([f"{BIN}/initdb", "-D", self.data, "-A", "trust", "-U", self.user, "-E", "UTF8",
-                                     "--locale=C.UTF-8", "--no-sync"]), check=True, stdout=subprocess.DEVNULL)
+        self._make_data()
         with open(f"{self.data}/postgresql.conf", "a", encoding="ascii") as conf:
             conf.write(f"unix_socket_directories = '{self.folder}'\n")
             conf.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
 
+    def _make_data(self):
+        self._run("initdb", "-A", "trust", "-U", self.user, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+
+    def _run(self, program, *args):
+        subprocess.run(_as_postgres([f"{BIN}/{program}", "-D", self.data, *args]), check=True,
+                       stdout=subprocess.DEVNULL)
+
     def start(self):
-        subprocess.run(_as_postgres([f"{BIN}/pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "30", "start"]),
-                       check=True, stdout=subprocess.DEVNULL)
+        self._run("pg_ctl", "-l", self.log, "-w", "-t", "30", "start")
         with open(f"{self.data}/postmaster.pid", encoding="ascii") as pidfile:
             self.pid = int(pidfile.readline())
 
@@ -57,6 +62,13 @@ class Postgres:
         if not eventually(lambda: not alive(self.pid), within=20):
             tell(self.pid, signal.SIGQUIT)
             assert eventually(lambda: not alive(self.pid), within=10), "PostgreSQL does not end"
+        self.pid = None
+
+    def kill(self):
+        """As a power cut would, without a word to anybody."""
+        for member in family(self.pid):
+            tell(member, signal.SIGKILL)
+        assert eventually(lambda: not alive(self.pid), within=10)
         self.pid = None
 
     def pause(self):
@@ -87,6 +99,29 @@ class Postgres:
         if schema:
             db.run(schema)
         return db
+
+
+class Standby(Postgres):
+    """A copy of a running server that follows it, until it is promoted."""
+
+    def __init__(self, primary):
+        self.primary = primary
+        super().__init__()
+
+    def _make_data(self):
+        self._run("pg_basebackup", "-h", self.primary.folder, "-U", self.user, "-X", "stream", "-c", "fast", "-R",
+                  "--no-sync")
+
+    def promote(self):
+        """Returns once it takes writes."""
+        self._run("pg_ctl", "-w", "-t", "30", "promote")
+
+    def pause_replay(self):
+        Database(self, "postgres").run("SELECT pg_wal_replay_pause()")
+        assert eventually(lambda: Database(self, "postgres").value("SELECT pg_get_wal_replay_pause_state()") == "paused")
+
+    def resume_replay(self):
+        Database(self, "postgres").run("SELECT pg_wal_replay_resume()")
 
 
 class Database:

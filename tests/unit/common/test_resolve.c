@@ -52,6 +52,16 @@ static void an_unknown_name_is_an_error(void **state)
     assert_non_null(error);
 }
 
+static void one_unknown_name_does_not_hide_the_others(void **state)
+{
+    (void)state;
+    const char *error;
+    char *addresses = answer("no-such-host.invalid,10.1.2.3", &error);
+    assert_non_null(addresses);
+    assert_string_equal(addresses, ",10.1.2.3");
+    free(addresses);
+}
+
 static void who_does_not_wait_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -70,6 +80,7 @@ int main(void)
         cmocka_unit_test(names_are_told_from_addresses),
         cmocka_unit_test(each_host_gets_an_address),
         cmocka_unit_test(an_unknown_name_is_an_error),
+        cmocka_unit_test(one_unknown_name_does_not_hide_the_others),
         cmocka_unit_test(who_does_not_wait_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
