@@ -141,6 +141,7 @@ struct conf {
         int64_t connect_timeout_us, statement_timeout_us, stream_timeout_us;
         int listen;             /* enum listen_kind */
         const char *listen_url; /* NULL: the url */
+        bool prepare;           /* off: the server's session is another one in each transaction */
     } database;
     struct {
         bool set;

@@ -324,7 +324,7 @@ int conn_timeout_ms(int64_t timeout_us)
 }
 
 /* A keyword that follows dbname replaces the URL's, so the URL's own options are put in front of ours. What value.c
- * relies on holds whatever the server, the database or the role has set. */
+ * relies on holds whatever the server, the database or the role has set. A pooler refuses options: conn_send.c. */
 static void add_options(struct buf *out, const struct conn_settings *settings)
 {
     PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
@@ -363,7 +363,7 @@ static void connect_to(struct conn *c, const struct host *host)
                                   c->settings->name ? c->settings->name : "perfd",
                                   "UTF8",
                                   "disable",
-                                  options.at,
+                                  c->settings->prepare ? options.at : NULL,
                                   session_attrs(c->settings->role),
                                   host ? host->name : NULL,
                                   host ? host->address : NULL,

@@ -78,6 +78,7 @@ struct conn_settings {
     /* Of a channel that the session listens on; from the loop, before `changed` tells of what came behind it. NULL: not
      * told. It leaves the connection alone. */
     void (*notified)(void *arg, const char *channel, const char *payload);
+    bool prepare; /* false: nothing outlives a transaction, as the server's session may be another one */
 };
 
 struct conn;

@@ -42,7 +42,7 @@ static void note_stale(struct conn *c, struct conn_trip *trip, const PGresult *e
     if (!is_stale(error))
         return;
     trip->reply.stale = true;
-    if (trip->generation != c->prepared.generation)
+    if (!c->settings->prepare || trip->generation != c->prepared.generation)
         return;
     c->deallocate = true;
     prepared_forget_all(&c->prepared);

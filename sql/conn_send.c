@@ -20,19 +20,25 @@ static void add_step(struct conn *c, enum step_kind kind, int statement, struct 
     c->steps[c->step_count++] = (struct step){kind, statement, trip};
 }
 
-static bool needs_timeout(const struct conn *c, const struct pool_work *work)
+static bool differs_in_timeout(const struct conn *c, const struct pool_work *work)
 {
     return !work->describe && conn_timeout_ms(work->timeout_us) != conn_timeout_ms(c->settings->statement_timeout_us);
 }
 
+/* Without prepared statements the transaction's settings have it. */
+static bool needs_timeout(const struct conn *c, const struct pool_work *work)
+{
+    return c->settings->prepare && differs_in_timeout(c, work);
+}
+
 static bool needs_mode(const struct conn *c, const struct pool_work *work)
 {
-    return !work->describe && work->read_only != c->read_only;
+    return c->settings->prepare && !work->describe && work->read_only != c->read_only;
 }
 
 bool conn_knows(const struct conn *c, const struct pool_work *work)
 {
-    for (int i = 0; i < work->statement_count; i++)
+    for (int i = 0; i < work->statement_count && c->settings->prepare; i++)
         if (!prepared_has(&c->prepared, work->statements[i].id))
             return false;
     return true;
@@ -53,6 +59,22 @@ static bool send_timeout(struct conn *c, const struct pool_work *work)
     return send_command(c, text);
 }
 
+/* All that start_connect() asks of a session. A transaction that writes is as the role is by default: SET TRANSACTION
+ * READ WRITE would warn in the server's log each time. */
+static bool send_settings(struct conn *c, const struct pool_work *work)
+{
+    int64_t timeout_us = differs_in_timeout(c, work) ? work->timeout_us : c->settings->statement_timeout_us;
+    char text[512];
+    snprintf(text, sizeof text,
+             "SELECT pg_catalog.set_config('statement_timeout', '%d', true), "
+             "pg_catalog.set_config('TimeZone', 'UTC', true), pg_catalog.set_config('DateStyle', 'ISO', true), "
+             "pg_catalog.set_config('bytea_output', 'hex', true), "
+             "pg_catalog.set_config('extra_float_digits', '1', true)%s",
+             conn_timeout_ms(timeout_us),
+             work->read_only ? ", pg_catalog.set_config('transaction_read_only', 'on', true)" : "");
+    return send_command(c, text);
+}
+
 static bool send_mode(struct conn *c, const struct pool_work *work)
 {
     c->read_only = work->read_only;
@@ -62,17 +84,21 @@ static bool send_mode(struct conn *c, const struct pool_work *work)
 
 static bool send_prepare(struct conn *c, const struct pool_statement *statement)
 {
+    if (!c->settings->prepare)
+        return PQsendPrepare(c->pg, "", statement->text, 0, NULL);
     return PQsendPrepare(c->pg, prepared_set(&c->prepared, statement->id), statement->text, 0, NULL);
 }
 
 static bool send_run(struct conn *c, const struct pool_work *work, int i)
 {
     const struct pool_statement *statement = &work->statements[i];
-    const char *name = prepared_name(&c->prepared, statement->id);
+    const char *const *values = work->values ? work->values[i] : NULL;
+    const char *name = c->settings->prepare ? prepared_name(&c->prepared, statement->id) : "";
     if (work->describe)
         return PQsendDescribePrepared(c->pg, name);
-    return PQsendQueryPrepared(c->pg, name, statement->param_count, work->values ? work->values[i] : NULL, NULL, NULL,
-                               0);
+    if (!c->settings->prepare)
+        return PQsendQueryParams(c->pg, statement->text, statement->param_count, NULL, values, NULL, NULL, 0);
+    return PQsendQueryPrepared(c->pg, name, statement->param_count, values, NULL, NULL, 0);
 }
 
 static bool send_sync(struct conn *c, struct conn_trip *last)
@@ -99,28 +125,52 @@ static bool send_session(struct conn *c, const struct pool_work *work)
     return (!deallocate && !mode) || send_sync(c, NULL);
 }
 
-/* Statements before one Sync are one transaction, without BEGIN and COMMIT. */
-static bool send_trip(struct conn *c, struct conn_trip *trip, bool joins)
+static bool prepare_missing(struct conn *c, struct conn_trip *trip)
 {
     const struct pool_work *work = trip->work;
-    for (int i = 0; i < work->statement_count; i++)
+    for (int i = 0; i < work->statement_count && c->settings->prepare; i++)
         if (!prepared_has(&c->prepared, work->statements[i].id)) {
             add_step(c, STEP_PREPARE, i, trip);
             trip->reply.prepared = true;
             if (!send_prepare(c, &work->statements[i]))
                 return false;
         }
-    if (!joins && needs_timeout(c, work)) {
-        add_step(c, STEP_TIMEOUT, 0, trip);
-        if (!send_timeout(c, work))
-            return false;
-    }
+    return true;
+}
+
+static bool run_all(struct conn *c, struct conn_trip *trip)
+{
+    const struct pool_work *work = trip->work;
+    bool unnamed = work->describe && !c->settings->prepare;
     for (int i = 0; i < work->statement_count; i++) {
+        if (unnamed)
+            add_step(c, STEP_PREPARE, i, trip);
+        if (unnamed && !send_prepare(c, &work->statements[i]))
+            return false;
         add_step(c, STEP_RUN, i, trip);
         if (!send_run(c, work, i))
             return false;
     }
     return true;
+}
+
+/* Statements before one Sync are one transaction, without BEGIN and COMMIT. begins: this is its first trip. */
+static bool send_trip(struct conn *c, struct conn_trip *trip, bool begins, bool joins)
+{
+    const struct pool_work *work = trip->work;
+    if (begins && !c->settings->prepare && !work->describe) {
+        add_step(c, STEP_SETTINGS, 0, trip);
+        if (!send_settings(c, work))
+            return false;
+    }
+    if (!prepare_missing(c, trip))
+        return false;
+    if (!joins && needs_timeout(c, work)) {
+        add_step(c, STEP_TIMEOUT, 0, trip);
+        if (!send_timeout(c, work))
+            return false;
+    }
+    return run_all(c, trip);
 }
 
 static void prepare_reply(struct conn *c, struct conn_trip *trip)
@@ -133,7 +183,7 @@ static void prepare_reply(struct conn *c, struct conn_trip *trip)
 /* One that joins the transaction of those before it needs nothing that only it needs. */
 static bool may_join(const struct conn *c, const struct conn_trip *trip)
 {
-    return trip->joins && !c->deallocate && !needs_mode(c, trip->work) && !needs_timeout(c, trip->work) &&
+    return trip->joins && !c->deallocate && !needs_mode(c, trip->work) && !differs_in_timeout(c, trip->work) &&
            conn_knows(c, trip->work);
 }
 
@@ -149,7 +199,8 @@ static bool send_taken(struct conn *c, int64_t now_us)
         trip_line_push(&c->out, trip);
         prepare_reply(c, trip);
         trip->reply.behind_others = c->step != c->step_count;
-        ok = ok && send_session(c, trip->work) && send_trip(c, trip, joins) && (joins || send_sync(c, trip));
+        ok = ok && send_session(c, trip->work) && send_trip(c, trip, open == NULL || !joins, joins) &&
+             (joins || send_sync(c, trip));
         open = joins ? trip : NULL;
         conn_await_deadline(c, trip->deadline_us, now_us);
     }

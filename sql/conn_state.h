@@ -14,9 +14,10 @@ enum step_kind {
                         heeds it */
     STEP_DEALLOCATE, /* the statements of an older generation; likewise */
     STEP_PREPARE,
-    STEP_TIMEOUT, /* the transaction's statement_timeout */
-    STEP_RUN,     /* or describe */
-    STEP_SYNC,    /* ends a transaction: the trips up to `trip` are back */
+    STEP_SETTINGS, /* of the transaction, where the session has none */
+    STEP_TIMEOUT,  /* the transaction's statement_timeout */
+    STEP_RUN,      /* or describe */
+    STEP_SYNC,     /* ends a transaction: the trips up to `trip` are back */
 };
 
 struct step {

@@ -175,9 +175,9 @@ static bool is_serialization(const PGresult *error)
     return state != NULL && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0);
 }
 
-/* Whether and how it runs again; refused_by_standby: as a write. A read whose connection broke does so once, as it may
+/* Whether and how it runs again; unwritable: the session was. A read whose connection broke does so once, as it may
  * be what crashes the server, or a few times when an admin ends session after session. */
-static bool may_run_again(struct job *job, bool refused_by_standby)
+static bool may_run_again(struct job *job, bool unwritable)
 {
     const struct conn_reply *reply = &job->trip.reply;
     bool *once = &job->retried;
@@ -188,11 +188,11 @@ static bool may_run_again(struct job *job, bool refused_by_standby)
     case CONN_TAKEN_BACK:
         return true;
     case CONN_REFUSED:
-        if (job->work.describe || (!reply->stale && !refused_by_standby && !is_serialization(reply->error)))
+        if (job->work.describe || (!reply->stale && !unwritable && !is_serialization(reply->error)))
             return false;
         if (reply->stale)
             once = &job->prepared_again;
-        else if (refused_by_standby)
+        else if (unwritable)
             once = &job->moved;
         break;
     case CONN_LOST:
@@ -286,10 +286,10 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
         struct job *job = job_of(trip);
         place_leave(job, now_us);
         codel_served(&pool->delays[job->kind], now_us - job->sent_us);
-        bool refused_by_standby = failover_noticed(m, job, now_us);
+        bool unwritable = failover_noticed(m, job, now_us);
         if (job->trip.reply.verdict == CONN_NO_ANSWER)
             failover_silence(m, job->sent_us);
-        if (may_run_again(job, refused_by_standby))
+        if (may_run_again(job, unwritable))
             run_again(pool, m, job, now_us);
         else
             job_line_push(answered, job);
@@ -419,7 +419,8 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
     pool->settings = (struct conn_settings){.url = conf->database.url,
                                             .host = -1,
                                             .connect_timeout_us = conf->database.connect_timeout_us,
-                                            .statement_timeout_us = conf->database.statement_timeout_us};
+                                            .statement_timeout_us = conf->database.statement_timeout_us,
+                                            .prepare = conf->database.prepare};
     failover_init(pool);
     event_assign(&pool->tick, base, -1, 0, on_tick, pool);
     event_assign(&pool->deliver, base, -1, 0, on_deliver, pool);

@@ -94,7 +94,6 @@ static bool is_refused_write(const struct job *job)
 static void leave_all(struct member *m, int64_t now_us)
 {
     struct pool *pool = m->pool;
-    m->retire_us = now_us;
     if (pool->left_us > 0 && now_us - pool->left_us < LEAVE_US)
         return;
     pool->left_us = now_us;
@@ -112,10 +111,14 @@ static void leave_all(struct member *m, int64_t now_us)
 
 bool failover_noticed(struct member *m, const struct job *job, int64_t now_us)
 {
-    bool open = conn_state(m->conn) != CONN_BROKEN;
-    enum conn_standby standby = open ? conn_standby(m->conn) : CONN_STANDBY_UNTOLD;
-    bool refused = open && standby != CONN_STANDBY_NO && is_refused_write(job);
-    if (refused || (standby == CONN_STANDBY_YES && m->pool->settings.role == HOSTS_PRIMARY))
+    if (conn_state(m->conn) == CONN_BROKEN)
+        return false;
+    enum conn_standby standby = conn_standby(m->conn);
+    bool refused = is_refused_write(job);
+    bool misled = standby == CONN_STANDBY_YES && m->pool->settings.role == HOSTS_PRIMARY;
+    if (refused || misled)
+        m->retire_us = now_us;
+    if (misled || (refused && standby != CONN_STANDBY_NO))
         leave_all(m, now_us);
     return refused;
 }

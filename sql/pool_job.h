@@ -22,7 +22,7 @@ struct job {
     bool begun;          /* its consumer has some of its rows: it cannot run again */
     int64_t expected_us; /* of its member's time */
     bool retried, prepared_again;
-    bool moved;            /* it met a standby where it needed the primary */
+    bool moved;            /* it met a session that it cannot write in */
     bool alone;            /* in a transaction of its own: another one's error stood in its way */
     int dismissed;         /* how often its connection was ended by the server on purpose */
     enum pool_fail fail;   /* of one that ended before it was sent */

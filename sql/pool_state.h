@@ -89,7 +89,8 @@ void failover_opened(struct member *m, int64_t now_us);
 bool failover_is_elsewhere(const struct member *m);
 void failover_broke(struct member *m);
 /* Asked for each answer: when it tells that the server is a standby where a primary is needed, the connections to it
- * are given up. True: it is a write that was refused for that, so it did not happen. */
+ * are given up. True: it is a write that was refused as the session is read-only, so it did not happen; its connection
+ * is given up whatever the server is. */
 bool failover_noticed(struct member *m, const struct job *job, int64_t now_us);
 /* No answer came to what was sent then: idle connections that have been silent since are given up. */
 void failover_silence(struct member *m, int64_t since_us);

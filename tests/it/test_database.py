@@ -14,6 +14,9 @@ route GET /again { query "SELECT fail_late(:s)"; result row; timeout 20s; }
 route GET /cached { query "SELECT 1 AS one"; result row; cache ttl=60s; }
 route GET /table { query "SELECT id FROM t WHERE id = :id"; result row; cache off; }
 route GET /wide { query "SELECT * FROM wide"; result rows; }
+route POST /both { query "INSERT INTO log SELECT 1; SELECT * FROM wide, narrow"; result rows; }
+route POST /deallocate { query "DEALLOCATE ALL"; result none; }
+route POST /discard { query "DISCARD ALL"; result none; }
 route POST /add { query "INSERT INTO t (id) VALUES (:id)"; result none; }
 """
 
@@ -22,6 +25,8 @@ route POST /add { query "INSERT INTO t (id) VALUES (:id)"; result none; }
 def db(pg):
     return pg.create_database("faults", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
                                         "CREATE TABLE wide (a int); INSERT INTO wide VALUES (1);"
+                                        "CREATE TABLE narrow (n int); INSERT INTO narrow VALUES (2);"
+                                        "CREATE TABLE log (n int);"
                                         "CREATE FUNCTION fail_late(s float8) RETURNS int LANGUAGE plpgsql AS "
                                         "$$ BEGIN PERFORM pg_sleep(s); RAISE SQLSTATE '40001'; END $$")
 
@@ -91,6 +96,34 @@ def test_a_statement_that_the_server_lost_is_prepared_again(start, db):
     assert api.get("/wide").json() == [{"a": 1, "b": 7}]
     db.run("ALTER TABLE wide DROP b")
     assert api.get("/wide").json() == [{"a": 1}]
+
+
+@pytest.mark.parametrize("route", ["/deallocate", "/discard"])
+def test_a_session_that_forgets_all_is_not_noticed(start, db, route):
+    """Neither by reads, nor by writes (DISCARD ALL forgets the session's mode too), nor by two statements at once."""
+    api = start("pool max=1 min=1;", workers=1)
+    db.run("DELETE FROM t WHERE id > 1; DELETE FROM log")
+    for turn in range(3):
+        assert api.get("/wide").json() == [{"a": 1}]
+        assert api.post("/both").json() == [{"a": 1, "n": 2}]
+        assert api.post("/add", {"id": 200 + turn}).status == 204
+        assert api.post(route).status == 204
+    assert api.post("/add", {"id": 210}).status == 204
+    assert api.get("/wide").status == 200
+    assert api.post(route).status == 204
+    assert api.post("/both").status == 200
+    assert db.value("SELECT count(*) FROM log") == 4
+
+
+def test_two_statements_whose_tables_changed_are_prepared_again(start, db):
+    api = start("pool max=1 min=1;", workers=1)
+    db.run("DELETE FROM log")
+    assert api.post("/both").json() == [{"a": 1, "n": 2}]
+    db.run("ALTER TABLE wide ADD b int DEFAULT 7; ALTER TABLE narrow ADD c int DEFAULT 8; ALTER TABLE log ADD x int")
+    assert api.post("/both").json() == [{"a": 1, "b": 7, "n": 2, "c": 8}]
+    db.run("ALTER TABLE wide DROP b; ALTER TABLE narrow DROP c; ALTER TABLE log DROP x")
+    assert api.post("/both").json() == [{"a": 1, "n": 2}]
+    assert db.value("SELECT count(*) FROM log") == 3
 
 
 def test_nothing_blocks_the_loop(start):
