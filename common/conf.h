@@ -13,6 +13,7 @@
 enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT };
 enum listen_kind { LISTEN_AUTO, LISTEN_ON, LISTEN_OFF };
 enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
+enum plan_mode { PLAN_AUTO, PLAN_GENERIC, PLAN_CUSTOM }; /* PostgreSQL's plan_cache_mode */
 
 extern const char *const method_names[METHOD_COUNT]; /* "GET" ... */
 
@@ -93,6 +94,7 @@ struct conf_route {
     struct conf_strings invalidates; /* the same */
     int64_t timeout_us;              /* statement time-out; the database's default when the route has none */
     bool bigint_string;
+    enum plan_mode plan;
     bool share; /* its query may run in one transaction with those of others */
     bool errors_verbose;
     int combine_keys; /* lookups of several requests in one query at most; 0: each has its own */

@@ -283,6 +283,9 @@ bool conf_finish_routes(struct conf_parser *p)
     for (struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
         if (!conf->database.set)
             return conf_error(p->err, r->pos, "a route needs a database block");
+        if (r->plan == PLAN_GENERIC && !conf->database.prepare)
+            return conf_error(p->err, r->pos,
+                              "plan generic needs prepared statements: not with the database's prepare off");
         if (r->timeout_us == INHERITED_US)
             r->timeout_us = conf->database.statement_timeout_us;
         if (r->cache_ttl_us == INHERITED_US)

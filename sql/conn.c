@@ -46,6 +46,11 @@ int conn_backend_pid(const struct conn *c)
     return PQbackendPID(c->pg);
 }
 
+bool conn_plans(const struct conn *c, enum plan_mode plan)
+{
+    return !c->settings->prepare || (c->plan == plan && !c->plan_unsure);
+}
+
 int64_t conn_way_us(const struct conn *c)
 {
     return c->way_us;

@@ -92,10 +92,11 @@ struct conn *conn_create(struct event_base *base, const struct conn_settings *se
 void conn_destroy(struct conn **c);
 
 enum conn_state conn_state(const struct conn *c);
-bool conn_read_only(const struct conn *c);  /* default_transaction_read_only of its session */
-int conn_backend_pid(const struct conn *c); /* as it was told when the session began */
-int64_t conn_way_us(const struct conn *c);  /* to the server and back, measured when it was set up */
-int conn_host_count(const struct conn *c);  /* the hosts that it chose from; 1 before their names are resolved */
+bool conn_read_only(const struct conn *c);                  /* default_transaction_read_only of its session */
+bool conn_plans(const struct conn *c, enum plan_mode plan); /* without being told first */
+int conn_backend_pid(const struct conn *c);                 /* as it was told when the session began */
+int64_t conn_way_us(const struct conn *c);                  /* to the server and back, measured when it was set up */
+int conn_host_count(const struct conn *c); /* the hosts that it chose from; 1 before their names are resolved */
 /* A server of PostgreSQL 14 tells without being asked whether it is a standby; what stands between may keep it. */
 enum conn_standby { CONN_STANDBY_UNTOLD, CONN_STANDBY_NO, CONN_STANDBY_YES };
 enum conn_standby conn_standby(const struct conn *c);

@@ -44,7 +44,7 @@ static void note_stale(struct conn *c, struct conn_trip *trip, const PGresult *e
     trip->reply.stale = true;
     if (!c->settings->prepare || trip->generation != c->prepared.generation)
         return;
-    c->deallocate = true;
+    c->deallocate = c->plan_unsure = true;
     prepared_forget_all(&c->prepared);
 }
 

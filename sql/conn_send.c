@@ -36,6 +36,11 @@ static bool needs_mode(const struct conn *c, const struct pool_work *work)
     return c->settings->prepare && !work->describe && work->read_only != c->read_only;
 }
 
+static bool needs_plan(const struct conn *c, const struct pool_work *work)
+{
+    return !work->describe && !conn_plans(c, work->plan);
+}
+
 bool conn_knows(const struct conn *c, const struct pool_work *work)
 {
     for (int i = 0; i < work->statement_count && c->settings->prepare; i++)
@@ -82,6 +87,16 @@ static bool send_mode(struct conn *c, const struct pool_work *work)
                                            : "SET default_transaction_read_only = off");
 }
 
+static bool send_plan(struct conn *c, const struct pool_work *work)
+{
+    static const char *const commands[] = {[PLAN_AUTO] = "SET plan_cache_mode = DEFAULT",
+                                           [PLAN_GENERIC] = "SET plan_cache_mode = force_generic_plan",
+                                           [PLAN_CUSTOM] = "SET plan_cache_mode = force_custom_plan"};
+    c->plan = work->plan;
+    c->plan_unsure = false;
+    return send_command(c, commands[work->plan]);
+}
+
 static bool send_prepare(struct conn *c, const struct pool_statement *statement)
 {
     if (!c->settings->prepare)
@@ -112,7 +127,7 @@ static bool send_sync(struct conn *c, struct conn_trip *last)
 /* What concerns the session and not the trip, in a transaction of its own. */
 static bool send_session(struct conn *c, const struct pool_work *work)
 {
-    bool deallocate = c->deallocate, mode = needs_mode(c, work);
+    bool deallocate = c->deallocate, mode = needs_mode(c, work), plan = needs_plan(c, work);
     c->deallocate = false;
     if (deallocate)
         add_step(c, STEP_DEALLOCATE, 0, NULL);
@@ -122,7 +137,11 @@ static bool send_session(struct conn *c, const struct pool_work *work)
         add_step(c, STEP_MODE, 0, NULL);
     if (mode && !send_mode(c, work))
         return false;
-    return (!deallocate && !mode) || send_sync(c, NULL);
+    if (plan)
+        add_step(c, STEP_MODE, 0, NULL);
+    if (plan && !send_plan(c, work))
+        return false;
+    return (!deallocate && !mode && !plan) || send_sync(c, NULL);
 }
 
 static bool prepare_missing(struct conn *c, struct conn_trip *trip)
@@ -183,8 +202,8 @@ static void prepare_reply(struct conn *c, struct conn_trip *trip)
 /* One that joins the transaction of those before it needs nothing that only it needs. */
 static bool may_join(const struct conn *c, const struct conn_trip *trip)
 {
-    return trip->joins && !c->deallocate && !needs_mode(c, trip->work) && !differs_in_timeout(c, trip->work) &&
-           conn_knows(c, trip->work);
+    return trip->joins && !c->deallocate && !needs_mode(c, trip->work) && !needs_plan(c, trip->work) &&
+           !differs_in_timeout(c, trip->work) && conn_knows(c, trip->work);
 }
 
 /* False: the connection is lost. The trips are out all the same. */

@@ -10,8 +10,8 @@
 
 /* What goes to the server, in order; answers come in the same order. */
 enum step_kind {
-    STEP_MODE,       /* SET default_transaction_read_only; with a STEP_SYNC of its own, as only the next transaction
-                        heeds it */
+    STEP_MODE, /* SET plan_cache_mode or default_transaction_read_only; with a STEP_SYNC of its own, as only the next
+                  transaction heeds it */
     STEP_DEALLOCATE, /* the statements of an older generation; likewise */
     STEP_PREPARE,
     STEP_SETTINGS, /* of the transaction, where the session has none */
@@ -51,7 +51,9 @@ struct conn {
     char error[512];
     bool doomed; /* the server said that it ends the session */
 
-    bool read_only;  /* once all that was sent has run */
+    bool read_only; /* once all that was sent has run */
+    enum plan_mode plan;
+    bool plan_unsure;
     bool deallocate; /* the server still keeps statements of an older generation */
     struct prepared prepared;
 

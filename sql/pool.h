@@ -54,6 +54,7 @@ struct pool_work {
     int statement_count;
     const char *const *const *values; /* values[statement][i]: text format or NULL; must live until done */
     bool read_only;                   /* runs with default_transaction_read_only; else read write */
+    enum plan_mode plan;
     int64_t timeout_us;  /* statement time-out; answered POOL_TIMEOUT soon after it even if the server hangs */
     int64_t deadline_us; /* CLOCK_MONOTONIC: neither waiting nor running nor running again goes on longer; 0: none */
     const struct pool_taker *taker; /* must live until done; NULL: all results come with the outcome */

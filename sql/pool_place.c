@@ -92,8 +92,9 @@ static int shared_most(const struct pool *pool, int64_t now_us)
     return MAX(pool->max / 2, waited_longer ? 1 : 0);
 }
 
-/* The first one that has room, so that all pack onto few: a pipeline costs a third of a query at a time. */
-static struct member *find_shared(struct pool *pool, const struct job *job, int64_t now_us)
+/* The first one that has room, so that all pack onto few: a pipeline costs a third of a query at a time. switches: it
+ * may be told first to plan otherwise than it does. */
+static struct member *find_shared(struct pool *pool, const struct job *job, bool switches, int64_t now_us)
 {
     int most = shared_most(pool, now_us), seen = 0;
     for (int i = 0; i < pool->max; i++) {
@@ -101,24 +102,26 @@ static struct member *find_shared(struct pool *pool, const struct job *job, int6
         if (!is_shared(m) || conn_state(m->conn) != CONN_BUSY || ++seen > most)
             continue;
         if (m->running < pool->conf->database.pool_depth && m->backlog_us < BACKLOG_US && !member_is_old(m, now_us) &&
-            conn_knows(m->conn, &job->work))
+            conn_knows(m->conn, &job->work) && (switches || conn_plans(m->conn, job->work.plan)))
             return m;
     }
     return NULL;
 }
 
 /* The last used first, so that those too many grow idle and go; one in the right mode before one that must switch. */
-static struct member *find_idle(struct pool *pool, bool read_only)
+static struct member *find_idle(struct pool *pool, const struct pool_work *work)
 {
     struct member *best = NULL;
+    int best_fits = 0;
     for (int i = 0; i < pool->max; i++) {
         struct member *m = &pool->members[i];
         if (!member_is_idle(m))
             continue;
-        bool fits = conn_read_only(m->conn) == read_only;
-        bool best_fits = best != NULL && conn_read_only(best->conn) == read_only;
-        if (best == NULL || fits > best_fits || (fits == best_fits && m->idle_since_us > best->idle_since_us))
-            best = m;
+        int fits = (conn_read_only(m->conn) == work->read_only) + conn_plans(m->conn, work->plan);
+        if (best != NULL && (fits < best_fits || (fits == best_fits && m->idle_since_us <= best->idle_since_us)))
+            continue;
+        best = m;
+        best_fits = fits;
     }
     return best;
 }
@@ -136,18 +139,20 @@ struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
         return NULL;
     if (job->kind == JOB_SHORT) {
         pool->shorts_seen_us = now_us;
-        struct member *m = find_shared(pool, job, now_us);
-        if (m != NULL || count_shared(pool) >= shared_most(pool, now_us))
+        struct member *m = find_shared(pool, job, false, now_us);
+        if (m != NULL)
             return m;
+        if (count_shared(pool) >= shared_most(pool, now_us))
+            return find_shared(pool, job, true, now_us);
     } else if (!leaves_room(pool, now_us)) {
         return NULL;
     }
     /* A write cannot be sent again when the server had hung up before it came: its outcome would be unknown. */
     struct member *m;
     do
-        m = find_idle(pool, job->work.read_only);
+        m = find_idle(pool, &job->work);
     while (m != NULL && !job->work.read_only && !conn_check(m->conn));
-    return m;
+    return m == NULL && job->kind == JOB_SHORT ? find_shared(pool, job, true, now_us) : m;
 }
 
 /* ---- there ---- */
