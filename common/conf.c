@@ -54,7 +54,10 @@ static bool finish(struct conf_parser *p)
         conf->workers = MIN(cpus, WORKERS_MAX);
     if (conf->database.pool_max == 0)
         conf->database.pool_max = MIN(2 * cpus, POOL_MAX);
+    if (conf->database.replica_max == 0)
+        conf->database.replica_max = MIN(2 * cpus, POOL_MAX);
     conf->database.pool_min = MIN(conf->database.pool_min, conf->database.pool_max);
+    conf->database.replica_min = MIN(conf->database.replica_min, conf->database.replica_max);
     return check_ports(p, &conf->listen) && check_ports(p, &conf->tls.listen) && check_keepalive(p) &&
            conf_finish_routes(p);
 }
@@ -67,8 +70,8 @@ struct conf *conf_load(const char *path, struct err *err)
     p.main = (struct conf_block){.context = CONF_IN_MAIN, .target = conf};
     conf->arena = arena;
     conf->file = arena_str(arena, slice_str(path));
-    static const enum conf_context contexts[] = {CONF_IN_MAIN, CONF_IN_DATABASE, CONF_IN_POOL, CONF_IN_REDIS,
-                                                 CONF_IN_TLS,  CONF_IN_CORS,     CONF_IN_CACHE};
+    static const enum conf_context contexts[] = {CONF_IN_MAIN,  CONF_IN_DATABASE, CONF_IN_POOL, CONF_IN_REPLICA_POOL,
+                                                 CONF_IN_REDIS, CONF_IN_TLS,      CONF_IN_CORS, CONF_IN_CACHE};
     for (size_t i = 0; i < ARRAY_LEN(contexts); i++)
         conf_apply_defaults(&p, contexts[i], conf);
     if (!conf_parse_file(&p, conf->file, (struct conf_pos){NULL, 0, 0}) || !finish(&p))

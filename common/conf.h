@@ -95,7 +95,8 @@ struct conf_route {
     int64_t timeout_us;              /* statement time-out; the database's default when the route has none */
     bool bigint_string;
     enum plan_mode plan;
-    bool share; /* its query may run in one transaction with those of others */
+    bool replica; /* it is read from a replica that may be read from */
+    bool share;   /* its query may run in one transaction with those of others */
     bool errors_verbose;
     int combine_keys; /* lookups of several requests in one query at most; 0: each has its own */
     struct conf_pos combine_pos;
@@ -141,9 +142,12 @@ struct conf {
         int pool_queue; /* requests a worker lets wait */
         int64_t acquire_timeout_us, idle_timeout_us, max_lifetime_us;
         int64_t connect_timeout_us, statement_timeout_us, stream_timeout_us;
-        int listen;             /* enum listen_kind */
-        const char *listen_url; /* NULL: the url */
-        bool prepare;           /* off: the server's session is another one in each transaction */
+        int listen;                   /* enum listen_kind */
+        const char *listen_url;       /* NULL: the url */
+        bool prepare;                 /* off: the server's session is another one in each transaction */
+        const char *replica_url;      /* NULL: none */
+        int replica_max, replica_min; /* a worker's connections to each */
+        int64_t max_lag_us;
     } database;
     struct {
         bool set;

@@ -34,6 +34,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_INCLUDE] = {conf_set_include, 1, 1, false, true},
     [CONF_DATABASE] = {conf_set_block, 0, 0, true, false},
     [CONF_POOL] = {conf_set_pool, 1, MANY, false, false},
+    [CONF_REPLICA_POOL] = {conf_set_pool, 1, MANY, false, false},
     [CONF_REDIS] = {conf_set_block, 0, 0, true, false},
     [CONF_TLS] = {conf_set_block, 0, 0, true, false},
     [CONF_CERTIFICATE] = {conf_set_certificate, 2, 2, false, true},

@@ -54,8 +54,8 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
     print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
-    print_list, print_words, print_pool, print_sql, print_query, print_route_cache, print_params, print_page,
-    print_combine;
+    print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache, print_params,
+    print_page, print_combine;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -82,6 +82,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_INCLUDE] = NULL,  /* what it included is printed */
     [CONF_DATABASE] = NULL, /* blocks: conf_print() */
     [CONF_POOL] = print_pool,
+    [CONF_REPLICA_POOL] = print_replica_pool,
     [CONF_REDIS] = NULL,
     [CONF_TLS] = NULL,
     [CONF_CERTIFICATE] = print_certificates,
@@ -113,6 +114,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
     if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS ||
         row->kind == CONF_ORIGINS || row->kind == CONF_TOKENS)
         return ((const struct conf_strings *)field)->count > 0;
+    if (row->kind == CONF_REPLICA_POOL || row->offset == offsetof(struct conf, database.max_lag_us))
+        return ((const struct conf *)target)->database.replica_url != NULL;
     if (row->kind == CONF_NETS)
         return ((const struct conf_nets *)field)->count > 0;
     if (row->kind == CONF_FLAG)
@@ -284,6 +287,11 @@ PRINTER(print_words)
 PRINTER(print_pool)
 {
     print_options(p, CONF_IN_POOL, target, "");
+}
+
+PRINTER(print_replica_pool)
+{
+    print_options(p, CONF_IN_REPLICA_POOL, target, "");
 }
 
 PRINTER(print_sql)

@@ -228,6 +228,15 @@ bool conf_finish_combine(struct conf_parser *p, const struct conf_route *route)
     return true;
 }
 
+static bool check_target(struct conf_parser *p, const struct conf_block *block, const struct conf_route *route)
+{
+    if (route->replica && route->method != METHOD_GET)
+        return conf_error(p->err, conf_seen(block, "target")->pos, "only a GET reads from a replica");
+    if (route->replica && route->combine_keys > 0)
+        return conf_error(p->err, conf_seen(block, "target")->pos, "combined lookups read from the primary");
+    return true;
+}
+
 /* 204 has no body (RFC 9110, section 15.3.5), 205 neither. */
 static bool check_status(struct conf_parser *p, const struct conf_block *block, struct conf_route *route)
 {
@@ -268,7 +277,7 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
     if (!read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
         return false;
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
-    if (!conf_parse_block(p, &block, d) || !check_status(p, &block, route))
+    if (!conf_parse_block(p, &block, d) || !check_status(p, &block, route) || !check_target(p, &block, route))
         return false;
     if (!conf_finish_page(p, route) || !conf_finish_combine(p, route))
         return false;
@@ -283,6 +292,8 @@ bool conf_finish_routes(struct conf_parser *p)
     for (struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
         if (!conf->database.set)
             return conf_error(p->err, r->pos, "a route needs a database block");
+        if (r->replica && conf->database.replica_url == NULL)
+            return conf_error(p->err, r->pos, "target replica needs the database's replica_url");
         if (r->plan == PLAN_GENERIC && !conf->database.prepare)
             return conf_error(p->err, r->pos,
                               "plan generic needs prepared statements: not with the database's prepare off");

@@ -198,6 +198,17 @@ bool conf_set_text_list(struct conf_parser *p, const struct conf_row *row, void 
     return true;
 }
 
+static bool check_replicas(struct conf_parser *p, const struct conf_block *block)
+{
+    static const char *const theirs[] = {"replica_pool", "max_lag"};
+    for (size_t i = 0; i < ARRAY_LEN(theirs) && conf_seen(block, "replica_url") == NULL; i++) {
+        const struct conf_directive *d = conf_seen(block, theirs[i]);
+        if (d != NULL)
+            return conf_error(p->err, d->pos, "%s is for replicas: it needs replica_url", d->name);
+    }
+    return true;
+}
+
 bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
     (void)field;
@@ -212,6 +223,8 @@ bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *fie
         return false;
     if ((database || redis) && conf_seen(&block, "url") == NULL)
         return conf_error(p->err, d->pos, "\"%s\" needs a url", d->name);
+    if (database && !check_replicas(p, &block))
+        return false;
     if (row->kind == CONF_TLS)
         return conf_finish_tls(p, &block, d);
     if (row->kind == CONF_CORS)
@@ -224,13 +237,15 @@ bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *fie
 /* Two numbers that contradict each other are an error; with max=auto, min is cut to what auto turns out to be. */
 bool conf_set_pool(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
-    (void)row, (void)field;
-    struct conf_block options = {.context = CONF_IN_POOL, .target = p->conf};
+    (void)field;
+    bool replica = row->kind == CONF_REPLICA_POOL;
+    struct conf_block options = {.context = replica ? CONF_IN_REPLICA_POOL : CONF_IN_POOL, .target = p->conf};
     if (!conf_parse_options(p, &options, d, 0))
         return false;
     const struct conf_directive *min = conf_seen(&options, "min");
-    int max = p->conf->database.pool_max;
-    if (min != NULL && max > 0 && p->conf->database.pool_min > max)
+    int max = replica ? p->conf->database.replica_max : p->conf->database.pool_max;
+    int least = replica ? p->conf->database.replica_min : p->conf->database.pool_min;
+    if (min != NULL && max > 0 && least > max)
         return conf_error(p->err, min->args[0].pos, "min=%s is above max=%d", min->args[0].text, max);
     return true;
 }

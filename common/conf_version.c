@@ -48,6 +48,7 @@ uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
 {
     struct buf b = {0};
     add_text(&b, conf_mask_url(conf->arena, conf->database.url));
+    add_text(&b, r->replica ? conf_mask_url(conf->arena, conf->database.replica_url) : NULL);
     add_text(&b, r->name);
     add_text(&b, r->sql_text);
     add_int(&b, r->result);

@@ -404,20 +404,19 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the interface ---- */
 
-struct pool *pool_create(struct event_base *base, const struct conf *conf,
-                         void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg)
+static struct pool *create(struct event_base *base, const struct conf *conf, const char *url, int host, int max,
+                           int min)
 {
     struct pool *pool = xcalloc(1, sizeof *pool);
     pool->base = base;
     pool->conf = conf;
-    pool->observe = observe;
-    pool->observe_arg = observe_arg;
-    pool->max = conf->database.pool_max;
+    pool->max = max;
+    pool->min = min;
     for (int kind = 0; kind < JOB_KINDS; kind++)
         pool->delays[kind].limit_us = conf->database.acquire_timeout_us;
     pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
-    pool->settings = (struct conn_settings){.url = conf->database.url,
-                                            .host = -1,
+    pool->settings = (struct conn_settings){.url = url,
+                                            .host = host,
                                             .connect_timeout_us = conf->database.connect_timeout_us,
                                             .statement_timeout_us = conf->database.statement_timeout_us,
                                             .prepare = conf->database.prepare};
@@ -428,6 +427,25 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
     event_assign(&pool->watch, base, -1, 0, on_watch, pool);
     event_assign(&pool->acquire, base, -1, 0, on_acquire, pool);
     pool_add_timer(&pool->tick, 0);
+    return pool;
+}
+
+struct pool *pool_create(struct event_base *base, const struct conf *conf,
+                         void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg)
+{
+    struct pool *pool = create(base, conf, conf->database.url, -1, conf->database.pool_max, conf->database.pool_min);
+    pool->observe = observe;
+    pool->observe_arg = observe_arg;
+    return pool;
+}
+
+struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host,
+                                 void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg)
+{
+    struct pool *pool =
+        create(base, conf, conf->database.replica_url, host, conf->database.replica_max, conf->database.replica_min);
+    pool->observe = observe;
+    pool->observe_arg = observe_arg;
     return pool;
 }
 
@@ -568,6 +586,14 @@ void pool_metrics(const struct pool *pool, struct pool_metrics *out)
         out->connecting += !m->announced;
         out->idle += m->announced && m->running == 0;
     }
+}
+
+int pool_load(const struct pool *pool)
+{
+    int load = count_waiting(pool);
+    for (int i = 0; i < pool->max; i++)
+        load += pool->members[i].running;
+    return load;
 }
 
 void pool_drain(struct pool *pool)

@@ -24,6 +24,9 @@ enum pool_fail {
     POOL_STOPPED,  /* its taker wanted no more */
 };
 
+/* Statements' ids: what the folder sql asks for itself, then the routes'. */
+enum { POOL_WAL_STATEMENT, POOL_FIRST_ROUTE_STATEMENT };
+
 struct pool_statement {
     const char *text;
     uint32_t id; /* the same id is the same text for the pool's life; prepared on a connection when first used there */
@@ -88,6 +91,10 @@ struct pool_metrics {
 /* conf must outlive the pool. `observe` (may be NULL) is told of every wait and run time. */
 struct pool *pool_create(struct event_base *base, const struct conf *conf,
                          void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg) MUST_USE;
+/* To the host-th host of replica_url alone. */
+struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host,
+                                 void (*observe)(void *arg, int64_t wait_us, int64_t run_us),
+                                 void *observe_arg) MUST_USE;
 void pool_destroy(struct pool **pool); /* what is under way gets POOL_DOWN first */
 
 /* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a statement
@@ -112,6 +119,7 @@ enum pool_health { POOL_STARTING, POOL_UP, POOL_UNREACHABLE };
 enum pool_health pool_health(const struct pool *pool);
 const char *pool_last_error(const struct pool *pool); /* "" if none */
 void pool_metrics(const struct pool *pool, struct pool_metrics *metrics_out);
+int pool_load(const struct pool *pool); /* requests that run or wait */
 /* Gives up idle connections at once and makes no spare ones (a worker that drains). */
 void pool_drain(struct pool *pool);
 

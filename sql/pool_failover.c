@@ -22,8 +22,7 @@ static enum hosts_role role_of(const struct conf *conf, const char *url)
 void failover_init(struct pool *pool)
 {
     struct conn_settings *settings = &pool->settings;
-    if (settings->host < 0)
-        settings->role = role_of(pool->conf, settings->url);
+    settings->role = settings->host < 0 ? role_of(pool->conf, settings->url) : hosts_role(settings->url);
     pool->host_count = settings->host < 0 ? hosts_count(settings->url) : 1;
 }
 

@@ -67,7 +67,7 @@ void member_open_wanted(struct pool *pool, int64_t now_us)
     int bulk_places = MAX(place_bulk_share(pool) - place_count_bulk(pool), 0);
     int waiting = pool->lines[JOB_OWN].count + MIN(pool->lines[JOB_BULK].count, bulk_places) +
                   (pool->lines[JOB_SHORT].count + depth - 1) / depth;
-    int spare = pool->draining ? 0 : MAX(pool->conf->database.pool_min - open, 0);
+    int spare = pool->draining ? 0 : MAX(pool->min - open, 0);
     int wanted = MAX(waiting - connecting, spare);
     if (now_us < pool->connect_after_us)
         return;
@@ -140,7 +140,7 @@ void member_retire_idle(struct pool *pool, int64_t now_us)
         struct member *m = &pool->members[i];
         if (!member_is_idle(m))
             continue;
-        bool idle = idle_us > 0 && now_us - m->idle_since_us >= idle_us && open > pool->conf->database.pool_min;
+        bool idle = idle_us > 0 && now_us - m->idle_since_us >= idle_us && open > pool->min;
         if (member_is_old(m, now_us) || idle || pool->draining) {
             member_close(m);
             open--;

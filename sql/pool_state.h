@@ -30,7 +30,7 @@ struct pool {
     void (*observe)(void *arg, int64_t wait_us, int64_t run_us);
     void *observe_arg;
     struct member *members; /* pool_max places */
-    int max;
+    int max, min;
     struct job_line lines[JOB_KINDS]; /* first come, first served */
     struct codel delays[JOB_KINDS];
     struct job_line ended; /* failed inside pool_run(): told from the loop */

@@ -322,6 +322,7 @@ static struct pool_work work_of(struct batch *b, int key_count)
                               .statement_count = 1,
                               .values = &b->values,
                               .read_only = true,
+                              .plan = route->conf->plan,
                               .timeout_us = route->conf->timeout_us,
                               .deadline_us = b->deadline_us};
 }

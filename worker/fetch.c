@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "shm/fault.h"
 #include "shm/tags.h"
+#include "sql/replicas.h"
 #include "worker/combine.h"
 #include "worker/format.h"
 #include "worker/lookup.h"
@@ -32,6 +33,7 @@ struct fetch {
     int64_t known_until_us; /* of the value that it refreshes */
     struct parked parked;
     struct redis_versions versions;
+    struct pool *pool; /* that it reads from */
     struct pool_job *job;
     struct stream stream;     /* of rows */
     struct combined combined; /* in place of job, where the route combines its lookups */
@@ -141,6 +143,19 @@ static bool answer_cached(struct fetch *f, enum source source, uint64_t least_bo
 
 /* ---- the database ---- */
 
+static void read_from(struct fetch *f, struct pool *pool);
+
+/* A page is no longer than its limit, and begins with what stands behind its last row. */
+static bool streams(const struct fetch *f)
+{
+    return f->r->route->conf->result == RESULT_ROWS && f->r->page == NULL;
+}
+
+static bool is_from_replica(const struct fetch *f)
+{
+    return f->pool != f->r->service->pool;
+}
+
 static struct slice head_of(const struct fetch *f, struct slice body)
 {
     if (f->r->head.len > 0)
@@ -196,17 +211,34 @@ static void on_body(struct fetch *f, struct slice body)
     bool stored = lookup_store(&f->lookup, &entry, now_us);
     FAULT(fetch_stored);
     finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
-    if (s->redis != NULL) {
+    /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
+    if (s->redis != NULL && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
         const struct redis_key key = redis_key_of(f);
         redis_store(s->redis, &key, &f->versions, &entry, now_us);
     }
     answer(f, SOURCE_MISS, &entry, false, now_us);
 }
 
+/* True: the replica failed for reasons of its own, so the primary is asked. */
+static bool asks_primary(struct fetch *f, const struct pool_outcome *outcome)
+{
+    struct service *s = f->r->service;
+    if (!is_from_replica(f) || f->stream.sends || f->stream.head_only ||
+        !replicas_failed(s->replicas, f->pool, outcome))
+        return false;
+    if (streams(f))
+        f->stream.taker.rows(f->stream.taker.arg, NULL);
+    service_count(s, STAT_replica_fallbacks);
+    read_from(f, s->pool);
+    return true;
+}
+
 static void on_rows(void *arg, const struct pool_outcome *outcome)
 {
     struct fetch *f = arg;
     static struct buf body; /* the last one's memory serves the next */
+    if (asks_primary(f, outcome))
+        return;
     body.len = 0;
     if (rows_read(f->r, outcome, &body))
         on_body(f, buf_slice(&body));
@@ -220,6 +252,8 @@ static void on_streamed(void *arg, const struct pool_outcome *outcome)
 {
     struct fetch *f = arg;
     struct buf body;
+    if (asks_primary(f, outcome))
+        return;
     switch (stream_end(&f->stream, outcome, &body)) {
     case STREAM_WHOLE:
         on_body(f, buf_slice(&body));
@@ -233,12 +267,6 @@ static void on_streamed(void *arg, const struct pool_outcome *outcome)
     }
 }
 
-/* A page is no longer than its limit, and begins with what stands behind its last row. */
-static bool streams(const struct fetch *f)
-{
-    return f->r->route->conf->result == RESULT_ROWS && f->r->page == NULL;
-}
-
 /* What may be cached is fetched to its end: others wait for it, or soon ask for it. */
 static void on_gone(void *arg)
 {
@@ -246,7 +274,7 @@ static void on_gone(void *arg)
     if (f->r->route->combine != NULL)
         combine_forget(&f->combined);
     else
-        pool_forget(f->r->service->pool, f->job);
+        pool_forget(f->pool, f->job);
     if (!streams(f) || !stream_cut(&f->stream))
         fail(f, SOURCE_NONE, 503, "gone", NULL);
 }
@@ -286,22 +314,34 @@ static size_t hold_bytes(const struct fetch *f)
     return cache_largest_bytes(s->shared->cache) - MIN(f->lookup.key.bytes.len, cache_largest_bytes(s->shared->cache));
 }
 
-static void run_query(struct fetch *f)
+static void read_from(struct fetch *f, struct pool *pool)
 {
     struct pool_work work = rows_work(f->r);
-    if (streams(f)) {
-        stream_init(&f->stream, f->r, hold_bytes(f), on_long, f);
-        work.taker = &f->stream.taker;
-    }
-    f->job = f->stream.job = pool_run(f->r->service->pool, &work, streams(f) ? on_streamed : on_rows, f);
+    work.taker = streams(f) ? &f->stream.taker : NULL;
+    f->pool = pool;
+    f->job = f->stream.job = pool_run(pool, &work, streams(f) ? on_streamed : on_rows, f);
+}
+
+/* After born_seq was read: what is dropped later drops the answer too, what was dropped before is on the replica. */
+static struct pool *choose_pool(const struct fetch *f)
+{
+    struct service *s = f->r->service;
+    if (!f->r->route->conf->replica)
+        return s->pool;
+    struct pool *replica = replicas_choose(s->replicas, f->lookup.tag_slots, f->lookup.tag_count);
+    if (replica == NULL)
+        service_count(s, STAT_replica_fallbacks);
+    return replica ? replica : s->pool;
 }
 
 static void from_database(struct fetch *f)
 {
+    if (streams(f))
+        stream_init(&f->stream, f->r, hold_bytes(f), on_long, f);
     if (f->r->route->combine != NULL)
         combine_run(f->r->route->combine, &f->combined, f->r, on_rows, f);
     else
-        run_query(f);
+        read_from(f, choose_pool(f));
     if (!f->r->route->conf->cached)
         watch_consumer(f);
 }
@@ -548,6 +588,7 @@ static struct fetch *fetch_create(struct request *r)
 {
     struct fetch *f = arena_alloc(r->arena, sizeof *f);
     f->r = f->lookup.r = r;
+    f->pool = r->service->pool;
     f->ticket.role = FLIGHT_UNSHARED;
     f->began_us = clock_mono_us();
     return f;

@@ -1,7 +1,7 @@
 #include "worker/gauges.h"
 #include "common/clock.h"
 #include "shm/cache.h"
-#include "sql/pool.h"
+#include "sql/replicas.h"
 #include "worker/park.h"
 
 #include <stdio.h>
@@ -40,20 +40,52 @@ static void write_process(struct service *s)
     fclose(statm);
 }
 
+/* The statistics of a pool, or of several together. */
+#define POOL_STATS(STAT)                                                                                               \
+    STAT(queries)                                                                                                      \
+    STAT(pipelined)                                                                                                    \
+    STAT(repeated)                                                                                                     \
+    STAT(errors)                                                                                                       \
+    STAT(timeouts)                                                                                                     \
+    STAT(cancelled)                                                                                                    \
+    STAT(rejected)                                                                                                     \
+    STAT(opened)                                                                                                       \
+    STAT(closed)
+#define POOL_GAUGES(GAUGE)                                                                                             \
+    GAUGE(active)                                                                                                      \
+    GAUGE(idle)                                                                                                        \
+    GAUGE(connecting)                                                                                                  \
+    GAUGE(waiting)                                                                                                     \
+    GAUGE(max_wait_us)
+
+#define SET_POOL(name) set(s, STAT_pool_##name, m.name);
+#define SET_REPLICA(name) set(s, STAT_replica_##name, m.pools.name);
+#define ADD_POOL(name) stats_add(s->stats, s->slot, STAT_pool_##name, (int64_t)(now.name - before.name));
+#define ADD_REPLICA(name)                                                                                              \
+    stats_add(s->stats, s->slot, STAT_replica_##name, (int64_t)(now.pools.name - before.pools.name));
+
 static void write_pool(struct service *s)
 {
     struct pool_metrics m = {0};
     if (s->pool != NULL)
         pool_metrics(s->pool, &m);
     set(s, STAT_pool_max, s->pool ? s->conf->database.pool_max : 0);
-    set(s, STAT_pool_active, m.active);
-    set(s, STAT_pool_idle, m.idle);
-    set(s, STAT_pool_connecting, m.connecting);
-    set(s, STAT_pool_waiting, m.waiting);
-    set(s, STAT_pool_max_wait_us, m.max_wait_us);
+    POOL_GAUGES(SET_POOL)
 }
 
-/* The pool counts for itself; what came since the last time is added, since the slot outlives the worker. */
+static void write_replicas(struct service *s)
+{
+    struct replicas_metrics m = {0};
+    if (s->replicas != NULL)
+        replicas_metrics(s->replicas, &m);
+    set(s, STAT_replicas, m.count);
+    set(s, STAT_replicas_usable, m.usable);
+    set(s, STAT_replica_lag_us, m.lag_us);
+    set(s, STAT_replica_max, m.max);
+    POOL_GAUGES(SET_REPLICA)
+}
+
+/* The pools count for themselves; what came since the last time is added, since the slot outlives the worker. */
 static void add_pool_counts(struct service *s)
 {
     static struct pool_metrics before;
@@ -61,15 +93,18 @@ static void add_pool_counts(struct service *s)
     if (s->pool == NULL)
         return;
     pool_metrics(s->pool, &now);
-    stats_add(s->stats, s->slot, STAT_pool_queries, (int64_t)(now.queries - before.queries));
-    stats_add(s->stats, s->slot, STAT_pool_pipelined, (int64_t)(now.pipelined - before.pipelined));
-    stats_add(s->stats, s->slot, STAT_pool_repeated, (int64_t)(now.repeated - before.repeated));
-    stats_add(s->stats, s->slot, STAT_pool_errors, (int64_t)(now.errors - before.errors));
-    stats_add(s->stats, s->slot, STAT_pool_timeouts, (int64_t)(now.timeouts - before.timeouts));
-    stats_add(s->stats, s->slot, STAT_pool_cancelled, (int64_t)(now.cancelled - before.cancelled));
-    stats_add(s->stats, s->slot, STAT_pool_rejected, (int64_t)(now.rejected - before.rejected));
-    stats_add(s->stats, s->slot, STAT_pool_opened, (int64_t)(now.opened - before.opened));
-    stats_add(s->stats, s->slot, STAT_pool_closed, (int64_t)(now.closed - before.closed));
+    POOL_STATS(ADD_POOL)
+    before = now;
+}
+
+static void add_replica_counts(struct service *s)
+{
+    static struct replicas_metrics before;
+    struct replicas_metrics now;
+    if (s->replicas == NULL)
+        return;
+    replicas_metrics(s->replicas, &now);
+    POOL_STATS(ADD_REPLICA)
     before = now;
 }
 
@@ -96,6 +131,7 @@ void gauges_write(struct service *s, int connections, enum proc_state state)
 {
     board_beat(s->shared->board, s->proc, clock_mono_us());
     add_pool_counts(s);
+    add_replica_counts(s);
     if (s->draining)
         return; /* the slot's gauges are the successor's by now */
     write_identity(s);
@@ -105,5 +141,6 @@ void gauges_write(struct service *s, int connections, enum proc_state state)
     set(s, STAT_connections, connections);
     write_process(s);
     write_pool(s);
+    write_replicas(s);
     write_cache(s);
 }

@@ -70,7 +70,7 @@ static void route_init(struct route *route, struct service *service, int index, 
 struct route *routes_create(struct service *service)
 {
     struct route *routes = xcalloc((size_t)MAX(service->conf->route_count, 1), sizeof *routes);
-    uint32_t next_id = 0;
+    uint32_t next_id = POOL_FIRST_ROUTE_STATEMENT;
     for (int i = 0; i < service->conf->route_count; i++)
         route_init(&routes[i], service, i, &next_id);
     return routes;

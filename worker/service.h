@@ -7,6 +7,7 @@
 
 struct event_base;
 struct pool;
+struct replicas;
 struct redis;
 struct router;
 struct route;
@@ -21,8 +22,9 @@ struct service {
     struct stats *stats;
     int slot, proc;
     struct event_base *base;
-    struct pool *pool;   /* NULL: no database is configured */
-    struct redis *redis; /* NULL: no Redis is configured */
+    struct pool *pool;         /* NULL: no database is configured */
+    struct replicas *replicas; /* NULL: none are configured */
+    struct redis *redis;       /* NULL: no Redis is configured */
     struct router *router;
     struct route *routes; /* conf->routes[i] at work */
     struct access_log *access_log;

@@ -4,6 +4,7 @@
 #include "shm/cache.h"
 #include "shm/tags.h"
 #include "sql/pool.h"
+#include "sql/replicas.h"
 #include "worker/access_log.h"
 #include "worker/child.h"
 #include "worker/event_memory.h"
@@ -105,6 +106,8 @@ static void drain(struct worker *w, const char *why)
         http_drain(w->https);
     if (s->pool != NULL)
         pool_drain(s->pool);
+    if (s->replicas != NULL)
+        replicas_drain(s->replicas);
     tell_master(w);
     child_every(&w->drain, DRAIN_STEP_US);
 }
@@ -182,6 +185,8 @@ static bool service_init(struct service *s, const struct worker_start *start, st
         return false;
     if (s->conf->database.set)
         s->pool = pool_create(s->base, s->conf, observe_pool, s);
+    if (s->conf->database.replica_url != NULL)
+        s->replicas = replicas_create(s->base, s->conf, s->pool, s->shared->tags, observe_pool, s);
     if (s->conf->redis.set)
         s->redis = redis_create(s);
     s->routes = routes_create(s);

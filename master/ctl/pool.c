@@ -4,14 +4,27 @@
 
 enum { TOTAL = -1 };
 
-static const enum metric metrics[] = {STAT_pool_max,      STAT_pool_active,  STAT_pool_idle,       STAT_pool_connecting,
-                                      STAT_pool_waiting,  STAT_pool_queries, STAT_pool_pipelined,  STAT_pool_combined,
-                                      STAT_pool_repeated, STAT_pool_errors,  STAT_pool_timeouts,   STAT_pool_rejected,
-                                      STAT_pool_opened,   STAT_pool_closed,  STAT_pool_max_wait_us};
+/* The primary's pool, and those of the replicas together: the same columns. Combined lookups go to the primary. */
+enum { COLUMNS = 15 };
+#define NOT_COUNTED STAT_COUNT
+static const enum metric primary_metrics[COLUMNS] = {
+    STAT_pool_max,      STAT_pool_active,    STAT_pool_idle,     STAT_pool_connecting, STAT_pool_waiting,
+    STAT_pool_queries,  STAT_pool_pipelined, STAT_pool_combined, STAT_pool_repeated,   STAT_pool_errors,
+    STAT_pool_timeouts, STAT_pool_rejected,  STAT_pool_opened,   STAT_pool_closed,     STAT_pool_max_wait_us};
+static const enum metric replica_metrics[COLUMNS] = {
+    STAT_replica_max,      STAT_replica_active,  STAT_replica_idle,       STAT_replica_connecting,
+    STAT_replica_waiting,  STAT_replica_queries, STAT_replica_pipelined,  NOT_COUNTED,
+    STAT_replica_repeated, STAT_replica_errors,  STAT_replica_timeouts,   STAT_replica_rejected,
+    STAT_replica_opened,   STAT_replica_closed,  STAT_replica_max_wait_us};
 
 static int64_t value_of(const struct stats *stats, int slot, enum metric stat)
 {
     return slot == TOTAL ? stats_sum(stats, stat) : stats_get(stats, slot, stat);
+}
+
+static bool has_replicas(const struct stats *stats)
+{
+    return stats_sum(stats, STAT_replicas) > 0;
 }
 
 static void read_wait(const struct stats *stats, int slot, struct histogram *out)
@@ -22,31 +35,74 @@ static void read_wait(const struct stats *stats, int slot, struct histogram *out
         stats_hist_get(stats, slot, HIST_pool_wait, out);
 }
 
+static void put_metrics(cJSON *object, const struct stats *stats, int slot, const enum metric metrics[COLUMNS],
+                        size_t prefix)
+{
+    for (int i = 0; i < COLUMNS; i++)
+        if (metrics[i] != NOT_COUNTED)
+            document_int(object, stat_infos[metrics[i]].name + prefix, value_of(stats, slot, metrics[i]));
+}
+
+static void put_replicas(cJSON *object, const struct stats *stats, int slot)
+{
+    document_int(object, "count", value_of(stats, slot, STAT_replicas));
+    document_int(object, "usable", value_of(stats, slot, STAT_replicas_usable));
+    document_int(object, "lag_us", value_of(stats, slot, STAT_replica_lag_us));
+    document_int(object, "fallbacks", value_of(stats, slot, STAT_replica_fallbacks));
+    put_metrics(object, stats, slot, replica_metrics, sizeof "replica_" - 1);
+}
+
 static void put_slot(cJSON *object, const struct stats *stats, int slot)
 {
     struct histogram wait;
     if (slot != TOTAL)
         document_int(object, "slot", slot);
-    for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(object, stat_infos[metrics[i]].name + sizeof "pool_" - 1, value_of(stats, slot, metrics[i]));
+    put_metrics(object, stats, slot, primary_metrics, sizeof "pool_" - 1);
     read_wait(stats, slot, &wait);
     document_histogram(cJSON_AddObjectToObject(object, "wait"), &wait);
+    if (has_replicas(stats))
+        put_replicas(cJSON_AddObjectToObject(object, "replicas"), stats, slot);
+}
+
+static void put_cells(struct table *table, const struct stats *stats, int slot, const enum metric metrics[COLUMNS])
+{
+    for (int i = 0; i < COLUMNS; i++) {
+        if (metrics[i] == NOT_COUNTED) {
+            table_cell(table, "-");
+            continue;
+        }
+        int64_t value = value_of(stats, slot, metrics[i]);
+        table_cell(table, "%s", (i == COLUMNS - 1 ? format_us(value) : format_count(value)).s);
+    }
+}
+
+static void put_name(struct table *table, int slot, const char *pool)
+{
+    if (slot == TOTAL)
+        table_cell(table, "total%s", pool);
+    else
+        table_cell(table, "%d%s", slot, pool);
 }
 
 static void put_row(struct table *table, const struct stats *stats, int slot)
 {
     struct histogram wait;
-    if (slot == TOTAL)
-        table_cell(table, "total");
-    else
-        table_cell(table, "%d", slot);
-    for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
-        int64_t value = value_of(stats, slot, metrics[i]);
-        table_cell(table, "%s", (metrics[i] == STAT_pool_max_wait_us ? format_us(value) : format_count(value)).s);
-    }
+    put_name(table, slot, "");
+    put_cells(table, stats, slot, primary_metrics);
     read_wait(stats, slot, &wait);
     table_cell(table, "%s", format_quantile(&wait, 0.95).s);
     table_cell(table, "%s", format_quantile(&wait, 0.99).s);
+    if (!has_replicas(stats))
+        return;
+    for (int i = 0; i < 3; i++)
+        table_cell(table, "-");
+    put_name(table, slot, " replicas");
+    put_cells(table, stats, slot, replica_metrics);
+    table_cell(table, "-");
+    table_cell(table, "-");
+    table_cell(table, "%s", format_count(value_of(stats, slot, STAT_replicas_usable)).s);
+    table_cell(table, "%s", format_us(value_of(stats, slot, STAT_replica_lag_us)).s);
+    table_cell(table, "%s", format_count(value_of(stats, slot, STAT_replica_fallbacks)).s);
 }
 
 enum ctl_exit command_pool(const struct ctl *ctl)
@@ -62,9 +118,11 @@ enum ctl_exit command_pool(const struct ctl *ctl)
         put_slot(cJSON_AddObjectToObject(document, "total"), ctl->stats, TOTAL);
         return document_print(&document);
     }
-    struct table *table = table_create(
-        "SLOT|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|COMBINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|OPENED|"
-        "CLOSED|MAX WAIT|WAIT P95|WAIT P99");
+#define HEADS                                                                                                          \
+    "SLOT|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|COMBINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|OPENED|"     \
+    "CLOSED|MAX WAIT|WAIT P95|WAIT P99"
+    struct table *table = table_create(has_replicas(ctl->stats) ? HEADS "|USABLE|LAG|FALLBACKS" : HEADS);
+#undef HEADS
     for (int slot = 0; slot < slots; slot++)
         put_row(table, ctl->stats, slot);
     put_row(table, ctl->stats, TOTAL);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS_MAX = 20, GAP = 2 };
+enum { COLUMNS_MAX = 24, GAP = 2 };
 
 struct table {
     int columns;

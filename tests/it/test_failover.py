@@ -10,7 +10,7 @@ import time
 import pytest
 
 from lib.far import Far
-from lib.postgres import Database, Postgres, Standby
+from lib.postgres import Database, primary_and_standby
 from lib.process import eventually
 
 CONF = """
@@ -29,26 +29,13 @@ PROMISED_S, LOOSE_S = 2, 5
 
 @contextlib.contextmanager
 def pair_of_servers():
-    """A primary that acknowledges what its standby has, and the standby; removed whatever became of them."""
-    made = []
-
-    def make(kind, *args):
-        server = kind(*args)
-        made.append(server)
-        server.start()
-        return server
-
-    try:
-        primary = make(Postgres)
-        db = primary.create_database("failover", "CREATE TABLE asked (tag int PRIMARY KEY)")
-        standby = make(Standby, primary)
+    """A primary that acknowledges what its standby has, and the standby."""
+    with primary_and_standby("failover", "CREATE TABLE asked (tag int PRIMARY KEY)") as (primary, standby):
+        db = Database(primary, "failover")
         db.run("ALTER SYSTEM SET synchronous_commit = on")
         db.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
         db.run("SELECT pg_reload_conf()")
         yield primary, standby
-    finally:
-        for server in reversed(made):
-            server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 """A PostgreSQL of the tests' own: a cluster in a temporary folder, one unix socket, ended by its pid."""
+import contextlib
 import os
 import pwd
 import shutil
@@ -69,6 +70,8 @@ class Postgres:
         for member in family(self.pid):
             tell(member, signal.SIGKILL)
         assert eventually(lambda: not alive(self.pid), within=10)
+        for lock in (f"{self.data}/postmaster.pid", f"{self.folder}/.s.PGSQL.5432.lock"):
+            os.unlink(lock)  # where nobody reaps the dead, its process seems to live on
         self.pid = None
 
     def pause(self):
@@ -122,6 +125,23 @@ class Standby(Postgres):
 
     def resume_replay(self):
         Database(self, "postgres").run("SELECT pg_wal_replay_resume()")
+
+
+@contextlib.contextmanager
+def primary_and_standby(database, schema):
+    """Two running servers, removed whatever became of them."""
+    primary = Postgres()
+    try:
+        primary.start()
+        primary.create_database(database, schema)
+        standby = Standby(primary)
+        try:
+            standby.start()
+            yield primary, standby
+        finally:
+            standby.remove()
+    finally:
+        primary.remove()
 
 
 class Database:
