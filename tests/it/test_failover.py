@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import itertools
+import os
 import socket
 import tempfile
 import threading
@@ -139,6 +140,7 @@ def test_a_connection_that_leads_to_a_standby_is_given_up_by_the_first_write(mak
             assert api.get("/primary").json() == {"primary": True}
             assert api.get("/count").json() == 2
             assert api.log().count("its connections are given up") == 2
+            api.finish()
 
 
 def sessions(server):
@@ -166,6 +168,25 @@ def test_a_host_that_does_not_answer_is_not_waited_for(make_perfd, pair):
         assert time.monotonic() - began < 5
         assert api.get("/primary").status == 200
         assert eventually(lambda: sessions(primary) >= 6)  # of two workers; one connect each is still at the first host
+
+
+def test_what_hangs_is_found_out_once(make_perfd, pair):
+    """All connections lead to a server that is silent: one request finds out, and the others do not wait for the same."""
+    primary, _ = pair
+    silent = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="far.", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        with Far(folder, primary.folder + "/.s.PGSQL.5432", 0) as far:
+            url = url_of(folder, f"{folder}/later")
+            api = make_perfd(CONF, url, pool="statement_timeout 400ms; pool max=4 min=4;", workers=1).start()
+            assert eventually(lambda: sessions(primary) == 4), sessions(primary)
+            os.symlink(primary.folder, f"{folder}/later")
+            far.loop.call_soon_threadsafe(silent.wait)
+            try:
+                assert [api.get("/primary").status for _ in range(4)] == [504, 200, 200, 200]
+            finally:
+                silent.set()
+            api.finish()
 
 
 def test_a_url_that_asks_for_a_standby_does_not_go_with_writes(make_perfd, pair):

@@ -1,7 +1,7 @@
 """`plan` of a route: each statement is planned as its route says, whoever else uses the connection."""
 import pytest
 
-from lib.load import Load
+from lib.load import Load, Volley
 from lib.process import eventually
 
 CONF = """
@@ -17,11 +17,15 @@ route POST /custom {
 }
 route GET /range { query "SELECT count(*) FROM items WHERE id BETWEEN :a AND :b"; result value; plan generic; }
 route GET /key { query "SELECT id FROM items WHERE id = :id"; result row; plan custom; }
+route GET /combined {
+    query "SELECT id, current_setting('plan_cache_mode') AS plan FROM items WHERE items.id = :id"; result row;
+    combine on; plan custom;
+}
 route GET /statements {
     query "SELECT generic_plans AS generic, custom_plans AS custom FROM pg_prepared_statements WHERE statement LIKE :like";
     result row;
 }
-route POST /discard { query "DISCARD ALL"; result none; }
+route POST /discard { query "DISCARD ALL"; result none; plan generic; }
 """
 MODES = {"/auto": "auto", "/generic": "force_generic_plan", "/custom": "force_custom_plan"}
 
@@ -44,6 +48,14 @@ def test_statements_are_planned_as_their_route_says(start):
         assert api.get(f"/key?id={i + 1}").status == 200
     assert api.get("/statements?like=%25BETWEEN%20%24%25").json() == {"generic": 12, "custom": 0}
     assert api.get("/statements?like=%25WHERE%20id%20%3D%20%24%25").json() == {"generic": 0, "custom": 12}
+
+
+def test_combined_lookups_are_planned_so_too(start):
+    api = start()
+    with Volley(api.port) as volley:
+        answers = volley.send([f"/combined?id={i}" for i in range(1, 121)])
+    assert [a.json() for a in answers] == [{"id": i, "plan": "force_custom_plan"} for i in range(1, 121)]
+    assert eventually(lambda: api.stat("pool_combined") > 20)
 
 
 @pytest.mark.parametrize("most", [1, 3])
