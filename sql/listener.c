@@ -230,7 +230,6 @@ struct listener *listener_create(struct event_base *base, const struct listener_
     l->settings = (struct conn_settings){.url = l->url.at,
                                          .host = -1,
                                          .name = "perfd listener",
-                                         .prepare = true,
                                          .connect_timeout_us = settings->answer_timeout_us,
                                          .statement_timeout_us = settings->statement_timeout_us,
                                          .notified = on_notified};

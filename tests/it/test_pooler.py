@@ -4,7 +4,7 @@ import time
 import pytest
 
 from lib.load import Load, at_once
-from lib.pgbouncer import PgBouncer
+from lib.pooler import Pooler
 from lib.process import eventually
 
 CONF = """
@@ -42,11 +42,8 @@ def db(pg):
 
 @pytest.fixture(scope="module")
 def pooler(pg, db):
-    bouncer = PgBouncer(pg)
-    try:
-        yield bouncer.start()
-    finally:
-        bouncer.remove()
+    with Pooler(pg, pool_size=2) as two:
+        yield two
 
 
 @pytest.fixture
@@ -180,9 +177,8 @@ def test_the_pooler_has_fewer_sessions_than_perfd(start, db):
 
 
 def test_a_pooler_that_goes_and_comes_back(make_perfd, pg, db):
-    bouncer = PgBouncer(pg)
-    try:
-        api = make_perfd(CONF, bouncer.start().url("pooled"), pool=POOL).start()
+    with Pooler(pg) as bouncer:
+        api = make_perfd(CONF, bouncer.url("pooled"), pool=POOL).start()
         assert api.get("/item?id=1").status == 200
         bouncer.kill()
         assert eventually(lambda: api.get("/item?id=1").status == 503)
@@ -190,5 +186,3 @@ def test_a_pooler_that_goes_and_comes_back(make_perfd, pg, db):
         began = time.monotonic()
         assert eventually(lambda: [api.get("/item?id=1").status for _ in range(6)] == [200] * 6)
         assert time.monotonic() - began < 4
-    finally:
-        bouncer.remove()
