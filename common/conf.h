@@ -93,6 +93,7 @@ struct conf_route {
     struct conf_strings cache_tags;  /* templates such as "user:{id}" */
     struct conf_strings invalidates; /* the same */
     int64_t timeout_us;              /* statement time-out; the database's default when the route has none */
+    int64_t slow_query_us;           /* the database's when the route has none; 0: none is slow */
     bool bigint_string;
     enum plan_mode plan;
     bool replica; /* it is read from a replica that may be read from */
@@ -148,6 +149,8 @@ struct conf {
         const char *replica_url;      /* NULL: none */
         int replica_max, replica_min; /* a worker's connections to each */
         int64_t max_lag_us;
+        int64_t slow_query_us; /* 0: none is slow */
+        bool slow_query_params;
     } database;
     struct {
         bool set;

@@ -273,7 +273,7 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
     struct conf_route *route = p->route = add_route(p);
     struct conf_block block = {.context = CONF_IN_ROUTE, .target = route};
     route->pos = d->pos;
-    route->timeout_us = route->cache_ttl_us = route->cache_tti_us = INHERITED_US;
+    route->timeout_us = route->slow_query_us = route->cache_ttl_us = route->cache_tti_us = INHERITED_US;
     if (!read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
         return false;
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
@@ -299,6 +299,8 @@ bool conf_finish_routes(struct conf_parser *p)
                               "plan generic needs prepared statements: not with the database's prepare off");
         if (r->timeout_us == INHERITED_US)
             r->timeout_us = conf->database.statement_timeout_us;
+        if (r->slow_query_us == INHERITED_US)
+            r->slow_query_us = conf->database.slow_query_us;
         if (r->cache_ttl_us == INHERITED_US)
             r->cache_ttl_us = conf->cache.ttl_us;
         if (r->cache_tti_us == INHERITED_US)

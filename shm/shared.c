@@ -3,6 +3,7 @@
 #include "shm/cache.h"
 #include "shm/fault.h"
 #include "shm/memory.h"
+#include "shm/slow.h"
 #include "shm/stats.h"
 
 #include <errno.h>
@@ -49,7 +50,10 @@ static bool create_all(struct shared *shared, const struct conf *conf, struct er
     if (shared->cache == NULL)
         return false;
     shared->stats = stats_create(path, conf->workers, conf->route_count + SPARE_ROUTES, err);
-    return shared->stats != NULL;
+    if (shared->stats == NULL)
+        return false;
+    stats_set_conf(shared->stats, conf->file);
+    return true;
 }
 
 bool shared_create(struct shared *shared, const struct conf *conf, struct err *err)
@@ -77,6 +81,8 @@ bool shared_reap(struct shared *shared, int proc)
         shared_doubt(shared);
     cache_reap(shared->cache, proc);
     flight_reap(shared->flights, proc);
+    if (shared->stats != NULL)
+        slow_reap(stats_slow(shared->stats), proc);
     board_set_state(shared->board, proc, PROC_FREE);
     for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++) {
         ssize_t written = write(shared->wake_fd[i], &one, sizeof one);

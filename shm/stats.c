@@ -1,8 +1,10 @@
 #include "shm/stats.h"
 #include "common/clock.h"
+#include "shm/slow.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +47,7 @@ const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
 };
 
 #define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { FORMAT = 2, SLOTS_MAX = 64, ROUTES_MAX = 4096 };
+enum { FORMAT = 3, SLOTS_MAX = 64, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
 enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
 
 /* What any reader needs to read the file without this header. */
@@ -61,7 +63,7 @@ struct header {
     uint32_t format;
     uint32_t slots, routes_max;
     uint32_t stats, route_stats, hists, route_hists, buckets; /* of each kind in a slot, a route */
-    uint64_t names_at, slots_at, slot_bytes, total_bytes;
+    uint64_t names_at, conf_at, slots_at, slot_bytes, slow_at, total_bytes;
     char version[16];
     int64_t started_us;
     int32_t master_pid;
@@ -109,9 +111,11 @@ static struct header layout(uint32_t slots, uint32_t routes_max)
                        .buckets = HISTOGRAM_BUCKETS,
                        .version = PERFD_VERSION};
     h.names_at = sizeof h;
-    h.slots_at = (h.names_at + (uint64_t)routes_max * sizeof(route_name) + 63) / 64 * 64;
+    h.conf_at = h.names_at + (uint64_t)routes_max * sizeof(route_name);
+    h.slots_at = (h.conf_at + CONF_PATH_BYTES + 63) / 64 * 64;
     h.slot_bytes = slot_bytes(routes_max);
-    h.total_bytes = h.slots_at + (slots + 1) * h.slot_bytes;
+    h.slow_at = (h.slots_at + (slots + 1) * h.slot_bytes + 63) / 64 * 64;
+    h.total_bytes = h.slow_at + slow_bytes();
     struct description *d = h.descriptions;
     describe(d, stat_infos, STAT_COUNT, 0);
     describe(d += STAT_COUNT, route_stat_infos, ROUTE_STAT_COUNT, 1);
@@ -397,4 +401,27 @@ int64_t stats_started_us(const struct stats *stats)
 int stats_master_pid(const struct stats *stats)
 {
     return stats->header->master_pid;
+}
+
+struct slow *stats_slow(const struct stats *stats)
+{
+    return (struct slow *)(void *)((char *)stats->header + stats->header->slow_at);
+}
+
+static char *conf_at(const struct stats *stats)
+{
+    return (char *)stats->header + stats->header->conf_at;
+}
+
+void stats_set_conf(struct stats *stats, const char *path)
+{
+    char absolute[PATH_MAX];
+    if (realpath(path, absolute) != NULL && strlen(absolute) < CONF_PATH_BYTES)
+        memcpy(conf_at(stats), absolute, strlen(absolute) + 1);
+}
+
+const char *stats_conf(const struct stats *stats)
+{
+    const char *path = conf_at(stats);
+    return memchr(path, '\0', CONF_PATH_BYTES) != NULL ? path : "";
 }

@@ -49,6 +49,7 @@ enum route_hist {
 #undef HISTOGRAM
 
 struct stats;
+struct slow;
 
 /* A row of stats.def. */
 struct stat_info {
@@ -62,6 +63,7 @@ extern const struct stat_info stat_infos[STAT_COUNT], route_stat_infos[ROUTE_STA
 
 /* Creates the file anew, its blocks allocated (a full disk is an error here, never a SIGBUS later). */
 struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
+void stats_set_conf(struct stats *stats, const char *path); /* for who looks into it later; the master only */
 struct stats *stats_open(const char *path,
                          struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */
 void stats_close(struct stats **stats);
@@ -89,5 +91,7 @@ void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histo
 void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);
 int64_t stats_started_us(const struct stats *stats); /* wall clock */
 int stats_master_pid(const struct stats *stats);
+struct slow *stats_slow(const struct stats *stats); /* the ring of slow queries; a reader must not write it */
+const char *stats_conf(const struct stats *stats);  /* the configuration's absolute path; "" if not known */
 
 #endif

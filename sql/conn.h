@@ -42,6 +42,7 @@ struct conn_reply {
     enum conn_verdict verdict;
     PGresult **results;
     int result_count;     /* that came; can be above 0 whatever the verdict */
+    int64_t taken_rows;   /* by the taker */
     PGresult *error;      /* CONN_REFUSED */
     int failed_statement; /* CONN_REFUSED, CONN_UNSUITABLE */
     bool stale;           /* the prepared statement was lost or its plan changed: sent again it is prepared anew */

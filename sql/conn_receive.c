@@ -145,6 +145,7 @@ static bool has_taker(const struct step *step)
 static bool give_rows(struct conn *c, struct conn_trip *trip, PGresult *rows, int64_t now_us)
 {
     const struct pool_taker *taker = trip->work->taker;
+    trip->reply.taken_rows += PQntuples(rows);
     switch (taker->rows(taker->arg, rows)) {
     case FLOW_MORE:
         break;

@@ -169,15 +169,27 @@ static void enqueue_first(struct pool *pool, struct job *job, int64_t now_us)
 
 /* ---- answers ---- */
 
-static bool is_serialization(const PGresult *error)
+static bool is_serialization(const char *state)
 {
+    return strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0;
+}
+
+/* 57014 before its time was over: by an admin, or meant for what ran there before. */
+static bool is_foreign_cancel(const struct job *job, const char *state, int64_t now_us)
+{
+    return strcmp(state, "57014") == 0 && (job->work.timeout_us == 0 || now_us - job->sent_us < job->work.timeout_us);
+}
+
+static bool is_passing(const struct job *job, int64_t now_us)
+{
+    const PGresult *error = job->trip.reply.error;
     const char *state = error ? PQresultErrorField(error, PG_DIAG_SQLSTATE) : NULL;
-    return state != NULL && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0);
+    return state != NULL && (is_serialization(state) || (job->work.read_only && is_foreign_cancel(job, state, now_us)));
 }
 
 /* Whether and how it runs again; unwritable: the session was. A read whose connection broke does so once, as it may
  * be what crashes the server, or a few times when an admin ends session after session. */
-static bool may_run_again(struct job *job, bool unwritable)
+static bool may_run_again(struct job *job, bool unwritable, int64_t now_us)
 {
     const struct conn_reply *reply = &job->trip.reply;
     bool *once = &job->retried;
@@ -188,7 +200,7 @@ static bool may_run_again(struct job *job, bool unwritable)
     case CONN_TAKEN_BACK:
         return true;
     case CONN_REFUSED:
-        if (job->work.describe || (!reply->stale && !unwritable && !is_serialization(reply->error)))
+        if (job->work.describe || (!reply->stale && !unwritable && !is_passing(job, now_us)))
             return false;
         if (reply->stale)
             once = &job->prepared_again;
@@ -227,6 +239,14 @@ static void run_again(struct pool *pool, struct member *m, struct job *job, int6
         enqueue_first(pool, job, now_us);
 }
 
+static int64_t count_rows(const struct conn_reply *reply)
+{
+    int64_t rows = reply->taken_rows;
+    for (int i = 0; i < reply->result_count; i++)
+        rows += atoll(PQcmdTuples(reply->results[i])); /* "" of none */
+    return rows;
+}
+
 static void outcome_of(struct pool *pool, const struct job *job, struct pool_outcome *out)
 {
     const struct conn_reply *reply = &job->trip.reply;
@@ -234,11 +254,13 @@ static void outcome_of(struct pool *pool, const struct job *job, struct pool_out
     switch (reply->verdict) {
     case CONN_OK:
         out->fail = POOL_OK;
+        out->rows = count_rows(reply);
         out->results = (const PGresult *const *)reply->results;
         return;
     case CONN_REFUSED:
         out->fail = POOL_SQL;
         job_read_error(reply->error, out);
+        out->cancelled = is_foreign_cancel(job, out->sqlstate, clock_mono_us());
         break;
     case CONN_UNSUITABLE:
         out->fail = POOL_SQL;
@@ -270,7 +292,7 @@ static void finish(struct pool *pool, struct job *job)
     struct pool_outcome outcome;
     outcome_of(pool, job, &outcome);
     if (pool->observe != NULL)
-        pool->observe(pool->observe_arg, outcome.wait_us, outcome.run_us);
+        pool->observe(pool->observe_arg, &job->work, &outcome, false);
     tell(job, &outcome);
 }
 
@@ -289,7 +311,7 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
         bool unwritable = failover_noticed(m, job, now_us);
         if (job->trip.reply.verdict == CONN_NO_ANSWER)
             failover_silence(m, job->sent_us);
-        if (may_run_again(job, unwritable))
+        if (may_run_again(job, unwritable, now_us))
             run_again(pool, m, job, now_us);
         else
             job_line_push(answered, job);
@@ -364,6 +386,28 @@ static void on_acquire(evutil_socket_t fd, short what, void *arg)
         pool_fail(pool, job, POOL_TIMEOUT, "waited too long for a database connection");
 }
 
+/* Nobody waits for what the member runs: the server is told to end it. The connection goes too, as that may come late.
+ */
+static void cancel(struct pool *pool, struct member *m)
+{
+    int64_t now_us = clock_mono_us();
+    conn_cancel(m->conn);
+    for (struct conn_trip *trip; (trip = conn_give_up(m->conn)) != NULL;) {
+        struct job *job = job_of(trip);
+        const struct pool_outcome outcome = {
+            .fail = POOL_DOWN, .message = "", .wait_us = job->wait_us, .run_us = now_us - job->sent_us};
+        job->trip.reply.verdict = CONN_TAKEN_BACK;
+        place_leave(job, now_us);
+        if (pool->observe != NULL)
+            pool->observe(pool->observe_arg, &job->work, &outcome, true);
+        conn_trip_deinit(&job->trip);
+        free(job);
+        pool->metrics.cancelled++;
+    }
+    member_close(m);
+    pool_add_timer(&pool->tick, 0); /* others may wait for its place */
+}
+
 /* A query that waits for a lock must not make its neighbours wait: they run elsewhere, once all who are held up have
  * been taken back. */
 static void on_watch(evutil_socket_t fd, short what, void *arg)
@@ -375,11 +419,17 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     pool->watching = false;
     for (int i = 0; i < pool->max; i++) {
         struct member *m = &pool->members[i];
-        if (m->running < 2)
+        if (m->running < 2 && m->gone == 0)
             continue;
         pool->watching = true;
         int64_t since_us = conn_silent_since_us(m->conn);
         if (since_us == 0 || now_us - since_us < STALL_US)
+            continue;
+        if (m->gone == m->running) {
+            cancel(pool, m);
+            continue;
+        }
+        if (m->running < 2)
             continue;
         m->clogged = true;
         conn_take_back(m->conn);
@@ -430,8 +480,7 @@ static struct pool *create(struct event_base *base, const struct conf *conf, con
     return pool;
 }
 
-struct pool *pool_create(struct event_base *base, const struct conf *conf,
-                         void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg)
+struct pool *pool_create(struct event_base *base, const struct conf *conf, pool_observe *observe, void *observe_arg)
 {
     struct pool *pool = create(base, conf, conf->database.url, -1, conf->database.pool_max, conf->database.pool_min);
     pool->observe = observe;
@@ -439,8 +488,8 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf,
     return pool;
 }
 
-struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host,
-                                 void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg)
+struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host, pool_observe *observe,
+                                 void *observe_arg)
 {
     struct pool *pool =
         create(base, conf, conf->database.replica_url, host, conf->database.replica_max, conf->database.replica_min);
@@ -518,18 +567,19 @@ void pool_amend(struct pool *pool, struct pool_job *ticket, const struct pool_wo
     ((struct job *)ticket)->work = *work;
 }
 
-/* A read that has a connection to itself is cancelled; its connection goes with it. */
-static void cancel(struct pool *pool, struct job *job)
+/* What is on a shared connection is most likely over before a cancel would come; the watch looks at what is not. */
+static void forget_running(struct pool *pool, struct job *job)
 {
     struct member *m = job->member;
-    job->trip.reply.verdict = CONN_TAKEN_BACK;
-    place_leave(job, clock_mono_us());
-    conn_cancel(m->conn);
-    member_close(m);
-    conn_trip_deinit(&job->trip);
-    free(job);
-    pool->metrics.cancelled++;
-    pool_add_timer(&pool->tick, 0); /* others may wait for its place */
+    m->gone += job->work.read_only;
+    if (m->gone == m->running && (!m->shared || job->begun)) {
+        cancel(pool, m);
+        return;
+    }
+    job->work.values = NULL;
+    job->work.taker = NULL;
+    if (m->gone > 0 && !pool->watching)
+        pool_watch(pool);
 }
 
 void pool_forget(struct pool *pool, struct pool_job *ticket)
@@ -541,10 +591,9 @@ void pool_forget(struct pool *pool, struct pool_job *ticket)
         free(job);
     } else if (job->member != NULL) {
         conn_send(job->member->conn, clock_mono_us()); /* while its values are there */
-        if (job->work.read_only && (!job->member->shared || job->begun) && job->member->running == 1)
-            cancel(pool, job);
-        else
-            job->work.taker = NULL;
+        forget_running(pool, job);
+    } else {
+        job->work.values = NULL;
     }
 }
 

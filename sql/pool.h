@@ -62,6 +62,7 @@ struct pool_work {
     int64_t deadline_us; /* CLOCK_MONOTONIC: neither waiting nor running nor running again goes on longer; 0: none */
     const struct pool_taker *taker; /* must live until done; NULL: all results come with the outcome */
     bool describe;                  /* do not run: prepare and describe; results[i] has columns and parameter types */
+    const void *owner;              /* for pool_observe */
 };
 
 struct pool_outcome {
@@ -69,11 +70,13 @@ struct pool_outcome {
     const PGresult *const *results; /* one a statement when POOL_OK, NULL for the taker's; cleared after the callback */
     int failed_statement;           /* POOL_SQL: index, or 0 */
     char sqlstate[6];               /* POOL_SQL */
+    bool cancelled;                 /* POOL_SQL 57014, though its time was not over: somebody else's cancel */
     const char *message;            /* never NULL; PostgreSQL's primary text */
     const char *detail;             /* may be NULL */
     const char *constraint;         /* may be NULL */
     int position;                   /* character in the statement's text, from 1; 0 unknown */
     int bind_param;                 /* N when the value of $N was refused at Bind, else 0 */
+    int64_t rows;                   /* POOL_OK: read or changed, by all statements */
     int64_t wait_us;                /* for a connection */
     int64_t run_us;                 /* from sending to the last row */
 };
@@ -88,17 +91,21 @@ struct pool_metrics {
     uint64_t repeated;  /* run again because another one's error or delay stood in their way */
 };
 
-/* conf must outlive the pool. `observe` (may be NULL) is told of every wait and run time. */
-struct pool *pool_create(struct event_base *base, const struct conf *conf,
-                         void (*observe)(void *arg, int64_t wait_us, int64_t run_us), void *observe_arg) MUST_USE;
+/* Told of everything that ran, before its done. gone: its consumer was, so it was cancelled. work->values is NULL where
+ * they may not live any more. */
+typedef void pool_observe(void *arg, const struct pool_work *work, const struct pool_outcome *outcome, bool gone);
+
+/* conf must outlive the pool. observe may be NULL. */
+struct pool *pool_create(struct event_base *base, const struct conf *conf, pool_observe *observe,
+                         void *observe_arg) MUST_USE;
 /* To the host-th host of replica_url alone. */
-struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host,
-                                 void (*observe)(void *arg, int64_t wait_us, int64_t run_us),
+struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host, pool_observe *observe,
                                  void *observe_arg) MUST_USE;
 void pool_destroy(struct pool **pool); /* what is under way gets POOL_DOWN first */
 
-/* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a statement
- * that the server has lost or whose plan changed (26000, 0A000) is prepared again once. */
+/* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a read
+ * that others cancelled is too, a statement that the server has lost or whose plan changed (26000, 0A000) is prepared
+ * again once. */
 struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_done *done, void *arg);
 /* It has no connection yet. */
 bool pool_waits(const struct pool *pool, const struct pool_job *job);

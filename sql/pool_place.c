@@ -238,6 +238,7 @@ void place_leave(struct job *job, int64_t now_us)
     struct member *m = job->member;
     job->member = NULL;
     m->running--;
+    m->gone -= job->done == NULL && job->work.read_only;
     m->backlog_us -= job->expected_us;
     if (may_share(job))
         note(m->pool, job);

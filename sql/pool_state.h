@@ -16,6 +16,7 @@ struct member {
     int running;        /* jobs that it has; 0: idle, or being made */
     bool shared;        /* others may join them */
     bool bulk;          /* what it has is a large result */
+    int gone;           /* of them reads whose consumers are gone */
     bool clogged;       /* takes no more until it is idle: something there goes on for too long */
     int64_t backlog_us; /* what its jobs are expected to take */
     int64_t opened_us, idle_since_us, retire_us;
@@ -27,7 +28,7 @@ struct pool {
     struct event_base *base;
     const struct conf *conf;
     struct conn_settings settings;
-    void (*observe)(void *arg, int64_t wait_us, int64_t run_us);
+    pool_observe *observe;
     void *observe_arg;
     struct member *members; /* pool_max places */
     int max, min;

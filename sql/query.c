@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 enum { PARAMS_MAX = 64, STATEMENTS_MAX = 64 };
 
@@ -336,4 +337,9 @@ bool query_is_select(const struct query_statement *statement)
             return true;
     }
     return false;
+}
+
+uint64_t query_fingerprint(struct slice text)
+{
+    return XXH3_64bits(text.at, text.len);
 }

@@ -26,6 +26,8 @@ struct query {
 struct query *query_parse(struct slice text, struct arena *arena, struct err *err) MUST_USE;
 /* It can only read, and begins and ends no transaction: SELECT, VALUES, TABLE, or WITH. */
 bool query_is_select(const struct query_statement *statement);
+/* Tells one text from another. */
+uint64_t query_fingerprint(struct slice text);
 /* Line and column in the source of a 1-based character position (PG_DIAG_STATEMENT_POSITION) in a statement's text. */
 void query_locate(struct slice source, const struct query_statement *statement, int position, int *line_out,
                   int *column_out);

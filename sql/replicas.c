@@ -159,8 +159,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 /* ---- the interface ---- */
 
 struct replicas *replicas_create(struct event_base *base, const struct conf *conf, struct pool *primary,
-                                 struct tags *tags, void (*observe)(void *arg, int64_t wait_us, int64_t run_us),
-                                 void *observe_arg)
+                                 struct tags *tags, pool_observe *observe, void *observe_arg)
 {
     int count = hosts_count(conf->database.replica_url);
     struct replicas *r = xcalloc(1, sizeof *r + (size_t)count * sizeof *r->at);

@@ -17,8 +17,7 @@ struct replicas_metrics {
 
 /* conf names replicas; it, the primary's pool and tags must outlive them. observe is as pool_create()'s. */
 struct replicas *replicas_create(struct event_base *base, const struct conf *conf, struct pool *primary,
-                                 struct tags *tags, void (*observe)(void *arg, int64_t wait_us, int64_t run_us),
-                                 void *observe_arg) MUST_USE;
+                                 struct tags *tags, pool_observe *observe, void *observe_arg) MUST_USE;
 /* The least busy one that has all that the tags' invalidations are about; NULL: read from the primary. */
 struct pool *replicas_choose(struct replicas *replicas, const uint32_t *tag_slots, int tag_count);
 /* The read did not fail for its own sake: the primary may do better. A replica that is down is not chosen again until

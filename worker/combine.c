@@ -323,6 +323,7 @@ static struct pool_work work_of(struct batch *b, int key_count)
                               .values = &b->values,
                               .read_only = true,
                               .plan = route->conf->plan,
+                              .owner = route,
                               .timeout_us = route->conf->timeout_us,
                               .deadline_us = b->deadline_us};
 }

@@ -10,6 +10,7 @@ struct pool_work rows_work(const struct request *r)
                              .values = params_bind(r->route, r->values, r->arena),
                              .read_only = r->method == METHOD_GET,
                              .plan = r->route->conf->plan,
+                             .owner = r->route,
                              .timeout_us = r->route->conf->timeout_us,
                              .deadline_us = r->started_us + r->service->conf->request_timeout_us};
     if (r->page != NULL)

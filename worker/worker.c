@@ -15,6 +15,7 @@
 #include "worker/redis.h"
 #include "worker/request.h"
 #include "worker/router.h"
+#include "worker/slow_query.h"
 #include "worker/tls.h"
 
 #include <errno.h>
@@ -133,11 +134,14 @@ static void asked(void *arg, enum child_asked what)
 
 /* ---- starting ---- */
 
-static void observe_pool(void *arg, int64_t wait_us, int64_t run_us)
+static void observe_pool(void *arg, const struct pool_work *work, const struct pool_outcome *outcome, bool gone)
 {
     struct service *s = arg;
-    stats_observe(s->stats, s->slot, HIST_pool_wait, wait_us);
-    stats_observe(s->stats, s->slot, HIST_database, run_us);
+    slow_query_note(s, work, outcome, gone);
+    if (gone)
+        return;
+    stats_observe(s->stats, s->slot, HIST_pool_wait, outcome->wait_us);
+    stats_observe(s->stats, s->slot, HIST_database, outcome->run_us);
 }
 
 static void settle(evutil_socket_t fd, short what, void *arg);

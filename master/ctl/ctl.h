@@ -14,12 +14,16 @@ struct ctl {
     const char *command;
     const char *dir; /* run_dir of the instance */
     bool json;
+    char *const *args; /* of commands that take some */
+    int arg_count;
+    const char *conf, *url; /* instead of those of the instance; NULL: none is named */
+    bool analyze;
     struct stats *stats; /* of commands that need FIGURES */
     bool running;        /* the master of these figures lives; else they are its last */
     int64_t now_us;      /* wall clock; of the last heartbeat when perfd is not running */
 };
 
-#define COMMAND(name, needs, help) enum ctl_exit command_##name(const struct ctl *ctl);
+#define COMMAND(name, needs, args, help) enum ctl_exit command_##name(const struct ctl *ctl);
 #include "master/ctl/commands.def"
 #undef COMMAND
 

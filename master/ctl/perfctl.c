@@ -10,16 +10,18 @@
 #include <unistd.h>
 
 enum needs { FIGURES, MASTER };
+enum { ARGS_MAX = 2, OPTION_ANALYZE = 256, OPTION_CONF, OPTION_URL };
 
 struct command {
     const char *name;
     enum needs needs;
+    const char *args; /* "": none */
     const char *help;
     enum ctl_exit (*run)(const struct ctl *ctl);
 };
 
 static const struct command commands[] = {
-#define COMMAND(name, needs, help) {#name, needs, help, command_##name},
+#define COMMAND(name, needs, args, help) {#name, needs, args, help, command_##name},
 #include "master/ctl/commands.def"
 #undef COMMAND
 };
@@ -31,10 +33,15 @@ static void print_usage(FILE *out)
 {
     fputs("usage: perfctl [--dir D] [-o table|json] command\n\n", out);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "  %-8s %s%s%s\n", commands[i].name, commands[i].args, *commands[i].args ? ": " : "",
+                commands[i].help);
     fputs("\n"
           "  --dir D           run_dir of the instance (default: ./run, ./run/perfd or /run/perfd)\n"
           "  -o table|json     what is printed (default: table)\n"
+          "  --analyze         explain: run the query too, with the parameters that it had, and roll back what it did\n"
+          "  --conf FILE       explain: the configuration with the routes (default: the one that perfd was started "
+          "with)\n"
+          "  --url URL         explain: the database to ask (default: that of the configuration)\n"
           "  --help, --version\n"
           "\n"
           "exit status: 0 done, 1 the command failed, 3 perfd is not running there, 64 wrong usage\n",
@@ -132,6 +139,9 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
                                             {"output", required_argument, NULL, 'o'},
+                                            {"analyze", no_argument, NULL, OPTION_ANALYZE},
+                                            {"conf", required_argument, NULL, OPTION_CONF},
+                                            {"url", required_argument, NULL, OPTION_URL},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
@@ -145,6 +155,15 @@ int main(int argc, char **argv)
             ctl.json = strcmp(optarg, "json") == 0;
             if (!ctl.json && strcmp(optarg, "table") != 0)
                 return wrong_usage("-o is table or json, not", optarg);
+            break;
+        case OPTION_ANALYZE:
+            ctl.analyze = true;
+            break;
+        case OPTION_CONF:
+            ctl.conf = optarg;
+            break;
+        case OPTION_URL:
+            ctl.url = optarg;
             break;
         case 'h':
             print_usage(stdout);
@@ -161,7 +180,13 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argv[optind]);
     if (command == NULL)
         return wrong_usage("unknown command", argv[optind]);
-    if (optind + 1 < argc)
-        return wrong_usage("more than the command", argv[optind + 1]);
+    if ((ctl.analyze || ctl.conf != NULL || ctl.url != NULL) && command->run != command_explain)
+        return wrong_usage("--analyze, --conf and --url go with explain, not with", command->name);
+    ctl.args = argv + optind + 1;
+    ctl.arg_count = argc - optind - 1;
+    if (*command->args == '\0' && ctl.arg_count > 0)
+        return wrong_usage("more than the command", ctl.args[0]);
+    if (*command->args != '\0' && (ctl.arg_count == 0 || ctl.arg_count > ARGS_MAX))
+        return wrong_usage(command->name, command->args);
     return (int)run_command(command, &ctl);
 }
