@@ -83,11 +83,13 @@ static void refuse_sql(struct request *r, const struct pool_outcome *outcome)
         refuse_param(r, outcome);
         return;
     }
-    if (refusal != NULL)
+    if (outcome->cancelled)
+        set(r, 503, "cancelled", "the query was cancelled in the database; try again");
+    else if (refusal != NULL)
         set(r, refusal->status, refusal->code, refusal->detail);
     else
         set(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
-    if (refusal == NULL || refusal->status == 503)
+    if (refusal == NULL || r->problem.status == 503)
         route_log_refusal(r->route, outcome);
     if (r->route->conf->errors_verbose)
         r->problem.detail = arena_printf(r->arena, "%s%s%s", outcome->message, outcome->detail ? ": " : "",
