@@ -462,8 +462,10 @@ static struct pool *create(struct event_base *base, const struct conf *conf, con
     pool->conf = conf;
     pool->max = max;
     pool->min = min;
-    for (int kind = 0; kind < JOB_KINDS; kind++)
+    for (int kind = 0; kind < JOB_KINDS; kind++) {
+        pool->lines[kind].crowds = &pool->crowds;
         pool->delays[kind].limit_us = conf->database.acquire_timeout_us;
+    }
     pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
     pool->settings = (struct conn_settings){.url = url,
                                             .host = host,
@@ -527,9 +529,21 @@ void pool_destroy(struct pool **doomed)
     event_del(&pool->round);
     event_del(&pool->watch);
     event_del(&pool->acquire);
+    crowds_deinit(&pool->crowds);
     free(pool->timings);
     free(pool->members);
     free(pool);
+}
+
+/* True: another one has given way. */
+static bool make_room(struct pool *pool, const struct job *job)
+{
+    struct job *other = crowds_yield(&pool->crowds, job);
+    if (other == NULL)
+        return false;
+    job_line_remove(other->line, other);
+    fail_later(pool, other, POOL_REJECTED);
+    return true;
 }
 
 struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_done *done, void *arg)
@@ -545,7 +559,7 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
         place_put(m, job, now_us);
     } else if (pool->health == POOL_UNREACHABLE && !member_any_working(pool)) {
         fail_later(pool, job, POOL_DOWN);
-    } else if (count_waiting(pool) >= pool->conf->database.pool_queue) {
+    } else if (count_waiting(pool) >= pool->conf->database.pool_queue && !make_room(pool, job)) {
         fail_later(pool, job, POOL_REJECTED);
     } else {
         job_line_push(line, job);

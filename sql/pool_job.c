@@ -4,8 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void join_crowd(struct job_line *line, struct job *job, bool first)
+{
+    if (line->crowds != NULL)
+        crowds_join(line->crowds, job, first);
+}
+
 void job_line_push(struct job_line *line, struct job *job)
 {
+    join_crowd(line, job, false);
     job->line = line;
     job->next = NULL;
     job->prev = line->last;
@@ -16,6 +23,7 @@ void job_line_push(struct job_line *line, struct job *job)
 
 void job_line_push_front(struct job_line *line, struct job *job)
 {
+    join_crowd(line, job, true);
     job->line = line;
     job->prev = NULL;
     job->next = line->first;
@@ -27,6 +35,8 @@ void job_line_push_front(struct job_line *line, struct job *job)
 void job_line_remove(struct job_line *line, struct job *job)
 {
     CHECK(job->line == line);
+    if (line->crowds != NULL)
+        crowds_leave(line->crowds, job);
     *(job->prev ? &job->prev->next : &line->first) = job->next;
     *(job->next ? &job->next->prev : &line->last) = job->prev;
     job->line = NULL;

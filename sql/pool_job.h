@@ -3,6 +3,7 @@
 #define SQL_POOL_JOB_H
 
 #include "sql/conn.h"
+#include "sql/crowd.h"
 
 enum job_kind {
     JOB_SHORT, /* a read that may run beside others */
@@ -28,11 +29,13 @@ struct job {
     enum pool_fail fail;   /* of one that ended before it was sent */
     struct job_line *line; /* in which it stands, or NULL */
     struct job *next, *prev;
+    struct job *older, *newer; /* of its crowd */
 };
 
 struct job_line {
     struct job *first, *last;
     int count;
+    struct crowds *crowds; /* that those in it belong to, or NULL */
 };
 
 void job_line_push(struct job_line *line, struct job *job);

@@ -33,6 +33,7 @@ struct pool {
     struct member *members; /* pool_max places */
     int max, min;
     struct job_line lines[JOB_KINDS]; /* first come, first served */
+    struct crowds crowds;             /* of all lines */
     struct codel delays[JOB_KINDS];
     struct job_line ended; /* failed inside pool_run(): told from the loop */
     struct event tick;     /* limits of age and idleness, spare connections, reconnects */

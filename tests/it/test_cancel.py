@@ -156,3 +156,19 @@ def test_cancels_among_short_reads_are_not_seen(start, db):
                 connection.send("GET", f"/items/{n + turn}")
             hit += cancel_all(db)
             assert [c.read().json() for c in volley.connections] == [{"id": n + turn} for n in range(1, 41)]
+
+
+# --- the lines
+
+def test_one_route_does_not_fill_the_line_for_the_others(start):
+    """The newest of those that wait in the largest crowd gives way."""
+    api = start(pool="pool max=1 min=1 queue=10 acquire_timeout=10s;")
+    with Volley(api.port, 24) as slow, Volley(api.port, 5) as others:
+        for connection in slow.connections:
+            connection.send("GET", "/sleep/0.3")
+        assert eventually(lambda: api.stat("pool_rejected") >= 13, 3)
+        for connection, n in zip(others.connections, range(1, 6)):
+            connection.send("GET", f"/items/{n}")
+        assert [c.read().json() for c in others.connections] == [{"id": n} for n in range(1, 6)]
+        statuses = [c.read().status for c in slow.connections]
+        assert statuses.count(200) in (5, 6) and statuses.count(503) == 24 - statuses.count(200)
