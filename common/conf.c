@@ -52,7 +52,8 @@ static bool finish(struct conf_parser *p)
     int cpus = count_cpus();
     if (conf->workers == 0)
         conf->workers = MIN(cpus, WORKERS_MAX);
-    if (conf->database.pool_max == 0)
+    conf->database.pool_auto = conf->database.pool_max == 0;
+    if (conf->database.pool_auto)
         conf->database.pool_max = MIN(2 * cpus, POOL_MAX);
     if (conf->database.replica_max == 0)
         conf->database.replica_max = MIN(2 * cpus, POOL_MAX);

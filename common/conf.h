@@ -137,7 +137,8 @@ struct conf {
     struct {
         bool set;
         const char *url;
-        int pool_max; /* a worker's connections; auto resolved: 2 x cores */
+        int pool_max;   /* a worker's connections; auto resolved: 2 x cores */
+        bool pool_auto; /* fewer where the server allows fewer */
         int pool_min;
         int pool_depth; /* short reads on one connection at a time */
         int pool_queue; /* requests a worker lets wait */

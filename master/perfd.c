@@ -41,6 +41,9 @@ static int check(const char *path, const struct conf *conf)
 {
     struct err err;
     switch (check_routes(conf, CHECK_LIMIT_US, &err)) {
+    case CHECK_TIGHT:
+        fprintf(stderr, "perfd: warning: %s\n", err.text);
+        /* fall through */
     case CHECK_OK:
         printf("%s: good, %d routes\n", path, conf->route_count);
         return EXIT_DONE;

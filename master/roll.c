@@ -113,7 +113,9 @@ NORETURN static void be_checker(const struct roll *roll, int fd)
     if (conf != NULL && tls_check(conf, &err))
         result = check_routes(conf, QUERIES_LIMIT_US, &err);
     char text[1200];
-    int len = snprintf(text, sizeof text, "%c%s", result == CHECK_BAD ? 'B' : result == CHECK_OK ? 'O' : 'N', err.text);
+    static const char letters[] = {
+        [CHECK_OK] = 'O', [CHECK_TIGHT] = 'O', [CHECK_NO_DATABASE] = 'N', [CHECK_BAD] = 'B'}; /* workers will tell */
+    int len = snprintf(text, sizeof text, "%c%s", letters[result], err.text);
     _exit(write(fd, text, (size_t)len) == len ? 0 : 1);
 }
 

@@ -1,5 +1,6 @@
 #include "sql/check.h"
 #include "common/clock.h"
+#include "sql/budget.h"
 #include "sql/combined.h"
 #include "sql/encode.h"
 #include "sql/hosts.h"
@@ -324,6 +325,19 @@ static enum outcome check_query(struct check *c, const struct conf_route *route,
     return outcome;
 }
 
+/* A server that does not say is taken to allow it. */
+static enum check_result check_budget(struct check *c)
+{
+    PGresult *result = PQsendQuery(c->pg, BUDGET_QUERY) ? result_in_time(c) : NULL;
+    enum check_result fits = CHECK_OK;
+    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+        budget_pool_max(c->conf, atoi(PQgetvalue(result, 0, 0)), c->err);
+        fits = c->err->text[0] ? CHECK_TIGHT : CHECK_OK;
+    }
+    PQclear(result);
+    return fits;
+}
+
 static enum check_result check_all(struct check *c)
 {
     const struct conf *conf = c->conf;
@@ -348,7 +362,7 @@ static enum check_result check_all(struct check *c)
         case GONE:
             return CHECK_NO_DATABASE;
         }
-    return CHECK_OK;
+    return check_budget(c);
 }
 
 enum check_result check_routes(const struct conf *conf, int64_t timeout_us, struct err *err)

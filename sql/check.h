@@ -7,6 +7,7 @@
 
 enum check_result {
     CHECK_OK,
+    CHECK_TIGHT,       /* good, but err has a warning: pools that are too large for the server */
     CHECK_NO_DATABASE, /* none answers: only the texts were checked; err says why, to be logged as a warning */
     CHECK_BAD          /* err: "file:line:column: PostgreSQL's message" */
 };

@@ -1,6 +1,7 @@
 #include "sql/pool.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "sql/budget.h"
 #include "sql/pool_state.h"
 
 #include <event2/event.h>
@@ -452,6 +453,38 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
                    pool->health == POOL_UP ? TICK_US : MAX(pool->connect_after_us - now_us, 50 * US_PER_MS));
 }
 
+/* ---- how many connections there may be ---- */
+
+static void on_budget(void *arg, const struct pool_outcome *outcome)
+{
+    struct pool *pool = arg;
+    struct err warning;
+    pool->budget = outcome->fail == POOL_DOWN ? BUDGET_UNKNOWN : BUDGET_KNOWN;
+    pool_add_timer(&pool->tick, 0);
+    if (outcome->fail != POOL_OK) {
+        log_debug("how many connections the database allows is not known: %s", outcome->message);
+        return;
+    }
+    pool->max = budget_pool_max(pool->conf, atoi(PQgetvalue(outcome->results[0], 0, 0)), &warning);
+    if (warning.text[0] != '\0' && !pool->hushed)
+        log_warn("%s", warning.text);
+}
+
+/* Ahead of all others, which have but one connection until then. */
+void pool_ask_budget(struct pool *pool, int64_t now_us)
+{
+    static const struct pool_statement statement = {.text = BUDGET_QUERY, .id = POOL_BUDGET_STATEMENT};
+    struct job *job = xcalloc(1, sizeof *job);
+    *job = (struct job){.work = {.statements = &statement,
+                                 .statement_count = 1,
+                                 .read_only = true,
+                                 .timeout_us = pool->conf->database.statement_timeout_us},
+                        .done = on_budget,
+                        .arg = pool};
+    pool->budget = BUDGET_ASKED;
+    enqueue_first(pool, job, now_us);
+}
+
 /* ---- the interface ---- */
 
 static struct pool *create(struct event_base *base, const struct conf *conf, const char *url, int host, int max,
@@ -487,6 +520,8 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf, pool_
     struct pool *pool = create(base, conf, conf->database.url, -1, conf->database.pool_max, conf->database.pool_min);
     pool->observe = observe;
     pool->observe_arg = observe_arg;
+    if (!conf->database.prepare) /* a pooler has a budget of its own */
+        pool->budget = BUDGET_KNOWN;
     return pool;
 }
 
@@ -497,7 +532,13 @@ struct pool *pool_create_replica(struct event_base *base, const struct conf *con
         create(base, conf, conf->database.replica_url, host, conf->database.replica_max, conf->database.replica_min);
     pool->observe = observe;
     pool->observe_arg = observe_arg;
+    pool->budget = BUDGET_KNOWN; /* the primary's alone is looked at */
     return pool;
+}
+
+void pool_hush(struct pool *pool)
+{
+    pool->hushed = true;
 }
 
 static void take_off(struct member *m, struct job_line *jobs)
@@ -640,6 +681,7 @@ const char *pool_last_error(const struct pool *pool)
 void pool_metrics(const struct pool *pool, struct pool_metrics *out)
 {
     *out = pool->metrics;
+    out->max = pool->max;
     out->waiting = count_waiting(pool);
     for (int i = 0; i < pool->max; i++) {
         const struct member *m = &pool->members[i];

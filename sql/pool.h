@@ -25,7 +25,7 @@ enum pool_fail {
 };
 
 /* Statements' ids: what the folder sql asks for itself, then the routes'. */
-enum { POOL_WAL_STATEMENT, POOL_FIRST_ROUTE_STATEMENT };
+enum { POOL_WAL_STATEMENT, POOL_BUDGET_STATEMENT, POOL_FIRST_ROUTE_STATEMENT };
 
 struct pool_statement {
     const char *text;
@@ -84,7 +84,7 @@ struct pool_outcome {
 typedef void pool_done(void *arg, const struct pool_outcome *outcome);
 
 struct pool_metrics {
-    int active, idle, connecting, waiting;
+    int max, active, idle, connecting, waiting;
     int64_t max_wait_us;
     uint64_t queries, errors, timeouts, rejected, cancelled, opened, closed;
     uint64_t pipelined; /* sent on a connection that was at work with others */
@@ -101,6 +101,8 @@ struct pool *pool_create(struct event_base *base, const struct conf *conf, pool_
 /* To the host-th host of replica_url alone. */
 struct pool *pool_create_replica(struct event_base *base, const struct conf *conf, int host, pool_observe *observe,
                                  void *observe_arg) MUST_USE;
+/* Warnings that every worker's pool would give alike are left to another one's. */
+void pool_hush(struct pool *pool);
 void pool_destroy(struct pool **pool); /* what is under way gets POOL_DOWN first */
 
 /* Returns a ticket for pool_forget(). A serialization failure or deadlock (40001, 40P01) is retried once, a read

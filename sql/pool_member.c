@@ -29,9 +29,24 @@ bool member_is_idle(const struct member *m)
     return m->conn != NULL && m->running == 0 && conn_state(m->conn) == CONN_IDLE;
 }
 
-bool member_is_old(const struct member *m, int64_t now_us)
+static bool is_past_its_time(const struct member *m, int64_t now_us)
 {
     return m->retire_us > 0 && now_us >= m->retire_us;
+}
+
+/* Not while no other can be had for it. */
+bool member_is_old(const struct member *m, int64_t now_us)
+{
+    return is_past_its_time(m, now_us) && m->pool->backoff_us == 0;
+}
+
+/* One that is kept although it is old is tried to be replaced. */
+static int count_replacements(const struct pool *pool, int64_t now_us)
+{
+    for (int i = 0; i < pool->max && pool->backoff_us > 0; i++)
+        if (pool->members[i].conn != NULL && is_past_its_time(&pool->members[i], now_us))
+            return 1;
+    return 0;
 }
 
 static int count_connecting(const struct pool *pool)
@@ -67,12 +82,14 @@ void member_open_wanted(struct pool *pool, int64_t now_us)
     int bulk_places = MAX(place_bulk_share(pool) - place_count_bulk(pool), 0);
     int waiting = pool->lines[JOB_OWN].count + MIN(pool->lines[JOB_BULK].count, bulk_places) +
                   (pool->lines[JOB_SHORT].count + depth - 1) / depth;
-    int spare = pool->draining ? 0 : MAX(pool->min - open, 0);
+    int spare = pool->draining ? 0 : MAX(pool->min - open, count_replacements(pool, now_us));
     int wanted = MAX(waiting - connecting, spare);
     if (now_us < pool->connect_after_us)
         return;
     if (failover_seeks(pool))
         wanted = wanted > 0 || pool->health != POOL_UP ? pool->host_count - connecting : 0;
+    else if (pool->budget != BUDGET_KNOWN)
+        wanted = MIN(wanted, 1 - open);
     for (; wanted > 0 && open < pool->max; wanted--, open++)
         open_one(pool, now_us);
 }
@@ -91,6 +108,8 @@ void member_opened(struct member *m, int64_t now_us)
     if (pool->health == POOL_UNREACHABLE)
         log_info("the database answers again");
     pool->health = POOL_UP;
+    if (pool->budget == BUDGET_UNKNOWN)
+        pool_ask_budget(pool, now_us);
 }
 
 /* ---- going ---- */

@@ -32,6 +32,8 @@ struct pool {
     void *observe_arg;
     struct member *members; /* pool_max places */
     int max, min;
+    enum { BUDGET_UNKNOWN, BUDGET_ASKED, BUDGET_KNOWN } budget; /* the server's; one connection until it is known */
+    bool hushed;
     struct job_line lines[JOB_KINDS]; /* first come, first served */
     struct crowds crowds;             /* of all lines */
     struct codel delays[JOB_KINDS];
@@ -67,6 +69,9 @@ void pool_watch(struct pool *pool);
 /* Answers the job and frees it. */
 void pool_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message);
 void pool_fail_all_waiting(struct pool *pool);
+
+/* Asks the server how many connections it allows. */
+void pool_ask_budget(struct pool *pool, int64_t now_us);
 
 /* ---- pool_member.c ---- */
 

@@ -69,7 +69,7 @@ static void write_pool(struct service *s)
     struct pool_metrics m = {0};
     if (s->pool != NULL)
         pool_metrics(s->pool, &m);
-    set(s, STAT_pool_max, s->pool ? s->conf->database.pool_max : 0);
+    set(s, STAT_pool_max, m.max);
     POOL_GAUGES(SET_POOL)
 }
 

@@ -189,6 +189,8 @@ static bool service_init(struct service *s, const struct worker_start *start, st
         return false;
     if (s->conf->database.set)
         s->pool = pool_create(s->base, s->conf, observe_pool, s);
+    if (s->pool != NULL && s->slot > 0)
+        pool_hush(s->pool);
     if (s->conf->database.replica_url != NULL)
         s->replicas = replicas_create(s->base, s->conf, s->pool, s->shared->tags, observe_pool, s);
     if (s->conf->redis.set)
