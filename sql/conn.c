@@ -348,16 +348,35 @@ static const char *session_attrs(enum hosts_role role)
     return role == HOSTS_PRIMARY ? "primary" : role == HOSTS_STANDBY ? "standby" : NULL;
 }
 
+/* How long the network may swallow what is sent: libpq sets it on the socket of a cancel too, whose thread would wait
+ * for minutes. */
+static void add_user_timeout(struct buf *out, const struct conn_settings *settings)
+{
+    PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
+    const char *given = NULL;
+    for (PQconninfoOption *o = options; o && o->keyword; o++)
+        if (strcmp(o->keyword, "tcp_user_timeout") == 0)
+            given = o->val;
+    if (given != NULL)
+        buf_adds(out, given);
+    else
+        buf_printf(out, "%d", conn_timeout_ms(MAX(settings->connect_timeout_us, settings->statement_timeout_us)));
+    buf_addc(out, '\0');
+    PQconninfoFree(options);
+}
+
 /* To one host; NULL: as the url says. What has no value is the url's. */
 static void connect_to(struct conn *c, const struct host *host)
 {
-    struct buf options = {0};
+    struct buf options = {0}, user_timeout = {0};
     add_options(&options, c->settings);
     buf_addc(&options, '\0');
+    add_user_timeout(&user_timeout, c->settings);
     const char *const keywords[] = {"dbname",
                                     "fallback_application_name",
                                     "client_encoding",
                                     "gssencmode",
+                                    "tcp_user_timeout",
                                     "options",
                                     "target_session_attrs",
                                     "host",
@@ -368,6 +387,7 @@ static void connect_to(struct conn *c, const struct host *host)
                                   c->settings->name ? c->settings->name : "perfd",
                                   "UTF8",
                                   "disable",
+                                  user_timeout.at,
                                   c->settings->prepare ? options.at : NULL,
                                   session_attrs(c->settings->role),
                                   host ? host->name : NULL,
@@ -377,6 +397,7 @@ static void connect_to(struct conn *c, const struct host *host)
     conn_set_state(c, CONN_CONNECTING, host ? host->name : "connecting");
     c->pg = PQconnectStartParams(keywords, values, 1);
     buf_deinit(&options);
+    buf_deinit(&user_timeout);
     CHECK(c->pg);
     if (PQstatus(c->pg) == CONNECTION_BAD)
         conn_lost_in_call(c);

@@ -147,11 +147,12 @@ struct member *place_find(struct pool *pool, struct job *job, int64_t now_us)
     } else if (!leaves_room(pool, now_us)) {
         return NULL;
     }
-    /* A write cannot be sent again when the server had hung up before it came: its outcome would be unknown. */
+    /* A write cannot be sent again when the server had hung up before it came: its outcome would be unknown. Nor can a
+     * read that lost its connection so: where one is gone, the others may be too. */
     struct member *m;
     do
         m = find_idle(pool, &job->work);
-    while (m != NULL && !job->work.read_only && !conn_check(m->conn));
+    while (m != NULL && (!job->work.read_only || job->retried) && !conn_check(m->conn));
     return m == NULL && job->kind == JOB_SHORT ? find_shared(pool, job, true, now_us) : m;
 }
 
