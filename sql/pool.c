@@ -427,7 +427,10 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         if (since_us == 0 || now_us - since_us < STALL_US)
             continue;
         if (m->gone == m->running) {
-            cancel(pool, m);
+            /* Seen twice: the first time, what it says may only not have been read yet. */
+            if (m->stuck_us == since_us)
+                cancel(pool, m);
+            m->stuck_us = since_us;
             continue;
         }
         if (m->running < 2)

@@ -17,6 +17,7 @@ struct member {
     bool shared;        /* others may join them */
     bool bulk;          /* what it has is a large result */
     int gone;           /* of them reads whose consumers are gone */
+    int64_t stuck_us;   /* since when it was silent when the watch last saw that nobody waits for it */
     bool clogged;       /* takes no more until it is idle: something there goes on for too long */
     int64_t backlog_us; /* what its jobs are expected to take */
     int64_t opened_us, idle_since_us, retire_us;
