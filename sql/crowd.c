@@ -14,9 +14,8 @@ static uint32_t id_of(const struct job *job)
     return job->work.statements[0].id;
 }
 
-static struct crowd *crowd_of(struct crowds *crowds, const struct job *job)
+static struct crowd *crowd_of(struct crowds *crowds, uint32_t id)
 {
-    uint32_t id = id_of(job);
     if (id >= crowds->count) {
         uint32_t count = MAX(id + 1, 2 * crowds->count);
         crowds->at = xrealloc(crowds->at, count * sizeof *crowds->at);
@@ -28,7 +27,8 @@ static struct crowd *crowd_of(struct crowds *crowds, const struct job *job)
 
 void crowds_join(struct crowds *crowds, struct job *job, bool first)
 {
-    struct crowd *crowd = crowd_of(crowds, job);
+    job->crowd = id_of(job);
+    struct crowd *crowd = crowd_of(crowds, job->crowd);
     job->older = first ? NULL : crowd->newest;
     job->newer = first ? crowd->oldest : NULL;
     *(job->older ? &job->older->newer : &crowd->oldest) = job;
@@ -38,7 +38,7 @@ void crowds_join(struct crowds *crowds, struct job *job, bool first)
 
 void crowds_leave(struct crowds *crowds, struct job *job)
 {
-    struct crowd *crowd = crowd_of(crowds, job);
+    struct crowd *crowd = crowd_of(crowds, job->crowd);
     *(job->older ? &job->older->newer : &crowd->oldest) = job->newer;
     *(job->newer ? &job->newer->older : &crowd->newest) = job->older;
     crowd->count--;

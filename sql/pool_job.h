@@ -30,6 +30,7 @@ struct job {
     struct job_line *line; /* in which it stands, or NULL */
     struct job *next, *prev;
     struct job *older, *newer; /* of its crowd */
+    uint32_t crowd;            /* by its number: pool_amend() may give it another statement while it waits */
 };
 
 struct job_line {

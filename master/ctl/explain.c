@@ -3,17 +3,18 @@
 #include "common/conf.h"
 #include "master/ctl/ctl.h"
 #include "shm/slow.h"
+#include "sql/keyset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARAMS_MAX = 64 };
+enum { PARAMS_MAX = 64, PAGE_ROWS = 51 };
 #define TIMEOUT_US (10 * US_PER_S)
 
 /* What is to be explained: a route's query, with or without the parameters that it once had. */
 struct wanted {
     const struct conf_route *route;
-    const struct query *query;
+    struct query *query;
     const char *values[PARAMS_MAX];
     int value_count;
     bool has_values;
@@ -75,12 +76,24 @@ static int count_params(const struct query *query)
     return count;
 }
 
+/* The first one: what its consumers ask for most. */
+static void take_page(struct wanted *wanted, struct arena *arena)
+{
+    const struct keyset_shape shape = {.first = true, .limit = PAGE_ROWS};
+    struct query_statement *statement = &wanted->query->statements[0];
+    statement->text = keyset_text(&wanted->route->page, statement, &shape, arena);
+}
+
 static enum ctl_exit parse(struct wanted *wanted, struct arena *arena)
 {
     struct err err;
     wanted->query = query_parse(slice_str(wanted->route->sql_text), arena, &err);
     if (wanted->query == NULL)
         return fail(wanted->route->name, err.text);
+    if (wanted->route->page.key_count > 0)
+        take_page(wanted, arena);
+    if (wanted->route->combine_keys > 0)
+        wanted->has_values = false; /* its parameter was a list of keys */
     if (wanted->has_values && wanted->value_count != count_params(wanted->query))
         wanted->has_values = false;
     wanted->has_values |= count_params(wanted->query) == 0;

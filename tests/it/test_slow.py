@@ -11,6 +11,9 @@ route GET /quick { query "SELECT pg_sleep(0.15)::text AS s"; result row; slow_qu
 route GET /never { query "SELECT pg_sleep(0.15)::text AS s"; result row; slow_query 0; }
 route GET /fails { query "SELECT 1 / (count(*) - 1) AS n FROM pg_sleep(0.15)"; result row; }
 route GET /items/{id} { query "SELECT id, name FROM items WHERE id = :id"; result row; slow_query 1ms; }
+route GET /pages { query "SELECT id, name FROM items"; result rows; page keyset id; slow_query 1ms; }
+route GET /combined/{id} { query "SELECT id FROM items WHERE id = :id AND pg_sleep(0.15) IS NOT NULL"; result row;
+                           combine on; }
 route GET /items { query "SELECT id FROM items, pg_sleep(0.11)"; result rows; }
 route POST /items/{id} { query "UPDATE items SET name = name WHERE id = :id; SELECT pg_sleep(0.15)::text AS s"; result row; }
 """
@@ -151,6 +154,19 @@ def test_the_plan_of_a_slow_query_with_its_parameters(start, db):
     assert api.request("POST", "/items/7").status == 200
     write = api.perfctl("explain", str(the_slow(api, "POST /items/{id}")["number"]), "--analyze")
     assert write.code == 1 and "read-only transaction" in write.err, write
+
+
+def test_pages_and_combined_lookups(start):
+    api = start(pool="slow_query_params on; pool max=2 min=1;")
+    plan = api.perfctl("explain", "GET /pages")
+    assert plan.code == 0 and "Limit" in plan.out and "Index Scan using items_pkey" in plan.out, plan
+    with api.connect() as one, api.connect() as other:
+        one.send("GET", "/combined/1")
+        other.send("GET", "/combined/2")
+        assert one.read().status == other.read().status == 200
+    number = the_slow(api, "GET /combined/{id}")["number"]
+    plan = api.perfctl("explain", str(number))
+    assert plan.code == 0 and "generic plan" in plan.out and "items_pkey" in plan.out, plan
 
 
 def test_what_cannot_be_explained(start, db):

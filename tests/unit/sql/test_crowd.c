@@ -73,10 +73,26 @@ static void who_leaves_or_runs_again_keeps_the_order(void **state)
     assert_null(crowds_yield(&line->crowds, &c));
 }
 
+static void one_that_waits_may_become_another_statement(void **state)
+{
+    struct line *line = *state;
+    struct job a[2] = {job_of(A), job_of(A)}, c = job_of(C);
+    job_line_push(&line->jobs, &a[0]);
+    job_line_push(&line->jobs, &a[1]);
+    a[1].work.statements = &statements[B];
+    assert_ptr_equal(crowds_yield(&line->crowds, &c), &a[1]);
+    job_line_remove(&line->jobs, &a[1]);
+    assert_null(crowds_yield(&line->crowds, &c));
+    job_line_remove(&line->jobs, &a[0]);
+    assert_int_equal(line->crowds.at[A].count, 0);
+    assert_null(line->crowds.at[A].newest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_newest_of_the_largest_crowd_gives_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_waits_may_become_another_statement, setup, teardown),
         cmocka_unit_test_setup_teardown(who_leaves_or_runs_again_keeps_the_order, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
