@@ -1,4 +1,5 @@
-/* What conn.c (a connection's life), conn_send.c and conn_receive.c (its trips) share, and nobody else. */
+/* What conn.c (a connection's life), conn_connect.c (its begin), conn_send.c and conn_receive.c (its trips) share, and
+ * nobody else. */
 #ifndef SQL_CONN_STATE_H
 #define SQL_CONN_STATE_H
 
@@ -78,6 +79,7 @@ void conn_read_last_words(struct conn *c);
 /* From inside a conn_*() call: the timer's callback tells the owner. */
 void conn_lost_in_call(struct conn *c);
 void conn_tell_later(struct conn *c);
+void conn_set_timer(struct conn *c, int64_t delay_us);
 void conn_await_deadline(struct conn *c, int64_t deadline_us, int64_t now_us);
 /* What statement_timeout and set_config() take; rounded up, as 0 would mean none. */
 int conn_timeout_ms(int64_t timeout_us);
@@ -85,6 +87,8 @@ int conn_timeout_ms(int64_t timeout_us);
 void conn_abandon(struct conn *c, const char *why);
 bool conn_write_out(struct conn *c); /* false: the connection is lost */
 
+/* Resolves and connects; its end is IDLE or BROKEN. */
+void conn_start(struct conn *c);
 /* The server's answer to the Sync that measures the way. */
 void conn_on_set_up(struct conn *c);
 

@@ -33,6 +33,12 @@ struct job {
     uint32_t crowd;            /* by its number: pool_amend() may give it another statement while it waits */
 };
 
+/* Whose trip it is. */
+static inline struct job *job_of(struct conn_trip *trip)
+{
+    return (struct job *)(void *)((char *)trip - offsetof(struct job, trip));
+}
+
 struct job_line {
     struct job *first, *last;
     int count;

@@ -68,7 +68,7 @@ static void open_one(struct pool *pool, int64_t now_us)
         *m = (struct member){.pool = pool, .opened_us = now_us, .host = failover_host(pool)};
         if (pool->conf->database.max_lifetime_us > 0)
             m->retire_us = now_us + backoff_jitter_us(pool->conf->database.max_lifetime_us);
-        m->conn = conn_create(pool->base, &pool->settings, m->host, pool_on_changed, m);
+        m->conn = conn_create(pool->base, &pool->settings, m->host, answer_on_changed, m);
         return;
     }
 }
@@ -137,7 +137,7 @@ static void connect_failed(struct pool *pool, int64_t begun_us, int64_t now_us)
     if (pool->health != POOL_UNREACHABLE)
         log_warn("the database is unreachable: %s", pool->last_error);
     pool->health = POOL_UNREACHABLE;
-    pool_fail_all_waiting(pool);
+    wait_fail_all(pool);
 }
 
 void member_failed(struct member *m, int64_t now_us)

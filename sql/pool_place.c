@@ -197,7 +197,7 @@ void place_put(struct member *m, struct job *job, int64_t now_us)
     conn_run(m->conn, &job->trip);
     event_active(&pool->round, EV_TIMEOUT, 1);
     if (m->running > 1 && !pool->watching)
-        pool_watch(pool);
+        answer_watch(pool);
 }
 
 /* The way there and back counts once for all that were under way together. It takes half as long again now and then;
@@ -249,4 +249,11 @@ void place_leave(struct job *job, int64_t now_us)
         return;
     m->clogged = m->bulk = false;
     m->idle_since_us = now_us;
+}
+
+void place_send_all(struct pool *pool, int64_t now_us)
+{
+    for (int i = 0; i < pool->max; i++)
+        if (pool->members[i].running > 0)
+            conn_send(pool->members[i].conn, now_us);
 }

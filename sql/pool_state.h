@@ -1,5 +1,6 @@
 /* What the pool's files share, and nobody else: pool.c (the interface and the ends of jobs), pool_member.c (connections
- * come and go), pool_failover.c (to which server), pool_place.c (which job runs where). */
+ * come and go), pool_failover.c (to which server), pool_wait.c (who waits, and for how long), pool_place.c (which job
+ * runs where), pool_answer.c (what became of it). */
 #ifndef SQL_POOL_STATE_H
 #define SQL_POOL_STATE_H
 
@@ -65,14 +66,38 @@ struct pool {
 };
 
 void pool_add_timer(struct event *event, int64_t delay_us);
-/* Looks soon for those that stand in the way of others. */
-void pool_watch(struct pool *pool);
-/* Answers the job and frees it. */
-void pool_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message);
-void pool_fail_all_waiting(struct pool *pool);
-
 /* Asks the server how many connections it allows. */
 void pool_ask_budget(struct pool *pool, int64_t now_us);
+
+/* ---- pool_wait.c ---- */
+
+/* Behind all others of its kind, or in front of them; where its time to give up is looked after. */
+void wait_last(struct pool *pool, struct job *job, int64_t now_us);
+void wait_first(struct pool *pool, struct job *job, int64_t now_us);
+int wait_count(const struct pool *pool);
+/* True: one of the route with most waiting has given way to this job. */
+bool wait_make_room(struct pool *pool, const struct job *job);
+/* Those whose turn it is to a member. */
+void wait_dispatch(struct pool *pool, int64_t now_us);
+/* Answers the job and frees it; what the outcome points to lives on meanwhile. */
+void wait_tell(struct job *job, const struct pool_outcome *outcome);
+void wait_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message);
+/* The same from inside pool_run(): the loop tells it. */
+void wait_fail_later(struct pool *pool, struct job *job, enum pool_fail why);
+void wait_fail_line(struct pool *pool, struct job_line *line); /* with what the connections failed for */
+void wait_fail_all(struct pool *pool);
+void wait_on_deliver(evutil_socket_t fd, short what, void *pool);
+void wait_on_acquire(evutil_socket_t fd, short what, void *pool);
+
+/* ---- pool_answer.c ---- */
+
+void answer_on_changed(void *member);
+/* Nobody waits for what the member runs: the server is told to end it. The connection goes too, as that may come late.
+ */
+void answer_cancel(struct pool *pool, struct member *m);
+/* Looks soon for those that stand in the way of others. */
+void answer_watch(struct pool *pool);
+void answer_on_watch(evutil_socket_t fd, short what, void *pool);
 
 /* ---- pool_member.c ---- */
 
@@ -120,9 +145,7 @@ void place_put(struct member *m, struct job *job, int64_t now_us);
 /* Off its member; what it took is noted. */
 void place_leave(struct job *job, int64_t now_us);
 struct timing *place_timing(struct pool *pool, const struct job *job);
-
-/* ---- pool.c, for pool_member.c ---- */
-
-void pool_on_changed(void *member);
+/* What place_put() gave them. */
+void place_send_all(struct pool *pool, int64_t now_us);
 
 #endif

@@ -1,0 +1,263 @@
+#include "common/clock.h"
+#include "shm/fault.h"
+#include "shm/tags.h"
+#include "sql/replicas.h"
+#include "worker/fetch_state.h"
+#include "worker/format.h"
+#include "worker/reply.h"
+#include "worker/rows.h"
+
+/* A longer body's memory is given back. */
+enum { BODY_KEPT_BYTES = 1 << 20 };
+
+static struct redis_key redis_key_of(const struct fetch *f)
+{
+    return (struct redis_key){f->lookup.key.bytes, f->lookup.tag_slots, f->lookup.tag_count};
+}
+
+static int64_t jittered(int64_t us)
+{
+    return us - us / 20 + (int64_t)((double)us / 10 * fetch_uniform());
+}
+
+/* ---- the database ---- */
+
+static void read_from(struct fetch *f, struct pool *pool);
+
+/* A page is no longer than its limit, and begins with what stands behind its last row. */
+static bool streams(const struct fetch *f)
+{
+    return f->r->route->conf->result == RESULT_ROWS && f->r->page == NULL;
+}
+
+static bool is_from_replica(const struct fetch *f)
+{
+    return f->pool != f->r->service->pool;
+}
+
+static struct slice head_of(const struct fetch *f, struct slice body)
+{
+    if (f->r->head.len > 0)
+        return f->r->head;
+    if (f->r->route->conf->result == RESULT_ROWS)
+        return format_head(f->r->format, true);
+    return body.len > 0 ? format_head(ENCODE_JSON, false) : SLICE("");
+}
+
+static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struct cache_entry *entry)
+{
+    const struct conf_route *conf = f->r->route->conf;
+    *entry = (struct cache_entry){.body = body,
+                                  .head = head_of(f, body),
+                                  .own_head = f->r->head.len > 0,
+                                  .created_us = now_us,
+                                  .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
+                                  .born_seq = f->born_seq,
+                                  .cost_us = now_us - f->began_us,
+                                  .tag_count = f->lookup.tag_count,
+                                  .status = conf->status};
+    memcpy(entry->tag_slots, f->lookup.tag_slots, sizeof entry->tag_slots);
+    reply_etag(body, f->r->head, entry->etag);
+}
+
+/* A missing row and a failing database are so for all who wait; a refused value is told in its own words. */
+static void on_failed(struct fetch *f)
+{
+    struct request *r = f->r;
+    const struct conf_route *conf = r->route->conf;
+    int status = r->problem.status;
+    bool shared = status == 404 || status >= 500;
+    /* 503 is this worker's own: no connection, no room in the queue. */
+    if (conf->cached && conf->cache_negative_us > 0 && shared && status != 503)
+        lookup_store_problem(&f->lookup, f->born_seq, clock_mono_us());
+    fetch_finish_flight(f, shared ? FLIGHT_ERROR : FLIGHT_NONE, status);
+    fetch_answer_failure(f, conf->cached ? SOURCE_MISS : SOURCE_NONE);
+}
+
+static void on_body(struct fetch *f, struct slice body)
+{
+    struct service *s = f->r->service;
+    int64_t now_us = clock_mono_us();
+    struct cache_entry entry;
+    if (MUTANT(born_late))
+        f->born_seq = tags_now(s->shared->tags);
+    FAULT(fetch_read);
+    fill_entry(f, body, now_us, &entry);
+    if (!f->r->route->conf->cached) {
+        fetch_answer(f, SOURCE_NONE, &entry, false, now_us);
+        return;
+    }
+    bool stored = lookup_store(&f->lookup, &entry, now_us);
+    FAULT(fetch_stored);
+    fetch_finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
+    /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
+    if (s->redis != NULL && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
+        const struct redis_key key = redis_key_of(f);
+        redis_store(s->redis, &key, &f->versions, &entry, now_us);
+    }
+    fetch_answer(f, SOURCE_MISS, &entry, false, now_us);
+}
+
+/* True: the replica failed for reasons of its own, so the primary is asked. */
+static bool asks_primary(struct fetch *f, const struct pool_outcome *outcome)
+{
+    struct service *s = f->r->service;
+    if (!is_from_replica(f) || f->stream.sends || f->stream.head_only ||
+        !replicas_failed(s->replicas, f->pool, outcome))
+        return false;
+    if (streams(f))
+        f->stream.taker.rows(f->stream.taker.arg, NULL);
+    service_count(s, STAT_replica_fallbacks);
+    read_from(f, s->pool);
+    return true;
+}
+
+static void on_rows(void *arg, const struct pool_outcome *outcome)
+{
+    struct fetch *f = arg;
+    static struct buf body; /* the last one's memory serves the next */
+    if (asks_primary(f, outcome))
+        return;
+    body.len = 0;
+    if (rows_read(f->r, outcome, &body))
+        on_body(f, buf_slice(&body));
+    else
+        on_failed(f);
+    if (body.cap > BODY_KEPT_BYTES)
+        buf_deinit(&body);
+}
+
+static void on_streamed(void *arg, const struct pool_outcome *outcome)
+{
+    struct fetch *f = arg;
+    struct buf body;
+    if (asks_primary(f, outcome))
+        return;
+    switch (stream_end(&f->stream, outcome, &body)) {
+    case STREAM_WHOLE:
+        on_body(f, buf_slice(&body));
+        stream_recycle(&body);
+        break;
+    case STREAM_SENT:
+        break;
+    case STREAM_FAILED:
+        on_failed(f);
+        break;
+    }
+}
+
+/* What may be cached is fetched to its end: others wait for it, or soon ask for it. */
+static void on_gone(void *arg)
+{
+    struct fetch *f = arg;
+    if (f->r->route->combine != NULL)
+        combine_forget(&f->combined);
+    else
+        pool_forget(f->pool, f->job);
+    if (!streams(f) || !stream_cut(&f->stream))
+        fetch_fail(f, SOURCE_NONE, 503, "gone", NULL);
+}
+
+static void on_room(void *arg)
+{
+    struct fetch *f = arg;
+    stream_go_on(&f->stream);
+}
+
+static void watch_consumer(struct fetch *f)
+{
+    f->r->http->gone = on_gone;
+    f->r->http->room = on_room;
+    f->r->http->handler_arg = f;
+}
+
+/* Too large for the cache, it is this consumer's alone. A refresh has none. */
+static bool on_long(void *arg)
+{
+    struct fetch *f = arg;
+    if (f->r->route->conf->cached && !f->keeps_out)
+        lookup_mark_uncacheable(&f->lookup, f->born_seq, clock_mono_us());
+    fetch_finish_flight(f, FLIGHT_NONE, 0);
+    if (f->refreshes)
+        return false;
+    f->r->source = f->r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE;
+    watch_consumer(f);
+    return true;
+}
+
+static size_t hold_bytes(const struct fetch *f)
+{
+    const struct service *s = f->r->service;
+    if (!f->r->route->conf->cached || f->keeps_out)
+        return (size_t)s->conf->stream_above_bytes;
+    return cache_largest_bytes(s->shared->cache) - MIN(f->lookup.key.bytes.len, cache_largest_bytes(s->shared->cache));
+}
+
+static void read_from(struct fetch *f, struct pool *pool)
+{
+    struct pool_work work = rows_work(f->r);
+    work.taker = streams(f) ? &f->stream.taker : NULL;
+    f->pool = pool;
+    f->job = f->stream.job = pool_run(pool, &work, streams(f) ? on_streamed : on_rows, f);
+}
+
+/* After born_seq was read: what is dropped later drops the answer too, what was dropped before is on the replica. */
+static struct pool *choose_pool(const struct fetch *f)
+{
+    struct service *s = f->r->service;
+    if (!f->r->route->conf->replica)
+        return s->pool;
+    struct pool *replica = replicas_choose(s->replicas, f->lookup.tag_slots, f->lookup.tag_count);
+    if (replica == NULL)
+        service_count(s, STAT_replica_fallbacks);
+    return replica ? replica : s->pool;
+}
+
+void fetch_from_database(struct fetch *f)
+{
+    if (streams(f))
+        stream_init(&f->stream, f->r, hold_bytes(f), on_long, f);
+    if (f->r->route->combine != NULL)
+        combine_run(f->r->route->combine, &f->combined, f->r, on_rows, f);
+    else
+        read_from(f, choose_pool(f));
+    if (!f->r->route->conf->cached)
+        watch_consumer(f);
+}
+
+/* ---- Redis ---- */
+
+/* What Redis has must be younger than what is refreshed, or it would be asked for again and again. */
+static bool is_enough(const struct fetch *f, const struct cache_entry *found, int64_t now_us)
+{
+    if (cache_fresh_until_us(f->r->service->shared->cache, &f->lookup.rules, found) <= now_us)
+        return false; /* what Redis has may be older than the last that was heard of changes */
+    return !f->refreshes || found->fresh_until_us - now_us > f->r->route->conf->cache_ttl_us / 2;
+}
+
+static void on_looked(void *arg, enum redis_found found, const struct redis_versions *versions,
+                      const struct cache_entry *found_entry)
+{
+    struct fetch *f = arg;
+    int64_t now_us = clock_mono_us();
+    if (found != REDIS_HIT || !is_enough(f, found_entry, now_us)) {
+        f->versions = *versions;
+        fetch_from_database(f);
+        return;
+    }
+    struct cache_entry entry = *found_entry;
+    entry.born_seq = f->born_seq;
+    bool stored = lookup_store(&f->lookup, &entry, now_us);
+    fetch_finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
+    fetch_answer(f, SOURCE_REDIS, &entry, false, now_us);
+}
+
+void fetch_from_source(struct fetch *f)
+{
+    if (f->r->service->redis == NULL) {
+        fetch_from_database(f);
+        return;
+    }
+    const struct redis_key key = redis_key_of(f);
+    redis_look(f->r->service->redis, &key, on_looked, f);
+}
