@@ -40,9 +40,11 @@ def most_of(rows):
     return USERS if rows == 1 else POSTS - rows
 
 
-def conf_of(query, kind):
+def conf_of(query, kind, more=""):
+    """more: directives of the route of one row."""
     return "\n".join(f"route GET {path_of(rows).replace('%d', '{id}')} {{ query \"{query(rows, ':id')}\"; "
-                     f"result {'row' if kind == 'rows' and rows == 1 else kind}; }}" for rows in (1, 20, 500))
+                     f"result {'row' if kind == 'rows' and rows == 1 else kind}; {more if rows == 1 else ''} }}"
+                     for rows in (1, 20, 500))
 
 
 class Relay:
@@ -69,8 +71,9 @@ class Relay:
 class Perfd:
     def __init__(self, name, db):
         self.name = name
-        depth = 64 if name == "perfd" else 1
-        conf = conf_of(agg_of, "value") if name == "agg" else conf_of(query_of, "rows")
+        depth = 64 if name in ("perfd", "combine") else 1
+        conf = (conf_of(agg_of, "value") if name == "agg" else
+                conf_of(query_of, "rows", "combine on;" if name == "combine" else ""))
         self.instance = Instance(conf, db, workers=1, pool=f"pool max=4 min=4 depth={depth};")
         self.instance.configure(self.instance.head.replace(f"access_log {self.instance.access_log};",
                                                            "access_log off;") + conf, whole=True)
