@@ -132,7 +132,7 @@ struct conf {
     int64_t head_timeout_us, body_timeout_us, send_timeout_us;
     int max_connections; /* of a worker */
     bool fast_path, server_timing;
-    int64_t stream_above_bytes;
+    int64_t stream_above_bytes, stream_memory_bytes;
 
     struct {
         bool set;

@@ -60,6 +60,8 @@ struct gate {
     /* When the latest answer of this turn of the loop was made; 0: the clock has to be read. */
     int64_t turn_us;
     struct event turn_over;
+    int64_t kept_at_us;   /* when that was summed up */
+    size_t kept_bytes;    /* of answers, for consumers to take */
     struct event overdue; /* more connections are due than were ended at once */
 };
 
@@ -88,6 +90,8 @@ void gate_hold(struct http_conn *conn);
 /* What was written goes out, from the loop: of an answer that is not complete. */
 void gate_push(struct http_conn *conn);
 size_t gate_waiting(const struct http_conn *conn); /* bytes that the consumer has not taken */
+/* All consumers together have not taken more than stream_memory. */
+bool gate_is_over_memory(const struct http_conn *conn);
 /* Ends the connection with what was written lost, and as the consumer sees that it is. */
 void gate_cut(struct http_conn *conn);
 /* The answer is complete. The request is gone, and so may be the connection when the call returns to the loop. */

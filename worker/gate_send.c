@@ -11,6 +11,8 @@ enum { WRITE_BYTES = 256 << 10, WRITES = 4 };
 enum { SEAL_BYTES = 32 << 10 };
 /* Of an answer in pieces: the next ones are asked for when no more of it waits. */
 enum { ROOM_BYTES = 256 << 10 };
+/* How old the sum of what all of them left may be. */
+#define SUM_US (10 * US_PER_MS)
 
 static size_t length_of(const struct evbuffer *buffer)
 {
@@ -232,6 +234,27 @@ void gate_push(struct http_conn *conn)
 size_t gate_waiting(const struct http_conn *conn)
 {
     return conn_output_bytes(conn) + (conn->gate->writer == conn ? conn->gate->pending.len : 0);
+}
+
+/* Whoever has not taken something is watched for it. */
+static size_t sum_of_output(const struct gate *g)
+{
+    size_t bytes = 0;
+    const struct http_conn *conn;
+    TAILQ_FOREACH(conn, &g->lists[WATCH_SEND], watched)
+    bytes += conn_output_bytes(conn);
+    return bytes;
+}
+
+bool gate_is_over_memory(const struct http_conn *conn)
+{
+    struct gate *g = conn->gate;
+    int64_t now_us = clock_mono_us();
+    if (now_us - g->kept_at_us >= SUM_US) {
+        g->kept_bytes = sum_of_output(g);
+        g->kept_at_us = now_us;
+    }
+    return g->kept_bytes > (size_t)g->conf->stream_memory_bytes;
 }
 
 static void tell_room(struct http_conn *conn)

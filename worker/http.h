@@ -92,7 +92,9 @@ void http_reply(struct http_request *request, int status, const struct http_head
  * `gone` does not come from them. HTTP/1.0 has no pieces: the connection's end is the answer's there. */
 void http_stream_begin(struct http_request *request, int status, const struct http_header *headers, int count);
 void http_stream_add(struct http_request *request, struct slice bytes);
-size_t http_stream_waiting(const struct http_request *request); /* bytes that the consumer has not taken */
+/* So much waits for the consumer to take it that more should not be made before `room` comes: a megabyte, or less while
+ * all consumers together leave more than stream_memory. */
+bool http_stream_is_full(const struct http_request *request);
 /* Ends the request. whole false: in a way that the consumer sees that something is missing. */
 void http_stream_end(struct http_request *request, bool whole);
 

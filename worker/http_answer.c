@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 enum { STATUS_LINE_BYTES = 80, OWN_FIELDS = 3, CHUNK_SIZE_BYTES = 20 };
+/* Of an answer in pieces, for its consumer to take. */
+enum { WAITING_LEAST = 64 << 10, WAITING_MOST = 1 << 20 };
 /* evhttp must not see that a connection ends with an answer, or it would end it when the gate has the bytes, which is
  * before the consumer has them. It compares the value as it stands; a space before it means nothing (RFC 9110 5.5). */
 #define CLOSE SLICE(" close")
@@ -191,9 +193,10 @@ void http_stream_add(struct http_request *r, struct slice bytes)
     gate_push(r->conn);
 }
 
-size_t http_stream_waiting(const struct http_request *r)
+bool http_stream_is_full(const struct http_request *r)
 {
-    return r->conn != NULL ? gate_waiting(r->conn) : 0;
+    size_t waiting = r->conn != NULL ? gate_waiting(r->conn) : 0;
+    return waiting > WAITING_MOST || (waiting > WAITING_LEAST && gate_is_over_memory(r->conn));
 }
 
 void http_stream_end(struct http_request *r, bool whole)

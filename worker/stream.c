@@ -3,9 +3,8 @@
 #include "worker/reply.h"
 #include "worker/rows.h"
 
-/* PIECE_BYTES: that are sent at a time. WAITING_MAX: that may wait for a consumer; the worker has fewer connections to
- * the database than it can pay that for. KEPT_BYTES: a longer buffer's memory is given back. */
-enum { PIECE_BYTES = 64 << 10, WAITING_MAX = 1 << 20, KEPT_BYTES = 1 << 20 };
+/* PIECE_BYTES: that are sent at a time. KEPT_BYTES: a longer buffer's memory is given back. */
+enum { PIECE_BYTES = 64 << 10, KEPT_BYTES = 1 << 20 };
 
 /* The last one's memory serves the next. */
 static struct buf spare;
@@ -54,7 +53,7 @@ static enum pool_flow send_on(struct stream *s)
 {
     if (s->body.len >= PIECE_BYTES)
         send_piece(s);
-    s->waits = http_stream_waiting(s->r->http) > WAITING_MAX;
+    s->waits = http_stream_is_full(s->r->http);
     return s->waits ? FLOW_WAIT : FLOW_MORE;
 }
 

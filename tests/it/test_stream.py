@@ -232,6 +232,25 @@ def test_memory_does_not_grow_with_the_result(start, form):
     assert most - before < 32 << 10
 
 
+def test_slow_consumers_share_the_memory(start):
+    """Eight that take nothing, each of whose answers may leave a megabyte; or all together two."""
+    kept = {}
+    for settings in ("stream_memory 64MB;", "stream_memory 2MB;"):
+        api = start(settings, pool="pool max=16 min=16;")
+        api.get("/rows?rows=3000")
+        before = resident_kb(api.worker_pids()[0])
+        consumers = [first_byte(api, "/rows?rows=100000&width=1000", "text/csv")[0] for _ in range(8)]
+        assert eventually(lambda: api.stat("pool_active") == 8)
+        time.sleep(0.5)
+        kept[settings] = resident_kb(api.worker_pids()[0]) - before
+        consumers[0].take()
+        assert consumers[0].taken > 100_000_000
+        for consumer in consumers:
+            consumer.close()
+    few, many = sorted(kept.values())
+    assert kept["stream_memory 2MB;"] == few and many - few > 3000, kept
+
+
 def test_slow_consumers_have_their_share_of_the_connections(start):
     api = start(pool="pool max=4 min=4;")
     consumers = [first_byte(api, "/rows?rows=100000&width=1000", "text/csv")[0] for _ in range(2)]
