@@ -21,7 +21,7 @@ EX_FAILED = 1
 COLUMNS = "id, user_id, title, body, created_at"
 USER = "SELECT id, email, name, created_at FROM users WHERE id = {id}"
 RANGE = f"SELECT {COLUMNS} FROM posts WHERE id >= {{id}} AND id < {{id}} + {{rows}} ORDER BY id"
-LEAST_OVER_PLAIN, MOST_OF_AGG = 2.5, 0.45
+LEAST_OVER_PLAIN, MOST_OF_AGG, MOST_OVER_HIT_US = 2.5, 0.45, 8
 
 
 def query_of(rows, param):
@@ -71,10 +71,11 @@ class Relay:
 class Perfd:
     def __init__(self, name, db):
         self.name = name
-        depth = 64 if name in ("perfd", "combine") else 1
-        conf = (conf_of(agg_of, "value") if name == "agg" else
-                conf_of(query_of, "rows", "combine on;" if name == "combine" else ""))
-        self.instance = Instance(conf, db, workers=1, pool=f"pool max=4 min=4 depth={depth};")
+        depth = 1 if name in ("plain", "agg") else 64
+        more = {"combine": "combine on;", "hit": "cache ttl=1h tti=1h;"}.get(name, "")
+        conf = conf_of(agg_of, "value") if name == "agg" else conf_of(query_of, "rows", more)
+        self.instance = Instance(conf, db, workers=1, pool=f"pool max=4 min=4 depth={depth};",
+                                 cache=f"entries {4 * USERS};")
         self.instance.configure(self.instance.head.replace(f"access_log {self.instance.access_log};",
                                                            "access_log off;") + conf, whole=True)
 
@@ -187,6 +188,11 @@ def both_cpu(measured):
     return sum(measured.cpu_us.values())
 
 
+def over_hit_us(runs):
+    return statistics.median(miss.cpu_us["server"] - hit.cpu_us["server"]
+                             for miss, hit in zip(runs["perfd"], runs["hit"]))
+
+
 def per_second(measured):
     return measured.per_second
 
@@ -208,6 +214,8 @@ def problems_of(all_runs):
         problems.append(f"one row: {over:.2f} times the requests of plain, not {LEAST_OVER_PLAIN}")
     if {"perfd", "pgbench 16"} <= one.keys() and (over := ratio(one, "perfd", "pgbench 16", per_second)) <= 1:
         problems.append(f"one row: {over:.2f} times the transactions of pgbench with 16 clients")
+    if {"perfd", "hit"} <= one.keys() and (over := over_hit_us(one)) > MOST_OVER_HIT_US:
+        problems.append(f"one row: {over:.1f} us of perfd's own above a hit, not {MOST_OVER_HIT_US}")
     if {"perfd", "agg"} <= many.keys() and (part := ratio(many, "perfd", "agg", both_cpu)) > MOST_OF_AGG:
         problems.append(f"500 rows: {part:.2f} of the CPU time of json_agg, not {MOST_OF_AGG}")
     return problems or ([] if one and many else ["not all that --gate asks for was measured"])
@@ -245,6 +253,8 @@ def compare(options):
                     print(f"{rows} rows, round {turn + 1}: {server.name}", file=sys.stderr)
                     runs[server.name].append(run(server, pg, rows, options, cpus))
             print_table(rows, runs)
+            if rows == 1 and {"perfd", "hit"} <= runs.keys():
+                print(f"  perfd takes {over_hit_us(runs):.1f} us of its own CPU time more than for a hit")
             all_runs[rows] = runs
         problems = problems_of(all_runs) if options.gate else []
         for problem in problems:
