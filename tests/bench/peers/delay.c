@@ -8,6 +8,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 int main(int argc, char **argv)
 {
+    signal(SIGPIPE, SIG_IGN); /* who is written to may be gone already */
     if (argc != 4) {
         fprintf(stderr, "usage: delay LISTEN-PATH SERVER-PATH DELAY-US\n");
         return 64;
