@@ -34,7 +34,7 @@ static int teardown(void **state)
 
 static const struct pool_statement statements[] = {[A] = {.id = A}, [B] = {.id = B}, [C] = {.id = C}};
 
-static struct job job_of(int id)
+static struct job job_with(int id)
 {
     return (struct job){.work = {.statements = &statements[id], .statement_count = 1}};
 }
@@ -42,7 +42,7 @@ static struct job job_of(int id)
 static void the_newest_of_the_largest_crowd_gives_way(void **state)
 {
     struct line *line = *state;
-    struct job a[3] = {job_of(A), job_of(A), job_of(A)}, b[2] = {job_of(B), job_of(B)}, c = job_of(C);
+    struct job a[3] = {job_with(A), job_with(A), job_with(A)}, b[2] = {job_with(B), job_with(B)}, c = job_with(C);
     job_line_push(&line->jobs, &b[0]);
     for (int i = 0; i < 3; i++)
         job_line_push(&line->jobs, &a[i]);
@@ -58,7 +58,7 @@ static void the_newest_of_the_largest_crowd_gives_way(void **state)
 static void who_leaves_or_runs_again_keeps_the_order(void **state)
 {
     struct line *line = *state;
-    struct job a[4] = {job_of(A), job_of(A), job_of(A), job_of(A)}, c = job_of(C);
+    struct job a[4] = {job_with(A), job_with(A), job_with(A), job_with(A)}, c = job_with(C);
     for (int i = 1; i < 4; i++)
         job_line_push(&line->jobs, &a[i]);
     job_line_push_front(&line->jobs, &a[0]);
@@ -76,7 +76,7 @@ static void who_leaves_or_runs_again_keeps_the_order(void **state)
 static void one_that_waits_may_become_another_statement(void **state)
 {
     struct line *line = *state;
-    struct job a[2] = {job_of(A), job_of(A)}, c = job_of(C);
+    struct job a[2] = {job_with(A), job_with(A)}, c = job_with(C);
     job_line_push(&line->jobs, &a[0]);
     job_line_push(&line->jobs, &a[1]);
     a[1].work.statements = &statements[B];
