@@ -67,6 +67,11 @@ enum conn_standby conn_standby(const struct conn *c)
     return told == NULL ? CONN_STANDBY_UNTOLD : strcmp(told, "on") == 0 ? CONN_STANDBY_YES : CONN_STANDBY_NO;
 }
 
+bool conn_was_abandoned(const struct conn *c)
+{
+    return c->abandoned;
+}
+
 const char *conn_error(const struct conn *c)
 {
     return c->error;
@@ -166,6 +171,7 @@ void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
         trip->reply.message = xstrdup(c->error);
         trip_line_push(&c->back, trip);
     }
+    c->paused_us = 0;
     let_go(c);
     conn_set_state(c, CONN_BROKEN, c->error);
 }
@@ -173,6 +179,7 @@ void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
 void conn_abandon(struct conn *c, const char *why)
 {
     conn_cancel(c);
+    c->abandoned = true;
     conn_break(c, CONN_TAKEN_BACK, why);
 }
 

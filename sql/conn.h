@@ -101,7 +101,8 @@ int conn_host_count(const struct conn *c); /* the hosts that it chose from; 1 be
 /* A server of PostgreSQL 14 tells without being asked whether it is a standby; what stands between may keep it. */
 enum conn_standby { CONN_STANDBY_UNTOLD, CONN_STANDBY_NO, CONN_STANDBY_YES };
 enum conn_standby conn_standby(const struct conn *c);
-const char *conn_error(const struct conn *c); /* one line, why it is broken; "" otherwise */
+bool conn_was_abandoned(const struct conn *c); /* broken by ourselves, not by the server or on the way */
+const char *conn_error(const struct conn *c);  /* one line, why it is broken; "" otherwise */
 /* Idle only: looks whether the server hung up unseen. False: it broke, `changed` will come. */
 bool conn_check(struct conn *c) MUST_USE;
 /* work's statements are prepared. */

@@ -50,6 +50,7 @@ struct conn {
                             call */
     int64_t timer_at_us; /* of a deadline; 0: not set */
     char error[512];
+    bool abandoned;
     bool doomed; /* the server said that it ends the session */
 
     bool read_only; /* once all that was sent has run */

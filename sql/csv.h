@@ -1,5 +1,5 @@
-/* Rows as lines of RFC 4180. NULL is nothing, an empty text is "". Times and bytes are written as in JSON, but bare;
- * arrays are JSON in quotes. */
+/* Rows as lines of RFC 4180. NULL is nothing, an empty text is "", as PostgreSQL's COPY has it: NULL in an only column
+ * is an empty line. Times and bytes are written as in JSON, but bare; arrays are JSON in quotes. */
 #ifndef SQL_CSV_H
 #define SQL_CSV_H
 

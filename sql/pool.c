@@ -38,11 +38,19 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- how many connections there may be ---- */
 
+/* A question that got no answer is asked again, by the next connection; one that was refused is not. */
+static int budget_after(enum pool_fail fail)
+{
+    if (fail == POOL_DOWN)
+        return BUDGET_UNKNOWN;
+    return fail == POOL_TIMEOUT || fail == POOL_REJECTED ? BUDGET_UNSURE : BUDGET_KNOWN;
+}
+
 static void on_budget(void *arg, const struct pool_outcome *outcome)
 {
     struct pool *pool = arg;
     struct err warning;
-    pool->budget = outcome->fail == POOL_DOWN ? BUDGET_UNKNOWN : BUDGET_KNOWN;
+    pool->budget = budget_after(outcome->fail);
     pool_add_timer(&pool->tick, 0);
     if (outcome->fail != POOL_OK) {
         log_debug("how many connections the database allows is not known: %s", outcome->message);
@@ -76,13 +84,13 @@ static struct pool *create(struct event_base *base, const struct conf *conf, con
     struct pool *pool = xcalloc(1, sizeof *pool);
     pool->base = base;
     pool->conf = conf;
-    pool->max = max;
+    pool->places = pool->max = max;
     pool->min = min;
     for (int kind = 0; kind < JOB_KINDS; kind++) {
         pool->lines[kind].crowds = &pool->crowds;
         pool->delays[kind].limit_us = conf->database.acquire_timeout_us;
     }
-    pool->members = xcalloc((size_t)pool->max, sizeof *pool->members);
+    pool->members = xcalloc((size_t)pool->places, sizeof *pool->members);
     pool->settings = (struct conn_settings){.url = url,
                                             .host = host,
                                             .connect_timeout_us = conf->database.connect_timeout_us,
@@ -143,7 +151,7 @@ void pool_destroy(struct pool **doomed)
     if (pool == NULL)
         return;
     snprintf(pool->last_error, sizeof pool->last_error, "the worker ends");
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         take_off(&pool->members[i], &jobs);
     wait_fail_line(pool, &jobs);
     wait_fail_all(pool);
@@ -254,7 +262,7 @@ void pool_metrics(const struct pool *pool, struct pool_metrics *out)
     *out = pool->metrics;
     out->max = pool->max;
     out->waiting = wait_count(pool);
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         const struct member *m = &pool->members[i];
         if (m->conn == NULL)
             continue;
@@ -267,7 +275,7 @@ void pool_metrics(const struct pool *pool, struct pool_metrics *out)
 int pool_load(const struct pool *pool)
 {
     int load = wait_count(pool);
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         load += pool->members[i].running;
     return load;
 }

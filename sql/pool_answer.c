@@ -77,7 +77,7 @@ static void run_again(struct pool *pool, struct member *m, struct job *job, int6
         job->work.taker->rows(job->work.taker->arg, NULL);
     job->alone = true;
     pool->metrics.repeated += verdict == CONN_SPOILT || verdict == CONN_TAKEN_BACK;
-    if (verdict == CONN_REFUSED && conn_state(m->conn) != CONN_BROKEN && !member_is_old(m, now_us))
+    if (verdict == CONN_REFUSED && conn_state(m->conn) != CONN_BROKEN && !m->clogged && !member_is_old(m, now_us))
         place_put(m, job, now_us);
     else
         wait_first(pool, job, now_us);
@@ -146,9 +146,10 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
     for (struct conn_trip *trip; (trip = conn_next_back(m->conn)) != NULL;) {
         struct job *job = job_of(trip);
         place_leave(job, now_us);
-        codel_served(&pool->delays[job->kind], now_us - job->sent_us);
+        if (!job->begun)
+            codel_served(&pool->delays[job->kind], now_us - job->sent_us);
         bool unwritable = failover_noticed(m, job, now_us);
-        if (job->trip.reply.verdict == CONN_NO_ANSWER)
+        if (job->trip.reply.verdict == CONN_NO_ANSWER && !job->begun) /* that one's consumer may be who is slow */
             failover_silence(m, job->sent_us);
         if (may_run_again(job, unwritable, now_us))
             run_again(pool, m, job, now_us);
@@ -181,13 +182,16 @@ void answer_on_changed(void *arg)
     bool was_open = m->announced, was_idle = m->running == 0;
     bool broke = conn_state(m->conn) == CONN_BROKEN;
     collect(pool, m, &answered, now_us);
-    if (broke) {
+    if (broke && conn_was_abandoned(m->conn)) {
+        member_close(m);
+        pool_add_timer(&pool->tick, 0); /* others may wait for its place */
+    } else if (broke) {
         member_failed(m, now_us);
         if (was_open)
             log_loss(pool, &answered, was_idle);
     } else if (!was_open) {
         member_opened(m, now_us);
-    } else if (member_is_idle(m) && (pool->draining || member_is_old(m, now_us))) {
+    } else if (member_is_idle(m) && (pool->draining || member_is_old(m, now_us) || member_are_too_many(pool))) {
         member_close(m); /* under load it may never be idle when the tick looks */
     }
     /* The next in line go first: they run while the rows of these become JSON. */
@@ -234,7 +238,7 @@ void answer_on_watch(evutil_socket_t fd, short what, void *arg)
     struct job_line answered = {0};
     int64_t now_us = clock_mono_us();
     pool->watching = false;
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *m = &pool->members[i];
         if (m->running < 2 && m->gone == 0)
             continue;

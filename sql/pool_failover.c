@@ -35,7 +35,7 @@ bool failover_seeks(const struct pool *pool)
 
 static bool is_tried(const struct pool *pool, unsigned host)
 {
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         const struct member *m = &pool->members[i];
         if (m->conn != NULL && !m->announced && m->host == host)
             return true;
@@ -97,7 +97,7 @@ static void leave_all(struct member *m, int64_t now_us)
         return;
     pool->left_us = now_us;
     log_warn("the database server is a standby: its connections are given up");
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *other = &pool->members[i];
         if (other->conn == NULL || !other->announced || other == m)
             continue;
@@ -125,7 +125,7 @@ bool failover_noticed(struct member *m, const struct job *job, int64_t now_us)
 void failover_silence(struct member *m, int64_t since_us)
 {
     struct pool *pool = m->pool;
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *other = &pool->members[i];
         if (other != m && member_is_idle(other) && other->idle_since_us < since_us)
             member_close(other);

@@ -11,14 +11,19 @@ enum { FAILURES_MAX = 2 };
 static int count_open(const struct pool *pool)
 {
     int open = 0;
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         open += pool->members[i].conn != NULL;
     return open;
 }
 
+bool member_are_too_many(const struct pool *pool)
+{
+    return count_open(pool) > pool->max;
+}
+
 bool member_any_working(const struct pool *pool)
 {
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         if (pool->members[i].conn != NULL && pool->members[i].announced)
             return true;
     return false;
@@ -43,7 +48,7 @@ bool member_is_old(const struct member *m, int64_t now_us)
 /* One that is kept although it is old is tried to be replaced. */
 static int count_replacements(const struct pool *pool, int64_t now_us)
 {
-    for (int i = 0; i < pool->max && pool->backoff_us > 0; i++)
+    for (int i = 0; i < pool->places && pool->backoff_us > 0; i++)
         if (pool->members[i].conn != NULL && is_past_its_time(&pool->members[i], now_us))
             return 1;
     return 0;
@@ -52,7 +57,7 @@ static int count_replacements(const struct pool *pool, int64_t now_us)
 static int count_connecting(const struct pool *pool)
 {
     int connecting = 0;
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         connecting += pool->members[i].conn != NULL && !pool->members[i].announced;
     return connecting;
 }
@@ -61,7 +66,7 @@ static int count_connecting(const struct pool *pool)
 
 static void open_one(struct pool *pool, int64_t now_us)
 {
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *m = &pool->members[i];
         if (m->conn != NULL)
             continue;
@@ -88,7 +93,7 @@ void member_open_wanted(struct pool *pool, int64_t now_us)
         return;
     if (failover_seeks(pool))
         wanted = wanted > 0 || pool->health != POOL_UP ? pool->host_count - connecting : 0;
-    else if (pool->budget != BUDGET_KNOWN)
+    else if (pool->budget < BUDGET_UNSURE)
         wanted = MIN(wanted, 1 - open);
     for (; wanted > 0 && open < pool->max; wanted--, open++)
         open_one(pool, now_us);
@@ -108,7 +113,7 @@ void member_opened(struct member *m, int64_t now_us)
     if (pool->health == POOL_UNREACHABLE)
         log_info("the database answers again");
     pool->health = POOL_UP;
-    if (pool->budget == BUDGET_UNKNOWN)
+    if (pool->budget == BUDGET_UNKNOWN || pool->budget == BUDGET_UNSURE)
         pool_ask_budget(pool, now_us);
 }
 
@@ -155,12 +160,12 @@ void member_retire_idle(struct pool *pool, int64_t now_us)
 {
     int64_t idle_us = pool->conf->database.idle_timeout_us;
     int open = count_open(pool);
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *m = &pool->members[i];
         if (!member_is_idle(m))
             continue;
         bool idle = idle_us > 0 && now_us - m->idle_since_us >= idle_us && open > pool->min;
-        if (member_is_old(m, now_us) || idle || pool->draining) {
+        if (member_is_old(m, now_us) || idle || pool->draining || open > pool->max) {
             member_close(m);
             open--;
         }

@@ -55,7 +55,7 @@ static bool is_shared(const struct member *m)
 static int count_shared(const struct pool *pool)
 {
     int count = 0;
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         count += is_shared(&pool->members[i]);
     return count;
 }
@@ -68,7 +68,7 @@ int place_bulk_share(const struct pool *pool)
 int place_count_bulk(const struct pool *pool)
 {
     int count = 0;
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         count += pool->members[i].running > 0 && pool->members[i].bulk;
     return count;
 }
@@ -76,7 +76,7 @@ int place_count_bulk(const struct pool *pool)
 static int count_taken(const struct pool *pool)
 {
     int count = 0;
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         count += pool->members[i].running > 0 && !is_shared(&pool->members[i]);
     return count;
 }
@@ -97,7 +97,7 @@ static int shared_most(const struct pool *pool, int64_t now_us)
 static struct member *find_shared(struct pool *pool, const struct job *job, bool switches, int64_t now_us)
 {
     int most = shared_most(pool, now_us), seen = 0;
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *m = &pool->members[i];
         if (!is_shared(m) || conn_state(m->conn) != CONN_BUSY || ++seen > most)
             continue;
@@ -113,7 +113,7 @@ static struct member *find_idle(struct pool *pool, const struct pool_work *work)
 {
     struct member *best = NULL;
     int best_fits = 0;
-    for (int i = 0; i < pool->max; i++) {
+    for (int i = 0; i < pool->places; i++) {
         struct member *m = &pool->members[i];
         if (!member_is_idle(m))
             continue;
@@ -253,7 +253,7 @@ void place_leave(struct job *job, int64_t now_us)
 
 void place_send_all(struct pool *pool, int64_t now_us)
 {
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->places; i++)
         if (pool->members[i].running > 0)
             conn_send(pool->members[i].conn, now_us);
 }

@@ -32,9 +32,10 @@ struct pool {
     struct conn_settings settings;
     pool_observe *observe;
     void *observe_arg;
-    struct member *members; /* pool_max places */
-    int max, min;
-    enum { BUDGET_UNKNOWN, BUDGET_ASKED, BUDGET_KNOWN } budget; /* the server's; one connection until it is known */
+    struct member *members; /* as many as places */
+    int places, max, min;   /* max: of them, the connections that there may be */
+    /* The server's: one connection until it is known; UNSURE: it gave no answer, the next connection asks again. */
+    enum { BUDGET_UNKNOWN, BUDGET_ASKED, BUDGET_UNSURE, BUDGET_KNOWN } budget;
     bool hushed;
     struct job_line lines[JOB_KINDS]; /* first come, first served */
     struct crowds crowds;             /* of all lines */
@@ -106,6 +107,7 @@ void member_close(struct member *m);
 bool member_is_old(const struct member *m, int64_t now_us);
 bool member_is_idle(const struct member *m);
 bool member_any_working(const struct pool *pool);
+bool member_are_too_many(const struct pool *pool); /* since the server's budget is known */
 void member_retire_idle(struct pool *pool, int64_t now_us);
 /* Its connection is ready for the first time, or broke before it ever was, or later. */
 void member_opened(struct member *m, int64_t now_us);

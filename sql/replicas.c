@@ -85,6 +85,9 @@ static void on_replica(void *arg, const struct pool_outcome *outcome)
     struct replica *replica = arg;
     int64_t asked_us = replica->asked_us;
     replica->asked_us = 0;
+    bool unasked = outcome->fail == POOL_REJECTED || (outcome->fail == POOL_TIMEOUT && outcome->run_us == 0);
+    if (unasked) /* for want of room: what was known of it ages by itself */
+        return;
     if (outcome->fail == POOL_OK) {
         struct lag_place place = answer(outcome);
         judge(replica, lag_judge(&replica->all->lag, &place, asked_us), "it is too far behind");
@@ -122,6 +125,9 @@ static bool is_away(const struct pool_outcome *outcome)
 static void on_primary(void *arg, const struct pool_outcome *outcome)
 {
     struct replicas *r = arg;
+    bool unasked = outcome->fail == POOL_REJECTED || (outcome->fail == POOL_TIMEOUT && outcome->run_us == 0);
+    if (unasked) /* for want of room: what was known of it ages by itself */
+        return;
     if (outcome->fail == POOL_OK) {
         struct lag_place place = answer(outcome);
         lag_note_primary(&r->lag, &place, r->seq, r->asked_us);

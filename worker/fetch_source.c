@@ -178,7 +178,7 @@ static bool on_long(void *arg)
     if (f->r->route->conf->cached && !f->keeps_out)
         lookup_mark_uncacheable(&f->lookup, f->born_seq, clock_mono_us());
     fetch_finish_flight(f, FLIGHT_NONE, 0);
-    if (f->refreshes)
+    if (f->refreshes || http_is_gone(f->r->http))
         return false;
     f->r->source = f->r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE;
     watch_consumer(f);
@@ -221,7 +221,7 @@ void fetch_from_database(struct fetch *f)
         combine_run(f->r->route->combine, &f->combined, f->r, on_rows, f);
     else
         read_from(f, choose_pool(f));
-    if (!f->r->route->conf->cached)
+    if (!f->r->route->conf->cached || f->keeps_out)
         watch_consumer(f);
 }
 

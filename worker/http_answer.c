@@ -110,12 +110,15 @@ static void write_head(struct http_conn *conn, int status, const struct http_fie
 static void reply_by_gate(struct http_answers *answers, struct http_request *r, int status, const struct http_fields *f,
                           const struct http_body *body)
 {
-    gate_begin(r->conn);
-    write_head(r->conn, status, f);
-    if (body != NULL && body->release != NULL)
-        http_loan_add(&answers->loans, gate_out(r->conn), gate_out(r->conn), body, r->ended_us);
-    else if (body != NULL)
-        gate_write(r->conn, body->bytes);
+    struct http_conn *conn = r->conn; /* what is before it may find that the consumer is gone */
+    gate_begin(conn);
+    write_head(conn, status, f);
+    if (body != NULL && body->release != NULL) {
+        struct evbuffer *out = gate_out(conn);
+        http_loan_add(&answers->loans, out, out, body, r->ended_us);
+    } else if (body != NULL) {
+        gate_write(conn, body->bytes);
+    }
 }
 
 /* A chunk, RFC 9112 7.1. */

@@ -42,16 +42,17 @@ void http_evhttp_reply(struct http_answers *answers, struct http_request *r, int
                        const struct http_body *body)
 {
     struct evhttp_request *ev = r->hold;
+    struct http_conn *conn = r->conn; /* what is before it may find that the consumer is gone */
     struct evbuffer *buffer = evbuffer_new();
     CHECK(buffer != NULL);
     tell_fields(ev, f);
     if (body != NULL && body->release != NULL)
-        http_loan_add(&answers->loans, buffer, gate_out(r->conn), body, clock_mono_us());
+        http_loan_add(&answers->loans, buffer, gate_out(conn), body, clock_mono_us());
     else if (body != NULL)
         CHECK(evbuffer_add(buffer, body->bytes.at, body->bytes.len) == 0);
     evhttp_send_reply(ev, status, http_reason(status), buffer);
     evbuffer_free(buffer);
-    gate_pull(r->conn);
+    gate_pull(conn);
 }
 
 /* evhttp makes chunks of the pieces, but for 1.0 it must not; and at the end of those it would end the connection

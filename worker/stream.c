@@ -71,6 +71,7 @@ static enum pool_flow on_rows(void *arg, PGresult *rows)
     if (rows == NULL) {
         encode_drop(&s->encoding);
         s->body.len = 0;
+        s->wrong.text[0] = '\0';
         return FLOW_MORE;
     }
     if (s->wrong.text[0] != '\0' || (s->encoding.plan == NULL && !make_plan(s, rows))) {

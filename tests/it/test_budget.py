@@ -104,6 +104,17 @@ def test_auto_is_cut_to_what_fits(start, limit):
     assert "cut to 2" in api.check().err
 
 
+def test_auto_is_cut_where_another_host_was_found(make_perfd, db, limit):
+    """The first host is none: its place is free, and what is open has a place above those that there may be."""
+    limit(6)  # one for the listener
+    api = make_perfd(CONF, f"postgresql://plain@/budget?host=/tmp/none,{db.server.folder}", pool="pool max=auto min=5;",
+                     workers=2).start()
+    assert eventually(lambda: api.stat("pool_max") == 2)
+    assert {a.status for a in at_once(12, lambda i: api.get("/sleep/0.1"))} == {200}
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'perfd' AND datname = 'budget'"
+    assert eventually(lambda: db.value(sessions) == 2 == api.stat("pool_active") + api.stat("pool_idle"))
+
+
 def test_with_no_more_sessions_to_be_had_the_pool_goes_on_with_its_own(start, others):
     api = start("pool max=8 min=2 acquire_timeout=3s max_lifetime=500ms;")
     others.take_all()

@@ -15,6 +15,7 @@ from lib.process import eventually, tell
 CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; cache ttl=300s tti=300s; }
 route GET /large/{n} { query "SELECT repeat('x', :n::int) AS text"; result row; cache ttl=300s tti=300s; }
+route GET /stale/{n} { query "SELECT repeat('x', :n::int) AS text"; result row; cache ttl=1ms tti=300s stale=300s; }
 route POST /echo { query "SELECT length(:text::text) AS n"; result row; }
 """
 
@@ -199,6 +200,27 @@ def test_what_is_no_tls_is_cut(make_perfd, db):
         conn.sendall(b"\x16\x03\x01")
         assert conn.recv(1) == b"" and time.monotonic() - began < 3, "a handshake has head_timeout"
     assert curl(api, "/one").stdout == '{"one":1}'
+
+
+def test_a_session_that_breaks_behind_a_request(api):
+    """Garbage in the same segment as a request whose answer is lent from the cache: only its sender has none."""
+    assert curl(api, "/stale/100000").returncode == 0
+    workers = api.worker_pids()
+    for _ in range(20):
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context(api).wrap_bio(coming, going, server_hostname="one.test")
+        with socket.create_connection(("127.0.0.1", api.tls), timeout=10) as sock:
+            while True:
+                try:
+                    session.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    sock.sendall(going.read())
+                    coming.write(sock.recv(1 << 16))
+            session.write(b"GET /stale/100000 HTTP/1.1\r\nHost: t\r\n\r\n")
+            sock.sendall(going.read() + b"\x17\x03\x03\x00\x20" + os.urandom(32))
+            time.sleep(0.01)
+    assert curl(api, "/one").stdout == '{"one":1}' and api.worker_pids() == workers
 
 
 def test_a_slow_consumer_gets_all_of_it(api):
