@@ -65,7 +65,10 @@ class Relay:
         return cut
 
     def cut_all(self):
-        self.loop.call_soon_threadsafe(self._cut_all)
+        """They are cut when it returns."""
+        async def cut():
+            self._cut_all()
+        asyncio.run_coroutine_threadsafe(cut(), self.loop).result(5)
 
     def freeze(self):
         """No byte passes, of no connection; new ones are accepted and hear nothing."""
