@@ -1,4 +1,5 @@
 """More requests than the database can answer: as many as it can are answered in time, the others at once with 503."""
+import threading
 import time
 
 import pytest
@@ -47,6 +48,17 @@ def test_twice_what_it_can_do(api):
     # Over at once when the load is.
     after = open_loop(api.port, "/work", 0.5 * most, 2.5)
     assert {a.status for a in after if a.at > 2} == {200}
+
+
+def test_a_stall_of_the_database_does_not_put_it_off(api, pg):
+    """Those who wait behind it are shed before their time is over, although its queries have become long."""
+    most = capacity(api)
+    stalls = threading.Thread(target=lambda: (time.sleep(1.5), pg.pause(), time.sleep(0.55), pg.resume()))
+    stalls.start()
+    answers = open_loop(api.port, "/work", 2 * most, SECONDS)
+    stalls.join()
+    assert {a.status for a in answers} == {200, 503}
+    assert max(a.seconds for a in answers) < 1
 
 
 def test_less_than_it_can_do(api):

@@ -48,11 +48,22 @@ static void it_recovers_within_an_interval(void **state)
 static void slow_queries_may_wait_for_each_other(void **state)
 {
     (void)state;
-    struct codel c = {.limit_us = 100 * MS};
+    struct codel c = {.limit_us = 1000 * MS};
     for (int i = 0; i < 100; i++)
-        codel_served(&c, 300 * MS);
-    assert_int_equal(leave(&c, 1000, 2500, 900 * MS), 0);
-    assert_int_equal(leave(&c, 2500, 3500, 900 * MS), 1000);
+        codel_served(&c, 100 * MS);
+    assert_int_equal(leave(&c, 1000, 1500, 300 * MS), 0);
+    assert_int_equal(leave(&c, 1500, 2000, 190 * MS), 0);
+    assert_int_equal(leave(&c, 2000, 2500, 300 * MS), 500);
+}
+
+static void but_not_until_their_time_is_over(void **state)
+{
+    (void)state;
+    struct codel c = {.limit_us = 1000 * MS};
+    codel_served(&c, 5000 * MS);
+    assert_int_equal(leave(&c, 1000, 1500, 600 * MS), 0);
+    assert_int_equal(leave(&c, 1500, 2000, 490 * MS), 0);
+    assert_int_equal(leave(&c, 2000, 2500, 600 * MS), 500);
 }
 
 static void one_slow_query_does_not_put_it_off(void **state)
@@ -75,6 +86,7 @@ int main(void)
         cmocka_unit_test(a_standing_line_sheds_whom_it_kept_too_long),
         cmocka_unit_test(it_recovers_within_an_interval),
         cmocka_unit_test(slow_queries_may_wait_for_each_other),
+        cmocka_unit_test(but_not_until_their_time_is_over),
         cmocka_unit_test(one_slow_query_does_not_put_it_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
