@@ -250,7 +250,7 @@ def cancelling(pid):
     return count
 
 
-@pytest.mark.skipif(not netns.available(), reason="needs root, and ip netns")
+@pytest.mark.skipif(not netns.available(), reason="only root may make a network namespace, and not in every container")
 def test_a_network_that_is_cut(make_perfd, db):
     with netns.Network(f"{db.server.folder}/.s.PGSQL.5432") as network:
         url = f"postgresql://{db.server.user}@{network.host}:{netns.PORT}/pool_faults"

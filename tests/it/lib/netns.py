@@ -1,6 +1,7 @@
 """A network of its own in front of PostgreSQL: a namespace behind a veth pair, in which TCP is passed on to the server's
 unix socket. When its link is down nothing is refused and nothing breaks: what is sent is gone."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -26,7 +27,7 @@ asyncio.run(main())
 def available():
     """Whether this user may make namespaces here."""
     name = f"perfd-it-{os.getpid()}-try"
-    if os.geteuid() != 0 or subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode:
+    if os.geteuid() != 0 or shutil.which("ip") is None or subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode:
         return False
     subprocess.run(["ip", "netns", "del", name], check=False)
     return True
