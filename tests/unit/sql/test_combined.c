@@ -7,24 +7,9 @@
 #include <string.h>
 
 #include "sql/combined.h"
+#include "tests/unit/arena_fixture.h"
 
 enum { INT8 = 20, INT8S = 1016, TEXT = 25, UNKNOWN = 4711 };
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_create();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_destroy(&arena);
-    return 0;
-}
 
 static struct query *parse(const char *text)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sql/param.h"
+#include "tests/unit/arena_fixture.h"
 
 enum {
     INT2 = 21,
@@ -22,22 +23,6 @@ enum {
     TEXTS = 1009,
     JSONBS = 3807
 };
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_create();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_destroy(&arena);
-    return 0;
-}
 
 static void text_gives(const char *text, uint32_t oid, const char *expected)
 {

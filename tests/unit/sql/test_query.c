@@ -8,22 +8,7 @@
 #include <string.h>
 
 #include "sql/query.h"
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_create();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_destroy(&arena);
-    return 0;
-}
+#include "tests/unit/arena_fixture.h"
 
 static struct query *parse(const char *text)
 {
