@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT };
+/* Where the answers of a route come from. */
+enum route_source { FROM_SQL, FROM_UPSTREAM, FROM_FAN };
 enum listen_kind { LISTEN_AUTO, LISTEN_ON, LISTEN_OFF };
 enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
 enum plan_mode { PLAN_AUTO, PLAN_GENERIC, PLAN_CUSTOM }; /* PostgreSQL's plan_cache_mode */
@@ -81,11 +83,13 @@ enum { CONF_PAGE_KEYS_MAX = 4 };
 
 struct conf_route {
     enum method method;
-    const char *path;        /* "/api/users/{id}" */
-    const char *name;        /* "GET /api/users/{id}" */
-    const char *sql_file;    /* resolved path, or NULL when the query stands in perfd.conf */
-    const char *sql_text;    /* the file's bytes or the query, always set */
-    struct conf_pos sql_pos; /* where the text begins: {sql_file,1,1} or the query's string */
+    const char *path; /* "/api/users/{id}" */
+    const char *name; /* "GET /api/users/{id}" */
+    enum route_source from;
+    struct conf_strings templates; /* not FROM_SQL: texts whose {name}s are the route's parameters */
+    const char *sql_file;          /* FROM_SQL: resolved path, or NULL when the query stands in perfd.conf */
+    const char *sql_text;          /* FROM_SQL: the file's bytes or the query */
+    struct conf_pos sql_pos;       /* where the text begins: {sql_file,1,1} or the query's string */
     enum result_kind result;
     int status;  /* of success; 200, or 204 for `none` */
     bool cached; /* GET with a `cache` directive */

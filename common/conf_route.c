@@ -281,7 +281,7 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
         return false;
     if (!conf_finish_page(p, route) || !conf_finish_combine(p, route))
         return false;
-    if (route->sql_text == NULL)
+    if (route->from == FROM_SQL && route->sql_text == NULL)
         return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\";", route->name);
     return true;
 }
@@ -290,8 +290,8 @@ bool conf_finish_routes(struct conf_parser *p)
 {
     struct conf *conf = p->conf;
     for (struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
-        if (!conf->database.set)
-            return conf_error(p->err, r->pos, "a route needs a database block");
+        if (r->from == FROM_SQL && !conf->database.set)
+            return conf_error(p->err, r->pos, "a route with SQL needs a database block");
         if (r->replica && conf->database.replica_url == NULL)
             return conf_error(p->err, r->pos, "target replica needs the database's replica_url");
         if (r->plan == PLAN_GENERIC && !conf->database.prepare)

@@ -51,7 +51,9 @@ uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
     add_text(&b, conf_mask_url(conf->arena, conf->database.url));
     add_text(&b, r->replica ? conf_mask_url(conf->arena, conf->database.replica_url) : NULL);
     add_text(&b, r->name);
+    add_int(&b, r->from);
     add_text(&b, r->sql_text);
+    add_strings(&b, &r->templates);
     add_int(&b, r->result);
     add_int(&b, r->status);
     add_int(&b, r->bigint_string);

@@ -1,5 +1,6 @@
 #include "sql/check.h"
 #include "common/clock.h"
+#include "common/template.h"
 #include "sql/budget.h"
 #include "sql/combined.h"
 #include "sql/encode.h"
@@ -28,24 +29,28 @@ static bool fail_at(struct check *c, const struct conf_pos *pos, const char *wha
     return err_set(c->err, "%s:%d:%d: %s", pos->file, pos->line, pos->column, what);
 }
 
-static bool has_name(const struct query *query, struct slice name)
+static const char *source_word(const struct conf_route *route)
 {
-    for (int i = 0; i < query->name_count; i++)
-        if (slice_is(name, query->names[i]))
-            return true;
-    return false;
+    switch (route->from) {
+    case FROM_SQL:
+        return "query";
+    case FROM_UPSTREAM:
+        return "upstream's target";
+    case FROM_FAN:
+        return "fan";
+    }
+    return "";
 }
 
 static bool check_template(struct check *c, const struct conf_route *route, const struct query *query, const char *text,
                            const char *where)
 {
-    for (const char *open = strchr(text, '{'); open != NULL; open = strchr(open + 1, '{')) {
-        size_t len = strcspn(open + 1, "}");
-        if (!has_name(query, slice_of(open + 1, len)))
-            return fail_at(
-                c, &route->pos,
-                arena_printf(c->arena, "%s %s: the query has no parameter :%.*s", where, text, (int)len, open + 1));
-    }
+    const char *at = text;
+    for (struct template_part part; template_next(&at, &part);)
+        if (part.name.len > 0 && query_name_index(query, part.name) < 0)
+            return fail_at(c, &route->pos,
+                           arena_printf(c->arena, "%s %s: the %s has no parameter %s" SLICE_FMT, where, text,
+                                        source_word(route), route->from == FROM_SQL ? ":" : "", SLICE_ARG(part.name)));
     return true;
 }
 
@@ -62,10 +67,10 @@ static bool check_names(struct check *c, const struct conf_route *route, const s
     for (int i = 0; i < route->invalidates.count && ok; i++)
         ok = check_template(c, route, query, route->invalidates.at[i], "invalidates");
     for (int i = 0; i < route->param_count && ok; i++)
-        if (!has_name(query, slice_str(route->params[i].name)) && !is_of_page(route, &route->params[i]))
+        if (query_name_index(query, slice_str(route->params[i].name)) < 0 && !is_of_page(route, &route->params[i]))
             ok = fail_at(c, &route->params[i].pos,
-                         arena_printf(c->arena, "param %s: the query has no parameter :%s", route->params[i].name,
-                                      route->params[i].name));
+                         arena_printf(c->arena, "param %s: the %s has no parameter %s%s", route->params[i].name,
+                                      source_word(route), route->from == FROM_SQL ? ":" : "", route->params[i].name));
     return ok;
 }
 
@@ -76,7 +81,7 @@ static bool check_role(struct check *c)
     if (hosts_role(conf->database.url) != HOSTS_STANDBY)
         return true;
     for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++)
-        if (r->method != METHOD_GET)
+        if (r->from == FROM_SQL && r->method != METHOD_GET)
             return fail_at(c, &r->pos,
                            arena_printf(c->arena,
                                         "%s writes, but the database's url asks for a standby "
@@ -97,6 +102,8 @@ static struct query *parse(struct check *c, const struct conf_route *route)
 {
     struct err err;
     int line = 1, column = 1, used = 0;
+    if (route->from != FROM_SQL)
+        return query_of_templates(&route->templates, c->arena);
     struct query *query = query_parse(slice_str(route->sql_text), c->arena, &err);
     if (query != NULL)
         return query;
@@ -298,6 +305,8 @@ static enum outcome check_query(struct check *c, const struct conf_route *route,
     PGresult *columns = NULL;
     enum outcome outcome = FINE;
     uint32_t param_type = 0;
+    if (route->from != FROM_SQL)
+        return FINE;
     for (int i = 0; i < query->statement_count && outcome == FINE; i++) {
         const struct query_statement *s = &query->statements[i];
         PGresult *described = NULL;

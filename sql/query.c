@@ -2,6 +2,7 @@
 
 #include "common/buf.h"
 #include "common/json_scan.h"
+#include "common/template.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -310,6 +311,27 @@ struct query *query_parse(struct slice text, struct arena *arena, struct err *er
     buf_deinit(&s.out);
     free(s.source);
     return ok ? q : NULL;
+}
+
+struct query *query_of_templates(const struct conf_strings *templates, struct arena *arena)
+{
+    struct query *q = arena_alloc(arena, sizeof *q);
+    q->names = arena_alloc(arena, PARAMS_MAX * sizeof *q->names);
+    for (int i = 0; i < templates->count; i++) {
+        const char *at = templates->at[i];
+        for (struct template_part part; template_next(&at, &part);)
+            if (part.name.len > 0 && query_name_index(q, part.name) < 0 && q->name_count < PARAMS_MAX)
+                q->names[q->name_count++] = arena_str(arena, part.name);
+    }
+    return q;
+}
+
+int query_name_index(const struct query *query, struct slice name)
+{
+    for (int i = 0; i < query->name_count; i++)
+        if (slice_is(name, query->names[i]))
+            return i;
+    return -1;
 }
 
 void query_locate(struct slice source, const struct query_statement *statement, int position, int *line_out,

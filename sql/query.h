@@ -3,8 +3,7 @@
 #ifndef SQL_QUERY_H
 #define SQL_QUERY_H
 
-#include "common/arena.h"
-#include "common/err.h"
+#include "common/conf.h"
 
 struct query_statement {
     const char *text;  /* rewritten */
@@ -17,13 +16,16 @@ struct query_statement {
 
 struct query {
     struct query_statement *statements;
-    int statement_count; /* at least 1 */
+    int statement_count; /* at least 1, or 0: the names are all that it has */
     const char **names;  /* each parameter once, in order of first use */
     int name_count;
 };
 
 /* err: "LINE:COLUMN: what is wrong" (an unclosed quote or comment, no statement, over 64 parameters). */
 struct query *query_parse(struct slice text, struct arena *arena, struct err *err) MUST_USE;
+/* What has the {name}s of templates for parameters, and no statement. */
+struct query *query_of_templates(const struct conf_strings *templates, struct arena *arena) MUST_USE;
+int query_name_index(const struct query *query, struct slice name); /* -1: it has no such parameter */
 /* It can only read, and begins and ends no transaction: SELECT, VALUES, TABLE, or WITH. */
 bool query_is_select(const struct query_statement *statement);
 /* Tells one text from another. */

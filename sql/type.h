@@ -27,6 +27,8 @@ struct type {
     uint32_t element; /* an array's: oid of its elements */
 };
 
+enum { OID_INT8 = 20, OID_TEXT = 25 };
+
 struct type type_of(uint32_t oid);
 /* Of a type with a row in type.def, not of an array: "int8". NULL: it has none. */
 const char *type_name(uint32_t oid);

@@ -10,7 +10,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { OID_INT8 = 20, OID_TEXT = 25 };
 /* The first page, and one a set of the cursor's values that are NULL; each with the default limit in its text, so that
  * PostgreSQL plans for it, and with any limit as a parameter. */
 enum { SHAPES = 1 + (1 << CONF_PAGE_KEYS_MAX) };

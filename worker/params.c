@@ -1,4 +1,5 @@
 #include "worker/params.h"
+#include "common/template.h"
 #include "shm/tags.h"
 
 /* Where one name's value was found. */
@@ -8,14 +9,6 @@ struct found {
     int text_count;
     const struct json_field *field;
 };
-
-static int index_of(const struct query *query, struct slice name)
-{
-    for (int i = 0; i < query->name_count; i++)
-        if (slice_is(name, query->names[i]))
-            return i;
-    return -1;
-}
 
 static void find_path(const struct route *route, const struct params_source *source, struct found *found)
 {
@@ -32,7 +25,7 @@ static void find_pairs(const struct route *route, const struct target *target, s
 {
     int count = target->pair_count;
     for (int p = 0; p < count; p++) {
-        int i = index_of(route->query, target->pairs[p].name);
+        int i = query_name_index(route->query, target->pairs[p].name);
         if (i < 0) {
             problem_add(problem, arena, arena_str(arena, target->pairs[p].name), -1,
                         "is not a parameter of this route");
@@ -52,7 +45,7 @@ static void find_fields(const struct route *route, const struct params_source *s
                         struct found *found, struct problem *problem)
 {
     for (int f = 0; f < source->field_count; f++) {
-        int i = index_of(route->query, source->fields[f].name);
+        int i = query_name_index(route->query, source->fields[f].name);
         if (i >= 0)
             found[i].field = &source->fields[f];
         else
@@ -140,16 +133,11 @@ struct slice params_key(const struct route *route, const struct param_value *val
 static uint32_t tag_slot(const struct route *route, const char *template, const struct param_value *values)
 {
     struct buf tag = {0};
-    while (*template != '\0') {
-        const char *end = *template == '{' ? strchr(template, '}') : NULL;
-        int i = end ? index_of(route->query, slice_of(template + 1, (size_t)(end - template - 1))) : -1;
-        if (i < 0) {
-            buf_addc(&tag, *template ++);
-            continue;
-        }
-        if (!values[i].null)
+    for (struct template_part part; template_next(&template, &part);) {
+        int i = query_name_index(route->query, part.name);
+        buf_add(&tag, part.text.at, part.text.len);
+        if (i >= 0 && !values[i].null)
             buf_add(&tag, values[i].text.at, values[i].text.len);
-        template = end + 1;
     }
     uint32_t slot = tags_slot(buf_slice(&tag));
     buf_deinit(&tag);

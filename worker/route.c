@@ -1,21 +1,14 @@
 #include "worker/route.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/template.h"
+#include "sql/type.h"
 #include "worker/combine.h"
 #include "worker/page.h"
 
 #include <stdlib.h>
 
 #define RETRY_US US_PER_S
-
-static bool path_has(const char *path, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *at = strchr(path, '{'); at != NULL; at = strchr(at + 1, '{'))
-        if (strncmp(at + 1, name, len) == 0 && at[1 + len] == '}')
-            return true;
-    return false;
-}
 
 static const struct conf_param *rule_of(const struct conf_route *conf, const char *name)
 {
@@ -34,26 +27,38 @@ static void prepare_names(struct route *route)
     route->types = arena_alloc(route->arena, count * sizeof *route->types);
     for (int i = 0; i < query->name_count; i++) {
         route->rules[i] = rule_of(route->conf, query->names[i]);
-        route->in_path[i] = path_has(route->conf->path, query->names[i]);
+        route->types[i] = route->conf->from == FROM_SQL ? 0 : OID_TEXT;
+        route->in_path[i] = template_has(route->conf->path, query->names[i]);
     }
+}
+
+/* False: a query that does not parse. */
+static bool read_query(struct route *route)
+{
+    struct err err;
+    if (route->conf->from != FROM_SQL) {
+        route->query = query_of_templates(&route->conf->templates, route->arena);
+        route->state = ROUTE_READY;
+        return true;
+    }
+    route->query = query_parse(slice_str(route->conf->sql_text), route->arena, &err);
+    if (route->query != NULL && (route->conf->page.key_count == 0 || page_extend(route, &err)))
+        return true;
+    route->state = ROUTE_BAD;
+    route->problem = err;
+    log_error("%s:%s", route->conf->sql_pos.file, err.text);
+    return false;
 }
 
 static void route_init(struct route *route, struct service *service, int index, uint32_t *next_id)
 {
-    struct err err;
     route->service = service;
     route->conf = &service->conf->routes[index];
     route->row = service->start->route_rows[index];
     route->arena = arena_create();
     route->answer = -1;
-    route->query = query_parse(slice_str(route->conf->sql_text), route->arena, &err);
-    bool paged = route->conf->page.key_count > 0;
-    if (route->query == NULL || (paged && !page_extend(route, &err))) {
-        route->state = ROUTE_BAD;
-        route->problem = err;
-        log_error("%s:%s", route->conf->sql_pos.file, err.text);
+    if (!read_query(route))
         return;
-    }
     prepare_names(route);
     route->statements = arena_alloc(route->arena, (size_t)route->query->statement_count * sizeof *route->statements);
     for (int i = 0; i < route->query->statement_count; i++) {
@@ -61,7 +66,7 @@ static void route_init(struct route *route, struct service *service, int index, 
         bool shares = route->conf->share && route->query->statement_count == 1 && query_is_select(s);
         route->statements[i] = (struct pool_statement){s->text, (*next_id)++, s->param_count, shares};
     }
-    if (paged)
+    if (route->conf->page.key_count > 0)
         page_create(route, next_id);
     if (route->conf->combine_keys > 0)
         route->combine = combine_create(route, next_id);

@@ -34,14 +34,6 @@ static struct node *child(struct router *router, struct node *parent, struct sli
     return *at;
 }
 
-static int name_index(const struct query *query, struct slice name)
-{
-    for (int i = 0; query != NULL && i < query->name_count; i++)
-        if (slice_is(name, query->names[i]))
-            return i;
-    return -1;
-}
-
 static void describe_methods(struct router_place *place)
 {
     size_t len = 0;
@@ -62,7 +54,8 @@ static void add_route(struct router *router, struct route *route)
         struct slice segment = slice_of(at, (size_t)(end - at));
         bool any = segment.len > 2 && segment.at[0] == '{';
         if (any)
-            values[count++] = name_index(route->query, slice_of(segment.at + 1, segment.len - 2));
+            values[count++] =
+                route->query ? query_name_index(route->query, slice_of(segment.at + 1, segment.len - 2)) : -1;
         node = child(router, node, segment, any);
         at = end;
     }
