@@ -81,15 +81,36 @@ enum { CONF_PAGE_KEYS_MAX = 4 };
 #define CONF_PAGE_LIMIT "limit"
 #define CONF_PAGE_CURSOR "cursor"
 
+/* An HTTP API that routes answer from. */
+struct conf_upstream {
+    const char *name;
+    const char *url;                      /* as it was written */
+    const char *origin;                   /* scheme://host:port of it */
+    const char *base;                     /* its path, without a / at its end */
+    int max_connections, queue, max_idle; /* of a worker */
+    int64_t idle_timeout_us, max_lifetime_us;
+    int64_t timeout_us, connect_timeout_us;
+    int retries;
+    int64_t max_response_bytes;
+    bool verify;
+    const char *ca;              /* PEM file; NULL: the system's authorities */
+    struct conf_strings forward; /* request header fields of the consumer that are passed on */
+    struct conf_strings take;    /* header fields of its answers that are passed on */
+    struct conf_pos pos;
+};
+
 struct conf_route {
     enum method method;
     const char *path; /* "/api/users/{id}" */
     const char *name; /* "GET /api/users/{id}" */
     enum route_source from;
-    struct conf_strings templates; /* not FROM_SQL: texts whose {name}s are the route's parameters */
-    const char *sql_file;          /* FROM_SQL: resolved path, or NULL when the query stands in perfd.conf */
-    const char *sql_text;          /* FROM_SQL: the file's bytes or the query */
-    struct conf_pos sql_pos;       /* where the text begins: {sql_file,1,1} or the query's string */
+    struct conf_strings templates;        /* not FROM_SQL: texts whose {name}s are the route's parameters */
+    const struct conf_upstream *upstream; /* FROM_UPSTREAM: whose templates[0] is the target */
+    const char *upstream_name;
+    struct conf_pos upstream_pos;
+    const char *sql_file;    /* FROM_SQL: resolved path, or NULL when the query stands in perfd.conf */
+    const char *sql_text;    /* FROM_SQL: the file's bytes or the query */
+    struct conf_pos sql_pos; /* where the text begins: {sql_file,1,1} or the query's string */
     enum result_kind result;
     int status;  /* of success; 200, or 204 for `none` */
     bool cached; /* GET with a `cache` directive */
@@ -185,6 +206,8 @@ struct conf {
         int64_t ttl_without_listener_us;
     } cache;
 
+    struct conf_upstream *upstreams;
+    int upstream_count;
     struct conf_route *routes;
     int route_count;
 };

@@ -42,6 +42,8 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_ORIGINS] = {conf_set_origins, 1, MANY, false, false},
     [CONF_TOKENS] = {conf_set_tokens, 1, MANY, false, false},
     [CONF_CACHE] = {conf_set_block, 0, 0, true, false},
+    [CONF_UPSTREAM] = {conf_set_upstream, 1, 1, true, true},
+    [CONF_UPSTREAM_URL] = {conf_set_upstream_url, 1, 1, false, false},
     [CONF_ROUTE] = {conf_set_route, 2, 2, true, true},
     [CONF_SQL] = {conf_set_sql, 1, 1, false, false},
     [CONF_QUERY] = {conf_set_query, 1, 1, false, false},
@@ -49,6 +51,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_PARAM] = {conf_set_param, 1, MANY, false, true},
     [CONF_COMBINE] = {conf_set_combine, 1, 1, false, false},
     [CONF_PAGE] = {conf_set_page, 2, MANY, false, false},
+    [CONF_TARGET] = {conf_set_target, 2, 2, false, false},
 };
 
 const struct conf_directive *conf_seen(const struct conf_block *block, const char *name)

@@ -28,7 +28,7 @@ struct conf_directive {
 /* One block, or one directive's options, while it is read. */
 struct conf_block {
     enum conf_context context;
-    void *target;                                      /* struct conf, conf_route or conf_param */
+    void *target;                                      /* struct conf, conf_upstream, conf_route or conf_param */
     const struct conf_directive *seen[CONF_ROW_COUNT]; /* where each row was given; NULL: not yet */
 };
 
@@ -41,8 +41,9 @@ struct conf_parser {
     struct conf_lex *lex; /* of the innermost file */
     struct conf_frame *frames;
     struct conf_block main;
-    struct conf_route *route; /* whose block is being read */
-    int route_room;
+    struct conf_route *route;       /* whose block is being read */
+    struct conf_upstream *upstream; /* likewise */
+    int route_room, upstream_room;
 };
 
 typedef bool conf_set(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d);
@@ -78,6 +79,7 @@ conf_set conf_set_route, conf_set_sql, conf_set_query, conf_set_route_cache, con
 conf_set conf_set_param; /* conf_param.c */
 conf_set conf_set_page;  /* conf_page.c */
 conf_set conf_set_combine;
+conf_set conf_set_upstream, conf_set_upstream_url, conf_set_target; /* conf_upstream.c */
 
 /* A rule for the parameter, made without a line of its own if it has none yet. */
 struct conf_param *conf_param_of(struct conf_parser *p, struct conf_route *route, const char *name);
@@ -87,6 +89,12 @@ bool conf_finish_combine(struct conf_parser *p, const struct conf_route *route) 
 bool conf_finish_page(struct conf_parser *p, struct conf_route *route) MUST_USE;
 bool conf_finish_tls(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 bool conf_finish_cors(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
+
+/* With its block, if it does not answer from SQL: what makes sense for SQL alone is refused. */
+bool conf_finish_source(struct conf_parser *p, const struct conf_block *block, const struct conf_route *route) MUST_USE;
+bool conf_row_of_sql(const struct conf_row *row); /* a directive of a route that only one with SQL has */
+/* The upstream that the route names. */
+bool conf_find_upstream(struct conf_parser *p, struct conf_route *route) MUST_USE;
 
 /* What the routes share with the whole: time-outs that they inherit, a database, the version. */
 bool conf_finish_routes(struct conf_parser *p) MUST_USE;

@@ -55,7 +55,7 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
     print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
     print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache, print_params,
-    print_page, print_combine;
+    print_page, print_combine, print_target;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -90,6 +90,8 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_ORIGINS] = print_words,
     [CONF_TOKENS] = print_words,
     [CONF_CACHE] = NULL,
+    [CONF_UPSTREAM] = NULL,
+    [CONF_UPSTREAM_URL] = print_text,
     [CONF_ROUTE] = NULL,
     [CONF_SQL] = print_sql,
     [CONF_QUERY] = print_query,
@@ -97,6 +99,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_PARAM] = print_params,
     [CONF_PAGE] = print_page,
     [CONF_COMBINE] = print_combine,
+    [CONF_TARGET] = print_target,
 };
 
 #define PRINTER(name)                                                                                                  \
@@ -109,7 +112,11 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
     const struct conf_route *route = target;
     const struct conf_param *param = target;
     bool is_min = row->offset == offsetof(struct conf_param, min);
-    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN || row->kind == CONF_DATABASE_URL)
+    if (conf_row_of_sql(row) && route->from != FROM_SQL)
+        return false;
+    if (row->kind == CONF_TARGET)
+        return route->from == FROM_UPSTREAM;
+    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN || row->kind == CONF_DATABASE_URL || row->kind == CONF_PATH)
         return *(const char *const *)field != NULL;
     if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS ||
         row->kind == CONF_ORIGINS || row->kind == CONF_TOKENS)
@@ -331,6 +338,13 @@ PRINTER(print_combine)
         fputs("off", p->out);
 }
 
+PRINTER(print_target)
+{
+    const struct conf_route *route = target;
+    fprintf(p->out, "%s ", route->upstream_name);
+    print_word(p->out, route->templates.at[0]);
+}
+
 PRINTER(print_page)
 {
     const struct conf_page *page = field;
@@ -362,6 +376,8 @@ void conf_print(const struct conf *conf, FILE *out)
     if (conf->cors.set)
         print_block(&p, "cors", CONF_IN_CORS, conf);
     print_block(&p, "cache", CONF_IN_CACHE, conf);
+    for (const struct conf_upstream *u = conf->upstreams; u < conf->upstreams + conf->upstream_count; u++)
+        print_block(&p, arena_printf(p.arena, "upstream %s", u->name), CONF_IN_UPSTREAM, u);
     for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
         fprintf(out, "\nroute %s ", method_names[r->method]);
         print_word(out, r->path);

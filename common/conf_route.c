@@ -277,12 +277,14 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
     if (!read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
         return false;
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
-    if (!conf_parse_block(p, &block, d) || !check_status(p, &block, route) || !check_target(p, &block, route))
+    if (!conf_parse_block(p, &block, d) || !conf_finish_source(p, &block, route) || !check_status(p, &block, route) ||
+        !check_target(p, &block, route))
         return false;
     if (!conf_finish_page(p, route) || !conf_finish_combine(p, route))
         return false;
     if (route->from == FROM_SQL && route->sql_text == NULL)
-        return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\";", route->name);
+        return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\"; (or an upstream)",
+                          route->name);
     return true;
 }
 
@@ -290,6 +292,8 @@ bool conf_finish_routes(struct conf_parser *p)
 {
     struct conf *conf = p->conf;
     for (struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
+        if (r->from == FROM_UPSTREAM && !conf_find_upstream(p, r))
+            return false;
         if (r->from == FROM_SQL && !conf->database.set)
             return conf_error(p->err, r->pos, "a route with SQL needs a database block");
         if (r->replica && conf->database.replica_url == NULL)
@@ -298,7 +302,7 @@ bool conf_finish_routes(struct conf_parser *p)
             return conf_error(p->err, r->pos,
                               "plan generic needs prepared statements: not with the database's prepare off");
         if (r->timeout_us == INHERITED_US)
-            r->timeout_us = conf->database.statement_timeout_us;
+            r->timeout_us = r->upstream ? r->upstream->timeout_us : conf->database.statement_timeout_us;
         if (r->slow_query_us == INHERITED_US)
             r->slow_query_us = conf->database.slow_query_us;
         if (r->cache_ttl_us == INHERITED_US)

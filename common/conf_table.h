@@ -15,6 +15,7 @@ enum conf_context {
     CONF_IN_TLS,
     CONF_IN_CORS,
     CONF_IN_CACHE,
+    CONF_IN_UPSTREAM,
     CONF_IN_ROUTE,
     CONF_IN_ROUTE_CACHE,
     CONF_IN_PARAM,
@@ -54,6 +55,8 @@ enum conf_kind {
     CONF_ORIGINS,
     CONF_TOKENS,
     CONF_CACHE,
+    CONF_UPSTREAM,
+    CONF_UPSTREAM_URL,
     CONF_ROUTE,
     CONF_SQL,
     CONF_QUERY,
@@ -61,6 +64,7 @@ enum conf_kind {
     CONF_PARAM,
     CONF_PAGE,
     CONF_COMBINE,
+    CONF_TARGET,
     CONF_KIND_COUNT
 };
 
@@ -70,7 +74,7 @@ struct conf_row {
     enum conf_context context;
     const char *name;
     enum conf_kind kind;
-    size_t offset; /* of its field in struct conf, conf_route or conf_param, as the context says */
+    size_t offset; /* of its field in struct conf, conf_upstream, conf_route or conf_param, as the context says */
     const char *default_text;
     int64_t min, max;
     enum conf_applies applies;

@@ -41,6 +41,11 @@ static void add_param(struct buf *b, const struct conf_param *param)
     add_int(b, param->max_length);
 }
 
+static const char *masked(const struct conf *conf, const char *url)
+{
+    return url ? conf_mask_url(conf->arena, url) : NULL;
+}
+
 /* The database counts: after a reload that names another one, nothing of the first may be answered. Its password does
  * not: a new one must not empty the caches. Nor do timeout, slow_query, errors and invalidates: no answer that is kept
  * shows them.
@@ -48,12 +53,17 @@ static void add_param(struct buf *b, const struct conf_param *param)
 uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
 {
     struct buf b = {0};
-    add_text(&b, conf_mask_url(conf->arena, conf->database.url));
-    add_text(&b, r->replica ? conf_mask_url(conf->arena, conf->database.replica_url) : NULL);
+    add_text(&b, r->from == FROM_UPSTREAM ? NULL : masked(conf, conf->database.url));
+    add_text(&b, r->replica ? masked(conf, conf->database.replica_url) : NULL);
     add_text(&b, r->name);
     add_int(&b, r->from);
     add_text(&b, r->sql_text);
     add_strings(&b, &r->templates);
+    if (r->upstream != NULL) {
+        add_text(&b, r->upstream->url);
+        add_strings(&b, &r->upstream->forward);
+        add_strings(&b, &r->upstream->take);
+    }
     add_int(&b, r->result);
     add_int(&b, r->status);
     add_int(&b, r->bigint_string);
