@@ -233,8 +233,8 @@ void fetch_start(struct request *r)
 {
     struct fetch *f = fetch_create(r);
     struct cache_entry entry;
-    if (!r->route->conf->cached) {
-        fetch_from_database(f);
+    if (!r->route->conf->cached || r->personal) {
+        fetch_from_origin(f);
         return;
     }
     const struct cache_key key = lookup_key(r);

@@ -27,8 +27,7 @@ void fetch_answer(struct fetch *f, enum source source, struct cache_entry *entry
     end_refresh(f);
 }
 
-/* True: answered by a value whose time is over, since the source has failed. */
-static bool answer_spare(struct fetch *f)
+bool fetch_answer_spare(struct fetch *f)
 {
     struct cache_entry entry;
     int64_t now_us = clock_mono_us();
@@ -48,7 +47,7 @@ void fetch_answer_failure(struct fetch *f, enum source source)
     struct request *r = f->r;
     if (f->refreshes) {
         end_refresh(f);
-    } else if (r->problem.status < 500 || !answer_spare(f)) {
+    } else if (r->problem.status < 500 || !fetch_answer_spare(f)) {
         r->source = source;
         reply_problem(r);
     }

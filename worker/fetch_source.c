@@ -15,7 +15,7 @@ static struct redis_key redis_key_of(const struct fetch *f)
     return (struct redis_key){f->lookup.key.bytes, f->lookup.tag_slots, f->lookup.tag_count};
 }
 
-static int64_t jittered(int64_t us)
+int64_t fetch_jittered(int64_t us)
 {
     return us - us / 20 + (int64_t)((double)us / 10 * fetch_uniform());
 }
@@ -51,7 +51,7 @@ static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struc
                                   .head = head_of(f, body),
                                   .own_head = f->r->head.len > 0,
                                   .created_us = now_us,
-                                  .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
+                                  .fresh_until_us = now_us + fetch_jittered(conf->cache_ttl_us),
                                   .born_seq = f->born_seq,
                                   .cost_us = now_us - f->began_us,
                                   .tag_count = f->lookup.tag_count,
@@ -74,28 +74,32 @@ static void on_failed(struct fetch *f)
     fetch_answer_failure(f, conf->cached ? SOURCE_MISS : SOURCE_NONE);
 }
 
-static void on_body(struct fetch *f, struct slice body)
+void fetch_take(struct fetch *f, struct cache_entry *entry, int64_t now_us)
 {
     struct service *s = f->r->service;
-    int64_t now_us = clock_mono_us();
-    struct cache_entry entry;
-    if (MUTANT(born_late))
-        f->born_seq = tags_now(s->shared->tags);
-    FAULT(fetch_read);
-    fill_entry(f, body, now_us, &entry);
-    if (!f->r->route->conf->cached) {
-        fetch_answer(f, SOURCE_NONE, &entry, false, now_us);
-        return;
-    }
-    bool stored = lookup_store(&f->lookup, &entry, now_us);
+    bool stored = lookup_store(&f->lookup, entry, now_us);
     FAULT(fetch_stored);
     fetch_finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
     /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
     if (s->redis != NULL && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
         const struct redis_key key = redis_key_of(f);
-        redis_store(s->redis, &key, &f->versions, &entry, now_us);
+        redis_store(s->redis, &key, &f->versions, entry, now_us);
     }
-    fetch_answer(f, SOURCE_MISS, &entry, false, now_us);
+    fetch_answer(f, SOURCE_MISS, entry, false, now_us);
+}
+
+static void on_body(struct fetch *f, struct slice body)
+{
+    int64_t now_us = clock_mono_us();
+    struct cache_entry entry;
+    if (MUTANT(born_late))
+        f->born_seq = tags_now(f->r->service->shared->tags);
+    FAULT(fetch_read);
+    fill_entry(f, body, now_us, &entry);
+    if (f->r->route->conf->cached)
+        fetch_take(f, &entry, now_us);
+    else
+        fetch_answer(f, SOURCE_NONE, &entry, false, now_us);
 }
 
 /* True: the replica failed for reasons of its own, so the primary is asked. */
@@ -213,7 +217,7 @@ static struct pool *choose_pool(const struct fetch *f)
     return replica ? replica : s->pool;
 }
 
-void fetch_from_database(struct fetch *f)
+static void from_database(struct fetch *f)
 {
     if (streams(f))
         stream_init(&f->stream, f->r, hold_bytes(f), on_long, f);
@@ -223,6 +227,21 @@ void fetch_from_database(struct fetch *f)
         read_from(f, choose_pool(f));
     if (!f->r->route->conf->cached || f->keeps_out)
         watch_consumer(f);
+}
+
+void fetch_from_origin(struct fetch *f)
+{
+    switch (f->r->route->conf->from) {
+    case FROM_SQL:
+        from_database(f);
+        break;
+    case FROM_UPSTREAM:
+        fetch_from_upstream(f);
+        break;
+    case FROM_FAN:
+        CHECK(!"there are no fan routes yet");
+        break;
+    }
 }
 
 /* ---- Redis ---- */
@@ -242,7 +261,7 @@ static void on_looked(void *arg, enum redis_found found, const struct redis_vers
     int64_t now_us = clock_mono_us();
     if (found != REDIS_HIT || !is_enough(f, found_entry, now_us)) {
         f->versions = *versions;
-        fetch_from_database(f);
+        fetch_from_origin(f);
         return;
     }
     struct cache_entry entry = *found_entry;
@@ -255,7 +274,7 @@ static void on_looked(void *arg, enum redis_found found, const struct redis_vers
 void fetch_from_source(struct fetch *f)
 {
     if (f->r->service->redis == NULL) {
-        fetch_from_database(f);
+        fetch_from_origin(f);
         return;
     }
     const struct redis_key key = redis_key_of(f);

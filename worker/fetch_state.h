@@ -2,6 +2,7 @@
  *
  *   fetch.c         what the cache has, and who fetches what it has not
  *   fetch_source.c  from the database or Redis
+ *   fetch_upstream.c  from an upstream
  *   fetch_end.c     the answer to whoever waits for it */
 #ifndef WORKER_FETCH_STATE_H
 #define WORKER_FETCH_STATE_H
@@ -26,6 +27,7 @@ struct fetch {
     struct redis_versions versions;
     struct pool *pool; /* that it reads from */
     struct pool_job *job;
+    struct upstream_job *upstream_job;
     struct stream stream;     /* of rows */
     struct combined combined; /* in place of job, where the route combines its lookups */
 };
@@ -36,7 +38,14 @@ double fetch_uniform(void); /* in (0, 1] */
 
 /* Its value, which is stored where it may be, ends the flight and is the answer. */
 void fetch_from_source(struct fetch *f);
-void fetch_from_database(struct fetch *f); /* of a route that is not cached, or when Redis has none */
+void fetch_from_origin(struct fetch *f); /* of a route that is not cached, or when Redis has none */
+/* The entry is stored where it may be, ends the flight and is the answer. */
+void fetch_take(struct fetch *f, struct cache_entry *entry, int64_t now_us);
+int64_t fetch_jittered(int64_t us); /* so that what was stored together does not end together */
+
+/* ---- fetch_upstream.c ---- */
+
+void fetch_from_upstream(struct fetch *f);
 
 /* ---- fetch_end.c ---- */
 
@@ -44,6 +53,8 @@ void fetch_from_database(struct fetch *f); /* of a route that is not cached, or 
 void fetch_finish_flight(struct fetch *f, enum flight_end end, int status);
 /* The request by an entry, or nobody where it refreshes. */
 void fetch_answer(struct fetch *f, enum source source, struct cache_entry *entry, bool lent, int64_t now_us);
+/* True: answered by a value whose time is over, since the source has failed. */
+bool fetch_answer_spare(struct fetch *f);
 /* r->problem says why. */
 void fetch_answer_failure(struct fetch *f, enum source source);
 void fetch_fail(struct fetch *f, enum source source, int status, const char *code, const char *detail);

@@ -3,6 +3,7 @@
 #include "shm/cache.h"
 #include "sql/replicas.h"
 #include "worker/park.h"
+#include "worker/upstream.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -108,6 +109,24 @@ static void add_replica_counts(struct service *s)
     before = now;
 }
 
+static void write_upstreams(struct service *s)
+{
+    struct upstream_metrics sum = {0};
+    int open = 0;
+    for (int i = 0; i < s->conf->upstream_count; i++) {
+        struct upstream_metrics m;
+        upstream_metrics(s->upstreams[i], &m);
+        sum.active += m.active;
+        sum.idle += m.idle;
+        sum.waiting += m.waiting;
+        open += m.open;
+    }
+    set(s, STAT_upstream_active, sum.active);
+    set(s, STAT_upstream_idle, sum.idle);
+    set(s, STAT_upstream_waiting, sum.waiting);
+    set(s, STAT_upstream_open, open);
+}
+
 static void write_cache(struct service *s)
 {
     struct cache_usage usage;
@@ -142,5 +161,6 @@ void gauges_write(struct service *s, int connections, enum proc_state state)
     write_process(s);
     write_pool(s);
     write_replicas(s);
+    write_upstreams(s);
     write_cache(s);
 }

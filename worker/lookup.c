@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "worker/encoding.h"
 #include "worker/reply.h"
+#include "worker/upstream_call.h"
 
 #include <stdlib.h>
 
@@ -11,7 +12,10 @@ enum { LEND_BYTES = 16 << 10 };
 
 struct cache_key lookup_key(const struct request *r)
 {
-    return cache_key(r->service->shared->cache, params_key(r->route, r->values, r->format, r->arena));
+    struct slice key = params_key(r->route, r->values, r->format, r->arena);
+    if (r->route->conf->from == FROM_UPSTREAM)
+        key = upstream_call_key(r, key);
+    return cache_key(r->service->shared->cache, key);
 }
 
 void lookup_init(struct lookup *l, struct request *r, const struct cache_key *key)
@@ -20,8 +24,9 @@ void lookup_init(struct lookup *l, struct request *r, const struct cache_key *ke
     l->r = r;
     l->key = *key;
     const struct conf *all = r->service->conf;
-    l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
-                                    all->database.listen == LISTEN_OFF ? 0 : all->cache.ttl_without_listener_us};
+    l->rules = (struct cache_rules){
+        conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
+        !all->database.set || all->database.listen == LISTEN_OFF ? 0 : all->cache.ttl_without_listener_us};
 }
 
 void lookup_tags(struct lookup *l)

@@ -137,7 +137,7 @@ static void add_timing(struct headers *h, const struct request *r, int64_t took_
     if (r->source != SOURCE_NONE)
         add_source(&text, r->source);
     add_duration(&text, "queue", r->wait_us);
-    add_duration(&text, "db", r->run_us);
+    add_duration(&text, r->outgoing ? "upstream" : "db", r->run_us);
     add_duration(&text, "total", took_us);
     add(h, SLICE("Server-Timing"), arena_copy(r->arena, buf_slice(&text)));
     buf_deinit(&text);
@@ -239,13 +239,20 @@ static bool add_etag(struct headers *h, struct request *r, const char *etag, boo
     return held.len > 0 && (none_match(held, etag) || none_match(held, gzipped));
 }
 
+static struct slice cache_control_of(const struct request *r)
+{
+    if (r->method != METHOD_GET)
+        return SLICE("no-store");
+    return r->personal ? SLICE("private, no-cache") : SLICE("no-cache");
+}
+
 /* Consumers keep what they got but ask each time whether it still holds, so that they read their own writes. */
 static void add_cache_fields(struct headers *h, const struct request *r, const struct answer *answer)
 {
     if (r->source == SOURCE_HIT) {
         add_lines(h, r->service->conf->server_timing ? SLICE(HIT_LINES HIT_TIMING) : SLICE(HIT_LINES));
     } else {
-        add(h, SLICE("Cache-Control"), r->method == METHOD_GET ? SLICE("no-cache") : SLICE("no-store"));
+        add(h, SLICE("Cache-Control"), cache_control_of(r));
         if (r->source != SOURCE_NONE)
             add(h, SLICE("X-Cache"), source_name(r->source));
     }
@@ -255,6 +262,7 @@ static void add_cache_fields(struct headers *h, const struct request *r, const s
         add(h, SLICE("Age"), digits_of((uint64_t)(answer->age_us / US_PER_S), arena_bytes(r->arena, DIGITS_BYTES)));
 }
 
+/* RFC 9110 13.2.1: whether the consumer has it already is of interest where it would succeed. */
 void reply_answer(struct request *r, const struct answer *answer)
 {
     struct headers h;
@@ -262,7 +270,7 @@ void reply_answer(struct request *r, const struct answer *answer)
     h.count = 0;
     bool gzip = answer->gzip.len > 0 && encoding_takes_gzip(http_list_in(r->http, "Accept-Encoding", r->arena));
     struct http_body body = {gzip ? answer->gzip : answer->body, answer->release, answer->is_wanted, answer->arg};
-    if (r->method == METHOD_GET && answer->etag != NULL && add_etag(&h, r, answer->etag, gzip)) {
+    if (r->method == METHOD_GET && answer->etag != NULL && status < 300 && add_etag(&h, r, answer->etag, gzip)) {
         status = 304;
         body.bytes = slice_of("", 0);
     }

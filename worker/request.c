@@ -9,6 +9,7 @@
 #include "worker/page.h"
 #include "worker/recall.h"
 #include "worker/reply.h"
+#include "worker/upstream_call.h"
 #include "worker/write.h"
 
 #include <stdlib.h>
@@ -127,7 +128,8 @@ static void on_described(void *arg);
 
 static enum encode_format wanted_format(const struct request *r)
 {
-    bool has_rows = r->route->conf->result == RESULT_ROWS && r->method == METHOD_GET;
+    const struct conf_route *conf = r->route->conf;
+    bool has_rows = conf->from == FROM_SQL && conf->result == RESULT_ROWS && r->method == METHOD_GET;
     return has_rows ? format_of(http_list_in(r->http, "Accept", r->arena)) : ENCODE_JSON;
 }
 
@@ -158,18 +160,26 @@ static void match(struct request *r)
 
 /* ---- parameters ---- */
 
-/* False: answered. */
+/* False: answered. An upstream gets the body as it came. */
 static bool read_body(struct request *r, struct json_field **fields, int *count)
 {
     struct json_error error;
     *count = 0;
-    if (r->method == METHOD_GET || r->http->body.len == 0)
+    if (r->method == METHOD_GET || r->http->body.len == 0 || r->route->conf->from == FROM_UPSTREAM)
         return true;
     if (json_scan_object(r->http->body, r->arena, fields, count, &error))
         return true;
     problem_add(&r->problem, r->arena, NULL, (long)error.offset, error.what);
     reply_refuse(r, 400, "bad_body", "the body is not a JSON object");
     return false;
+}
+
+/* What a route of its kind makes of its parameters. */
+static bool prepare(struct request *r)
+{
+    if (r->route->conf->from == FROM_UPSTREAM)
+        return upstream_call_prepare(r);
+    return r->route->page == NULL || page_read(r);
 }
 
 static bool read_params(struct request *r)
@@ -179,7 +189,7 @@ static bool read_params(struct request *r)
     if (!read_body(r, &fields, &count))
         return false;
     const struct params_source source = {r->place, r->method, r->path_values, &r->target, fields, count};
-    if (params_read(r->route, &source, r->arena, &r->values, &r->problem) && (r->route->page == NULL || page_read(r)))
+    if (params_read(r->route, &source, r->arena, &r->values, &r->problem) && prepare(r))
         return true;
     reply_refuse(r, 400, "bad_parameter", NULL);
     return false;
@@ -237,9 +247,17 @@ static bool match_cached(struct request *r, struct recalled *out)
     const struct params_source source = {r->place, METHOD_GET, r->path_values, &r->target, NULL, 0};
     if (!params_read(r->route, &source, r->arena, &r->values, &r->problem))
         return false;
+    if (r->route->conf->from == FROM_UPSTREAM && upstream_call_is_personal(r))
+        return false;
     r->format = wanted_format(r);
     *out = (struct recalled){r->route, r->place, lookup_key(r)};
     return true;
+}
+
+/* Its answers depend on nothing else of a request. */
+static bool is_told_by_target(const struct conf_route *conf)
+{
+    return conf->from != FROM_UPSTREAM || conf->upstream->forward.count == 0;
 }
 
 bool request_hit(void *service, struct http_request *http)
@@ -267,7 +285,7 @@ bool request_hit(void *service, struct http_request *http)
         r.id = make_id(r.arena, http);
         answered = fetch_hit(&r, &is.key);
     }
-    if (answered && !known && r.format == ENCODE_JSON)
+    if (answered && !known && r.format == ENCODE_JSON && is_told_by_target(r.route->conf))
         recall_keep(s->recall, target, &is);
     if (!answered)
         s->in_flight--;

@@ -9,6 +9,8 @@
 #include "worker/params.h"
 #include "worker/service.h"
 
+struct upstream_request;
+
 enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_STALE, SOURCE_COALESCED, SOURCE_REDIS, SOURCE_MISS };
 
 struct request {
@@ -24,11 +26,13 @@ struct request {
     enum method method;  /* HEAD is GET here */
     struct route *route; /* NULL: none was found */
     struct param_value *values;
-    struct page_turn *page;    /* of a route with pages */
-    struct slice head;         /* header fields of the answer that no other one has; empty: none */
-    enum encode_format format; /* of rows, as the consumer wants them */
+    struct upstream_request *outgoing; /* of a route with an upstream */
+    bool personal;                     /* its answer is nobody else's */
+    struct page_turn *page;            /* of a route with pages */
+    struct slice head;                 /* header fields of the answer that no other one has; empty: none */
+    enum encode_format format;         /* of rows, as the consumer wants them */
     enum source source;
-    int64_t wait_us, run_us; /* of the database, for the log; -1: it was not asked */
+    int64_t wait_us, run_us; /* of the database or upstream, for the log; -1: it was not asked */
     struct problem problem;
 };
 

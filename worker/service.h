@@ -12,6 +12,7 @@ struct redis;
 struct router;
 struct route;
 struct access_log;
+struct upstream;
 struct park;
 struct recall;
 
@@ -22,9 +23,10 @@ struct service {
     struct stats *stats;
     int slot, proc;
     struct event_base *base;
-    struct pool *pool;         /* NULL: no database is configured */
-    struct replicas *replicas; /* NULL: none are configured */
-    struct redis *redis;       /* NULL: no Redis is configured */
+    struct pool *pool;           /* NULL: no database is configured */
+    struct replicas *replicas;   /* NULL: none are configured */
+    struct redis *redis;         /* NULL: no Redis is configured */
+    struct upstream **upstreams; /* conf->upstreams[i] at work */
     struct router *router;
     struct route *routes; /* conf->routes[i] at work */
     struct access_log *access_log;

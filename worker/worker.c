@@ -17,6 +17,7 @@
 #include "worker/router.h"
 #include "worker/slow_query.h"
 #include "worker/tls.h"
+#include "worker/upstream.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -109,6 +110,8 @@ static void drain(struct worker *w, const char *why)
         pool_drain(s->pool);
     if (s->replicas != NULL)
         replicas_drain(s->replicas);
+    for (int i = 0; i < s->conf->upstream_count; i++)
+        upstream_drain(s->upstreams[i]);
     tell_master(w);
     child_every(&w->drain, DRAIN_STEP_US);
 }
@@ -174,6 +177,16 @@ static void settle(evutil_socket_t fd, short what, void *arg)
     gauges_write(s, connections(w), state_of(w));
 }
 
+static bool open_upstreams(struct service *s, struct err *err)
+{
+    int count = s->conf->upstream_count;
+    s->upstreams = xcalloc((size_t)MAX(count, 1), sizeof(struct upstream *));
+    for (int i = 0; i < count; i++)
+        if ((s->upstreams[i] = upstream_create(s, &s->conf->upstreams[i], err)) == NULL)
+            return false;
+    return true;
+}
+
 static bool service_init(struct service *s, const struct worker_start *start, struct err *err)
 {
     s->start = start;
@@ -195,6 +208,8 @@ static bool service_init(struct service *s, const struct worker_start *start, st
         s->replicas = replicas_create(s->base, s->conf, s->pool, s->shared->tags, observe_pool, s);
     if (s->conf->redis.set)
         s->redis = redis_create(s);
+    if (!open_upstreams(s, err))
+        return false;
     s->routes = routes_create(s);
     s->router = router_create(s->routes, s->conf->route_count);
     s->park = park_create(s);

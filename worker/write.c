@@ -5,21 +5,24 @@
 #include "worker/redis.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
+#include "worker/upstream_call.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
 
 /* A connection that broke under a write, or one that was given up: the server may yet commit it, at the latest when its
- * own statement time-out is over. */
+ * own statement time-out is over. Of an upstream it is not known; as long is allowed for. */
 #define COMMITTED_BY_US US_PER_S
 
 struct write {
     struct request *r; /* NULL: answered */
     struct service *service;
     struct buf body;
-    bool answered; /* rows were read: body is the answer; else r->problem */
-    bool doubtful; /* dropped now, and once more when it cannot be committed any more */
+    int status;
+    struct slice head; /* in the request's arena, or a literal */
+    bool answered;     /* by body, status and head; else r->problem */
+    bool doubtful;     /* dropped now, and once more when it cannot be committed any more */
     int64_t timeout_us;
     uint32_t *slots;
     int slot_count;
@@ -29,10 +32,7 @@ struct write {
 static void answer(struct write *w)
 {
     struct request *r = w->r;
-    const struct answer answer = {.status = r->route->conf->status,
-                                  .body = buf_slice(&w->body),
-                                  .head = slice_str(w->body.len > 0 ? REPLY_JSON_HEAD : ""),
-                                  .age_us = -1};
+    const struct answer answer = {.status = w->status, .body = buf_slice(&w->body), .head = w->head, .age_us = -1};
     w->r = NULL;
     if (w->answered)
         reply_answer(r, &answer);
@@ -94,12 +94,10 @@ static void drop_tags(struct write *w)
         redis_told(w);
 }
 
-static void on_done(void *arg, const struct pool_outcome *outcome)
+/* done: something has changed. */
+static void finish(struct write *w, bool done)
 {
-    struct write *w = arg;
-    w->doubtful = (outcome->fail == POOL_DOWN || outcome->fail == POOL_TIMEOUT) && outcome->run_us > 0;
-    w->answered = rows_read(w->r, outcome, &w->body);
-    if (w->slot_count > 0 && (outcome->fail == POOL_OK || w->doubtful)) {
+    if (w->slot_count > 0 && (done || w->doubtful)) {
         drop_tags(w);
         return;
     }
@@ -107,14 +105,55 @@ static void on_done(void *arg, const struct pool_outcome *outcome)
     end(w);
 }
 
+static void on_rows(void *arg, const struct pool_outcome *outcome)
+{
+    struct write *w = arg;
+    w->doubtful = (outcome->fail == POOL_DOWN || outcome->fail == POOL_TIMEOUT) && outcome->run_us > 0;
+    w->answered = rows_read(w->r, outcome, &w->body);
+    w->status = w->r->route->conf->status;
+    w->head = w->body.len > 0 ? SLICE(REPLY_JSON_HEAD) : SLICE("");
+    finish(w, outcome->fail == POOL_OK);
+}
+
+/* RFC 9111 4.4: with an answer that is no error. One that tells of the upstream's own trouble leaves it open. */
+static void on_answer(void *arg, const struct upstream_outcome *outcome)
+{
+    struct write *w = arg;
+    struct upstream_answer answer;
+    w->answered = upstream_call_answer(w->r, outcome, &answer);
+    if (w->answered) {
+        w->status = answer.status;
+        w->head = answer.head;
+        buf_add(&w->body, outcome->body.at, outcome->body.len);
+    }
+    w->doubtful = outcome->sent && (!w->answered || w->status >= 500);
+    finish(w, w->answered && w->status < 400);
+}
+
+static void run(struct write *w)
+{
+    switch (w->r->route->conf->from) {
+    case FROM_SQL: {
+        const struct pool_work work = rows_work(w->r);
+        pool_run(w->service->pool, &work, on_rows, w);
+        break;
+    }
+    case FROM_UPSTREAM:
+        upstream_call_run(w->r, on_answer, w);
+        break;
+    case FROM_FAN:
+        CHECK(!"there are no fan routes yet");
+        break;
+    }
+}
+
 void write_start(struct request *r)
 {
     struct write *w = xcalloc(1, sizeof *w);
     const struct conf_strings *tags = &r->route->conf->invalidates;
-    const struct pool_work work = rows_work(r);
     w->r = r;
     w->service = r->service;
-    w->timeout_us = work.timeout_us;
+    w->timeout_us = r->route->conf->timeout_us;
     w->slot_count = tags->count;
     w->slots = xcalloc((size_t)MAX(tags->count, 1), sizeof *w->slots); /* outlives the request */
     params_tags(r->route, tags, r->values, w->slots);
@@ -122,5 +161,5 @@ void write_start(struct request *r)
         board_write_begin(r->service->shared->board, r->service->proc);
     if (MUTANT(invalidate_first))
         tags_raise(r->service->shared->tags, w->slots, w->slot_count);
-    pool_run(r->service->pool, &work, on_done, w);
+    run(w);
 }

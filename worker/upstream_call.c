@@ -1,0 +1,175 @@
+#include "worker/upstream_call.h"
+#include "common/clock.h"
+#include "worker/trace.h"
+#include "worker/upstream_target.h"
+
+/* ---- asking ---- */
+
+static bool is_credential(const char *name)
+{
+    return strcasecmp(name, "Authorization") == 0 || strcasecmp(name, "Cookie") == 0;
+}
+
+bool upstream_call_is_personal(const struct request *r)
+{
+    const struct conf_strings *forward = &r->route->conf->upstream->forward;
+    for (int i = 0; i < forward->count; i++)
+        if (is_credential(forward->at[i]) && http_header_in(r->http, forward->at[i]).at != NULL)
+            return true;
+    return false;
+}
+
+struct slice upstream_call_key(const struct request *r, struct slice key)
+{
+    const struct conf_strings *forward = &r->route->conf->upstream->forward;
+    struct buf whole = {0};
+    if (forward->count == 0)
+        return key;
+    buf_add(&whole, key.at, key.len);
+    for (int i = 0; i < forward->count; i++) {
+        struct slice value = http_list_in(r->http, forward->at[i], r->arena);
+        uint32_t len = (uint32_t)value.len;
+        buf_addc(&whole, value.at ? 'v' : 'n');
+        buf_add(&whole, &len, sizeof len);
+        buf_add(&whole, value.at, value.len);
+    }
+    key = arena_copy(r->arena, buf_slice(&whole));
+    buf_deinit(&whole);
+    return key;
+}
+
+static void add(struct request *r, struct http_header *fields, int *count, const char *name, struct slice value)
+{
+    if (value.at != NULL)
+        fields[(*count)++] = (struct http_header){slice_str(name), arena_copy(r->arena, value)};
+}
+
+/* Copies: a request that is answered lives on where its value is fetched anew. */
+static void add_fields(struct request *r, struct upstream_request *out)
+{
+    enum { OWN = 3 };
+    const struct conf_strings *forward = &r->route->conf->upstream->forward;
+    struct http_header *fields = arena_alloc(r->arena, (size_t)(forward->count + OWN) * sizeof *fields);
+    struct slice trace = http_header_in(r->http, "traceparent");
+    int count = 0;
+    add(r, fields, &count, "X-Request-Id", r->id);
+    if (trace_id(trace).len > 0)
+        add(r, fields, &count, "traceparent", trace);
+    if (out->body.len > 0)
+        add(r, fields, &count, "Content-Type", http_header_in(r->http, "Content-Type"));
+    for (int i = 0; i < forward->count; i++)
+        add(r, fields, &count, forward->at[i], http_list_in(r->http, forward->at[i], r->arena));
+    out->headers = fields;
+    out->header_count = count;
+}
+
+bool upstream_call_prepare(struct request *r)
+{
+    struct upstream_request *out = arena_alloc(r->arena, sizeof *out);
+    out->method = r->method;
+    if (!upstream_target_make(r, &out->target))
+        return false;
+    if (r->method != METHOD_GET)
+        out->body = r->http->body;
+    add_fields(r, out);
+    r->personal = upstream_call_is_personal(r);
+    r->outgoing = out;
+    return true;
+}
+
+struct upstream_job *upstream_call_run(struct request *r, upstream_done *done, void *arg)
+{
+    struct service *s = r->service;
+    const struct conf_route *conf = r->route->conf;
+    r->outgoing->deadline_us = MIN(clock_mono_us() + conf->timeout_us, r->started_us + s->conf->request_timeout_us);
+    return upstream_run(s->upstreams[conf->upstream - s->conf->upstreams], r->outgoing, done, arg);
+}
+
+/* ---- its answer ---- */
+
+static bool refuse(struct request *r, int status, const char *code, const char *detail)
+{
+    r->problem.status = status;
+    r->problem.code = code;
+    r->problem.detail = detail;
+    return false;
+}
+
+static bool refuse_outcome(struct request *r, const struct upstream_outcome *outcome)
+{
+    switch (outcome->fail) {
+    case UPSTREAM_OK:
+        CHECK(!"an answer is no failure");
+        break;
+    case UPSTREAM_REJECTED:
+        return refuse(r, 503, "overloaded", "too many requests wait for the upstream, or it has failed");
+    case UPSTREAM_DOWN:
+        return refuse(r, 502, "upstream_unreachable", "the upstream gave no answer");
+    case UPSTREAM_BROKEN:
+        return refuse(r, 502, "upstream_invalid", "the upstream's answer is not whole, or not HTTP");
+    case UPSTREAM_TOO_LARGE:
+        return refuse(r, 502, "upstream_too_large", "the upstream's answer is too large");
+    case UPSTREAM_TIMEOUT:
+        return refuse(r, 504, "upstream_timeout",
+                      outcome->run_us >= 0 ? "the upstream gave no answer in time"
+                                           : "waited too long for a connection to the upstream");
+    }
+    return false;
+}
+
+static void add_line(struct buf *head, struct slice name, struct slice value)
+{
+    buf_add(head, name.at, name.len);
+    buf_adds(head, ": ");
+    buf_add(head, value.at, value.len);
+    buf_adds(head, "\r\n");
+}
+
+static bool is_named(struct slice name, const char *text)
+{
+    return name.len == strlen(text) && strncasecmp(name.at, text, name.len) == 0;
+}
+
+static bool is_taken(const struct conf_upstream *conf, struct slice name)
+{
+    for (int i = 0; i < conf->take.count; i++)
+        if (is_named(name, conf->take.at[i]))
+            return true;
+    return false;
+}
+
+static void read_head(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
+{
+    struct buf head = {0};
+    struct slice type = upstream_field(outcome, "Content-Type");
+    if (type.len > 0 && outcome->body.len > 0)
+        add_line(&head, SLICE("Content-Type"), type);
+    for (int i = 0; i < outcome->header_count; i++) {
+        const struct http_header *field = &outcome->headers[i];
+        if (!is_taken(r->route->conf->upstream, field->name))
+            continue;
+        add_line(&head, field->name, field->value);
+        out->personal = out->personal || is_named(field->name, "Set-Cookie");
+    }
+    out->head = arena_copy(r->arena, buf_slice(&head));
+    buf_deinit(&head);
+}
+
+/* Nobody asked whether something has changed, or for a part of it: what says so is the answer to another question. */
+static bool is_asked_for(int status)
+{
+    return status >= 200 && status <= 599 && status != 206 && status != 304;
+}
+
+bool upstream_call_answer(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
+{
+    r->wait_us = outcome->wait_us;
+    r->run_us = outcome->run_us;
+    if (outcome->fail != UPSTREAM_OK)
+        return refuse_outcome(r, outcome);
+    if (!is_asked_for(outcome->status))
+        return refuse(r, 502, "upstream_invalid", "the upstream answers another question than it was asked");
+    *out = (struct upstream_answer){.status = outcome->status};
+    read_head(r, outcome, out);
+    return true;
+}
