@@ -354,6 +354,110 @@ static void combine_has_a_number_of_keys(void **state)
                "only the lookups of a GET");
 }
 
+#define FROM_GEO(directives) "upstream geo { url http://h; }\nroute GET /a {\n" directives " }"
+#define GEO(directives) "upstream geo { url http://h;\n" directives " }"
+
+static void a_route_finds_its_upstream(void **state)
+{
+    (void)state;
+    struct conf *conf = load("route GET /a/{ip} { upstream geo /v1/{ip}?l={lang}; param lang default=en; }\n"
+                             "route POST /a { upstream geo /v1; timeout 2s; invalidates a; }\n"
+                             "upstream geo { url https://[::1]:9000/base//; timeout 7s; take X-One X-Two; }");
+    const struct conf_upstream *geo = conf->routes[0].upstream;
+    assert_ptr_equal(geo, conf->routes[1].upstream);
+    assert_string_equal(geo->origin, "https://[::1]:9000");
+    assert_string_equal(geo->base, "/base");
+    assert_int_equal(geo->max_idle, 10);
+    assert_int_equal(geo->idle_timeout_us, 90 * US_PER_S);
+    assert_true(geo->verify && geo->take.count == 2 && geo->forward.count == 0);
+    assert_string_equal(conf->routes[0].templates.at[0], "/v1/{ip}?l={lang}");
+    assert_int_equal(conf->routes[0].timeout_us, 7 * US_PER_S);
+    assert_int_equal(conf->routes[1].timeout_us, 2 * US_PER_S);
+    char *text = print(conf);
+    struct conf *again = load(text);
+    assert_int_equal(again->routes[0].version, conf->routes[0].version);
+    free(text);
+    conf_destroy(&again);
+    conf_destroy(&conf);
+}
+
+static uint64_t upstream_version(const char *text)
+{
+    struct conf *conf = load(text);
+    uint64_t version = conf->routes[0].version;
+    conf_destroy(&conf);
+    return version;
+}
+
+static void an_upstream_is_part_of_the_routes_version(void **state)
+{
+    (void)state;
+    static const char route[] = "route GET /a { upstream geo /x; cache ttl=1s; }\nupstream geo { url http://h",
+                      end[] = "; }";
+    const char *const texts[] = {"", "/base", ":81", "; take X-A", "; take X-B", "; forward X-A"};
+    char text[200];
+    uint64_t versions[ARRAY_LEN(texts)];
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        snprintf(text, sizeof text, "%s%s%s", route, texts[i], end);
+        versions[i] = upstream_version(text);
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(versions[i], versions[j]);
+    }
+}
+
+static void upstreams_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    is_refused("upstream geo { timeout 1s; }", "1:1", "needs a url");
+    is_refused("upstream g-o { url http://h; }", "1:10", "no name");
+    is_refused("upstream geo { url ftp://h; }", "1:20", "neither with http:// nor");
+    is_refused("upstream geo { url http://u:p@h; }", "1:20", "user");
+    is_refused("upstream geo { url http://h:99999; }", "1:20", "host:port");
+    is_refused("upstream geo { url http://h/a?b; }", "1:20", "query");
+    is_refused("upstream geo { url http://h/../a; }", "1:20", "..");
+    is_refused("upstream geo { url http://h; }\nupstream geo { url http://i; }", "2:1", "already at");
+    is_refused(GEO("forward Accept Connection;"), "2:16", "belongs to one connection");
+    is_refused(GEO("forward Host;"), "2:9", "perfd's own");
+    is_refused(GEO("forward if-none-match;"), "2:9", "perfd's own");
+    is_refused(GEO("forward A a;"), "2:11", "stands twice");
+    is_refused(GEO("take ETag;"), "2:6", "perfd's own");
+    is_refused(GEO("take transfer-encoding;"), "2:6", "belongs to one connection");
+    is_refused(GEO("ca ./GNUmakefile;"), "2:4", "no certificate");
+    is_refused(GEO("ca ./.absent;"), "2:4", "absent");
+}
+
+static void targets_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    is_refused(FROM_GEO("upstream gee /a;"), "3:10", "no upstream \"gee\"");
+    is_refused(FROM_GEO("upstream geo a;"), "3:14", "does not begin with /");
+    is_refused(FROM_GEO("upstream geo /a/../b;"), "3:14", "..");
+    is_refused(FROM_GEO("upstream geo /a/%2e%2e/b;"), "3:14", "%2e");
+    is_refused(FROM_GEO("upstream geo '/a b';"), "3:14", "percent-encoded");
+    is_refused(FROM_GEO("upstream geo /a%2;"), "3:14", "hexadecimal");
+    is_refused(FROM_GEO("upstream geo /{a;"), "3:14", "{name}");
+    is_refused(FROM_GEO("upstream geo /a}b;"), "3:14", "percent-encoded");
+    is_refused(FROM_GEO("upstream geo /{a-b};"), "3:14", "{name}");
+    is_refused(FROM_GEO("upstream geo /a; result row;"), "3:18", "result is for routes with SQL");
+    is_refused(FROM_GEO("query 'SELECT 1'; upstream geo /a;"), "3:1", "query is for routes with SQL");
+    is_refused(FROM_GEO("page keyset a; upstream geo /a;"), "3:1", "page is for routes with SQL");
+    is_refused(FROM_GEO("upstream geo /a; target replica;"), "3:18", "target is for routes with SQL");
+    is_refused(FROM_GEO("upstream geo /a; share off;"), "3:18", "share is for routes with SQL");
+}
+
+static void a_target_has_64_parameters_at_most(void **state)
+{
+    (void)state;
+    char text[1200] = "upstream geo { url http://h; }\nroute GET /a { upstream geo /x?", *at = text + strlen(text);
+    for (int i = 0; i < 64; i++)
+        at += sprintf(at, "p%d={p%d}&", i, i);
+    strcpy(at, "p1={p1}; }");
+    struct conf *conf = load(text);
+    conf_destroy(&conf);
+    strcpy(at, "more={more}; }");
+    is_refused(text, "2:29", "more than 64");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +473,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(pages_that_cannot_be_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_page_is_part_of_the_routes_version, setup, teardown),
         cmocka_unit_test_setup_teardown(combine_has_a_number_of_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_route_finds_its_upstream, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_upstream_is_part_of_the_routes_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(upstreams_that_cannot_be_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(targets_that_cannot_be_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_target_has_64_parameters_at_most, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
