@@ -392,6 +392,7 @@ static void on_ended(void *arg, const struct curl_result *result)
     bool stays = result->stays;
     leave(job);
     job->sent |= outcome.sent;
+    job->attempts += result->resent;
     count_connection(slot, result);
     if (may_repeat(job, result, clock_mono_us())) {
         count(u, STAT_upstream_retries);

@@ -216,13 +216,13 @@ static enum upstream_fail fail_of(const struct curl_conn *conn, CURLcode code)
 {
     if (conn->too_large || code == CURLE_FILESIZE_EXCEEDED)
         return UPSTREAM_TOO_LARGE;
-    if (code == CURLE_OK)
-        return conn->head.status > 0 ? UPSTREAM_OK : UPSTREAM_BROKEN;
+    if (code == CURLE_OK) /* so it is too when the connection ends within the head */
+        return conn->head.whole ? UPSTREAM_OK : UPSTREAM_BROKEN;
     if (code == CURLE_OPERATION_TIMEDOUT)
         return UPSTREAM_TIMEOUT;
     bool strange = code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL ||
                    code == CURLE_BAD_CONTENT_ENCODING || code == CURLE_PARTIAL_FILE;
-    return strange || conn->head.status > 0 ? UPSTREAM_BROKEN : UPSTREAM_DOWN;
+    return strange || conn->answered ? UPSTREAM_BROKEN : UPSTREAM_DOWN;
 }
 
 static bool is_connected(const struct curl_conn *conn)
