@@ -377,16 +377,24 @@ def test_a_server_that_hangs_is_given_up_and_found_again(make_api, nginx):
     assert api.get("/other").status == 200
 
 
-def test_an_ending_worker_finishes_what_it_has(make_api, backend):
-    backend.on("/slow", after(0.6, answer({"slow": 1})))
+def test_an_ending_worker_finishes_what_it_has_and_keeps_nothing(make_api, backend):
+    go_on = threading.Event()
+
+    def behave(_sock, _asked):
+        go_on.wait(10)
+        return answer({"slow": 1})
+    backend.on("/slow", behave)
     api = make_api()
-    assert api.get("/any/a").status == 200
     with api.connect() as connection:
         connection.send("GET", "/any/slow")
         assert eventually(lambda: backend.count("/slow") == 1)
+        assert api.get("/any/a").status == 200
+        assert len(backend.connections) == 2
         assert api.reload().code == 0
+        assert eventually(lambda: len(backend.connections) == 1), "its idle connection stays open"
+        go_on.set()
         assert connection.read().json() == {"slow": 1}
-    assert eventually(lambda: not backend.connections, 5), "an ended worker's connections stay open"
+    assert eventually(lambda: not backend.connections)
     assert api.get("/any/a").status == 200
 
 
