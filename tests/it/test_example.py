@@ -54,6 +54,14 @@ def test_users(api):
     assert api.get("/api/users?limit=0&offset=x").bad_parameters == ["limit", "offset"]
 
 
+def test_a_user_from_an_upstream(api):
+    own, other = api.get("/api/users/8"), api.get("/api/upstream/users/8")
+    assert (other.status, other.body, other.cache) == (200, own.body, "MISS")
+    assert api.get("/api/upstream/users/8").cache == "HIT"
+    assert api.get("/api/upstream/users/999999").problem["code"] == "not_found"
+    assert api.get("/api/upstream/users/..").status == 400
+
+
 def test_one_user(api):
     assert api.get("/api/users/7").json()["id"] == 7
     assert api.get("/api/users/7").cache == "HIT"

@@ -517,8 +517,8 @@ def test_verify_off_takes_any(make_api, tls_backend):
     assert api.get("/any/a").json() == {"target": "/a"}
 
 
-def test_a_plain_server_is_no_tls(make_api, backend):
-    api = make_api(url=f"https://localhost:{backend.port}")
+def test_a_plain_server_is_no_tls(make_api, nginx):
+    api = make_api(url=f"https://localhost:{nginx.port}")
     assert api.get("/any/a").problem["code"] == "upstream_unreachable"
 
 

@@ -107,7 +107,10 @@ static void the_shipped_file_has_the_guides_figures(void **state)
     assert_int_equal(conf->cache.entries, 10000);
     assert_int_equal(conf->cache.ttl_us, 300 * US_PER_S);
     assert_int_equal(conf->cache.tti_us, 60 * US_PER_S);
-    assert_int_equal(conf->route_count, 9);
+    assert_int_equal(conf->upstreams[0].max_idle, 10);
+    assert_int_equal(conf->upstreams[0].idle_timeout_us, 90 * US_PER_S);
+    assert_int_equal(conf->upstreams[0].timeout_us, 10 * US_PER_S);
+    assert_int_equal(conf->route_count, 10);
     conf_destroy(&conf);
 }
 
