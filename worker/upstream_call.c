@@ -3,6 +3,26 @@
 #include "worker/trace.h"
 #include "worker/upstream_target.h"
 
+/* ---- fields ---- */
+
+static bool is_named(struct slice name, const char *text)
+{
+    return name.len == strlen(text) && strncasecmp(name.at, text, name.len) == 0;
+}
+
+/* RFC 9110 7.6.1: what Connection names is for the next one alone, and goes no further. */
+static bool is_of_connection(struct slice connection, struct slice name)
+{
+    const char *at = connection.at, *end = connection.at + connection.len;
+    while (at != NULL && at < end) {
+        size_t skip = strspn(at, ", \t"), len = strcspn(at + skip, ", \t");
+        if (len == name.len && strncasecmp(at + skip, name.at, name.len) == 0)
+            return true;
+        at += skip + len;
+    }
+    return false;
+}
+
 /* ---- asking ---- */
 
 static bool is_credential(const char *name)
@@ -51,6 +71,7 @@ static void add_fields(struct request *r, struct upstream_request *out)
     const struct conf_strings *forward = &r->route->conf->upstream->forward;
     struct http_header *fields = arena_alloc(r->arena, (size_t)(forward->count + OWN) * sizeof *fields);
     struct slice trace = http_header_in(r->http, "traceparent");
+    struct slice connection = arena_copy(r->arena, http_list_in(r->http, "Connection", r->arena));
     int count = 0;
     add(r, fields, &count, "X-Request-Id", r->id);
     if (trace_id(trace).len > 0)
@@ -58,7 +79,8 @@ static void add_fields(struct request *r, struct upstream_request *out)
     if (out->body.len > 0)
         add(r, fields, &count, "Content-Type", http_header_in(r->http, "Content-Type"));
     for (int i = 0; i < forward->count; i++)
-        add(r, fields, &count, forward->at[i], http_list_in(r->http, forward->at[i], r->arena));
+        if (!is_of_connection(connection, slice_str(forward->at[i])))
+            add(r, fields, &count, forward->at[i], http_list_in(r->http, forward->at[i], r->arena));
     out->headers = fields;
     out->header_count = count;
 }
@@ -125,11 +147,6 @@ static void add_line(struct buf *head, struct slice name, struct slice value)
     buf_adds(head, "\r\n");
 }
 
-static bool is_named(struct slice name, const char *text)
-{
-    return name.len == strlen(text) && strncasecmp(name.at, text, name.len) == 0;
-}
-
 static bool is_taken(const struct conf_upstream *conf, struct slice name)
 {
     for (int i = 0; i < conf->take.count; i++)
@@ -141,12 +158,12 @@ static bool is_taken(const struct conf_upstream *conf, struct slice name)
 static void read_head(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
 {
     struct buf head = {0};
-    struct slice type = upstream_field(outcome, "Content-Type");
+    struct slice type = upstream_field(outcome, "Content-Type"), connection = upstream_field(outcome, "Connection");
     if (type.len > 0 && outcome->body.len > 0)
         add_line(&head, SLICE("Content-Type"), type);
     for (int i = 0; i < outcome->header_count; i++) {
         const struct http_header *field = &outcome->headers[i];
-        if (!is_taken(r->route->conf->upstream, field->name))
+        if (!is_taken(r->route->conf->upstream, field->name) || is_of_connection(connection, field->name))
             continue;
         add_line(&head, field->name, field->value);
         out->personal = out->personal || is_named(field->name, "Set-Cookie");

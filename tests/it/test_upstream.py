@@ -13,8 +13,8 @@ LEAST = 64 << 10  # max_response
 CONF = """
 upstream api {{
     url {url}/base; max_response 64KB;
-    forward Accept-Language Authorization Cookie X-Custom;
-    take Location X-Answer Set-Cookie;
+    forward Accept-Language Authorization Cookie X-Custom X-Hop;
+    take Location X-Answer Set-Cookie X-Hop;
 }}
 upstream hasty {{ url {url}/base; timeout 300ms; }}
 route GET    /any/{{name}}   {{ upstream api /{{name}}; }}
@@ -83,7 +83,8 @@ def test_rules_of_parameters_hold(api, backend):
 def test_only_what_is_listed_passes_to_the_upstream(api, backend):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     sent = {"Accept-Language": "de", "X-Custom": "1", "X-Other": "2", "X-Request-Id": "my-id-7", "traceparent": trace,
-            "Accept": "text/html", "User-Agent": "me", "Range": "bytes=0-1", "If-None-Match": '"x"', "TE": "trailers"}
+            "Accept": "text/html", "User-Agent": "me", "Range": "bytes=0-1", "If-None-Match": '"x"', "TE": "trailers", "X-Hop": "3",
+            "Connection": "close, TE, x-hop"}
     assert api.get("/any/a", headers=sent).status == 200
     got = {name.lower(): value for name, value in last(backend).headers}
     assert got.pop("user-agent").startswith("perfd/")
@@ -93,13 +94,13 @@ def test_only_what_is_listed_passes_to_the_upstream(api, backend):
 
 def test_only_what_is_listed_passes_to_the_consumer(api, backend):
     fields = ["Location: /there", "X-Answer: 1", "X-Secret: 2", "Keep-Alive: timeout=5", "ETag: \"theirs\"",
-              "Server: theirs", "Connection: X-Answer"]
-    backend.on("/base/a", answer(b"<p>", 302, fields, kind="text/html; charset=utf-8"))
+              "Server: theirs", "X-Hop: 3", "Connection: close, x-hop"]
+    backend.on("/base/a", then_close(answer(b"<p>", 302, fields, kind="text/html; charset=utf-8")))
     response = api.get("/any/a")
     assert (response.status, response.body) == (302, b"<p>")
     assert response.header("location") == "/there" and response.header("x-answer") == "1"
     assert response.header("content-type") == "text/html; charset=utf-8"
-    assert not {"x-secret", "keep-alive", "server"} & {name for name, _ in response.headers}
+    assert not {"x-secret", "keep-alive", "server", "x-hop"} & {name for name, _ in response.headers}
     assert response.header("etag") != '"theirs"'
     assert backend.count("/base/there") == 0, "a redirect was followed"
 
