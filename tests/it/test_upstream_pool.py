@@ -34,8 +34,8 @@ def backend():
 
 @pytest.fixture
 def make_api(make_perfd, backend):
-    def make(settings="", url=None, **more):
-        conf = f"upstream api {{ url {url or backend.url}; {settings} }}\n{ROUTES}"
+    def make(directives="", url=None, **more):
+        conf = f"upstream api {{ url {url or backend.url}; {directives} }}\n{ROUTES}"
         return make_perfd(conf, workers=1, **more).start()
     return make
 
@@ -162,6 +162,20 @@ def test_who_waits_and_leaves_makes_room(make_api, backend):
         figure(api, "waiting", 0)
         assert first.read().status == 200
     assert backend.count("/never") == 0
+
+
+def test_a_write_goes_on_when_its_consumer_has_gone(make_api, backend):
+    body = os.urandom(6 << 20)  # more than sockets hold
+    api = make_api(settings="max_body 8MB;")
+    backend.takes_bodies.clear()
+    with api.connect() as connection:
+        connection.send("POST", "/any/a", body)
+        figure(api, "active", 1)
+    time.sleep(0.2)
+    backend.takes_bodies.set()
+    assert eventually(lambda: backend.count("/a") == 1)
+    assert backend.asked[0].body == body
+    assert api.get("/any/a").status == 200
 
 
 # --- what the API closes

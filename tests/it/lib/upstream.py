@@ -44,6 +44,8 @@ class Upstream:
         self.opened = 0
         self.connections = set()
         self.lock = threading.Lock()
+        self.takes_bodies = threading.Event()  # cleared: it leaves a request's body in the socket
+        self.takes_bodies.set()
         self.wanted_port = port
         self.listener = None
         self.start()
@@ -120,6 +122,7 @@ class Upstream:
             name, _, value = field.decode("latin-1").partition(":")
             headers.append((name, value.strip()))
         length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+        self.takes_bodies.wait(10)
         asked = Asked(method, target, headers, stream.read(length), number)
         with self.lock:
             self.asked.append(asked)
