@@ -12,7 +12,7 @@
 
 /* Two attempts to connect may race (RFC 8305), and the thread that resolves the name has a socket of its own. */
 enum { SOCKETS_MAX = 6 };
-enum { BODY_KEPT_BYTES = 1 << 20 };
+enum { BODY_KEPT_BYTES = 1 << 20, BUFFER_BYTES = 64 << 10 };
 
 /* A setting that libcurl refuses is our own mistake. */
 #define SET(easy, option, value) CHECK(curl_easy_setopt(easy, CURLOPT_##option, value) == CURLE_OK)
@@ -327,6 +327,7 @@ static void set_limits(CURL *easy, const struct conf_upstream *conf)
     SET(easy, CONNECTTIMEOUT_MS, (long)MAX(conf->connect_timeout_us / US_PER_MS, 1));
     SET(easy, MAXFILESIZE_LARGE, (curl_off_t)conf->max_response_bytes);
     SET(easy, MAXAGE_CONN, 366L * 86400L); /* when it has idled too long is the pool's to say */
+    SET(easy, BUFFERSIZE, (long)BUFFER_BYTES);
     SET(easy, NOSIGNAL, 1L);
     SET(easy, QUICK_EXIT, 1L); /* or a name that takes long to resolve blocks the end of what waits for it */
     SET(easy, USERAGENT, "perfd/" PERFD_VERSION);

@@ -8,6 +8,21 @@ import threading
 import time
 
 
+ROUTES = """
+route GET    /any/{name} { upstream api /{name}; }
+route POST   /any/{name} { upstream api /{name}; }
+route PUT    /any/{name} { upstream api /{name}; }
+route PATCH  /any/{name} { upstream api /{name}; }
+route DELETE /any/{name} { upstream api /{name}; }
+"""
+
+
+def start_api(make_perfd, url, directives="", **more):
+    """perfd with a route for each method: what stands behind /any/ is asked of the upstream."""
+    conf = f"upstream api {{ url {url}; {directives} }}\n{ROUTES}"
+    return make_perfd(conf, workers=1, **more).start()
+
+
 class Asked:
     """A request as it came."""
 
