@@ -373,6 +373,15 @@ static void count_connection(struct slot *slot, const struct curl_result *result
     slot->connected = true;
 }
 
+/* "Keep-Alive: timeout=5": it is closed here before it is there, or what cannot be sent again would meet the end. */
+static int64_t most_idle_us(const struct upstream_outcome *outcome)
+{
+    struct slice keep = upstream_field(outcome, "Keep-Alive");
+    const char *at = keep.at ? strcasestr(keep.at, "timeout=") : NULL;
+    int64_t told_us = at ? (int64_t)MIN(strtoul(at + strlen("timeout="), NULL, 10), 86400UL) * US_PER_S : 0;
+    return MAX(told_us - US_PER_S, told_us / 2);
+}
+
 static void release(struct slot *slot, bool stays)
 {
     slot->job = NULL;
@@ -393,6 +402,7 @@ static void on_ended(void *arg, const struct curl_result *result)
     leave(job);
     job->sent |= outcome.sent;
     job->attempts += result->resent;
+    slot->idle.most_us = most_idle_us(&outcome);
     count_connection(slot, result);
     if (may_repeat(job, result, clock_mono_us())) {
         count(u, STAT_upstream_retries);

@@ -7,7 +7,8 @@ void upstream_idle_init(struct upstream_idle *idle, int max, int64_t timeout_us)
 
 static int64_t end_of(const struct upstream_idle *idle, const struct idle_conn *conn)
 {
-    return MIN(conn->ends_us, conn->since_us + idle->timeout_us);
+    int64_t most_us = conn->most_us > 0 ? MIN(conn->most_us, idle->timeout_us) : idle->timeout_us;
+    return MIN(conn->ends_us, conn->since_us + most_us);
 }
 
 void upstream_idle_remove(struct upstream_idle *idle, struct idle_conn *conn)

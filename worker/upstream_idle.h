@@ -5,9 +5,10 @@
 
 #include "common/base.h"
 
-/* In whoever owns the connection. */
+/* In whoever owns the connection, and sets the first two. */
 struct idle_conn {
-    int64_t ends_us; /* not used any more from then on, the owner's to set */
+    int64_t ends_us; /* not used any more from then on */
+    int64_t most_us; /* that it may be idle, as its other end says; 0: that did not */
     int64_t since_us;
     struct idle_conn *older, *newer;
 };

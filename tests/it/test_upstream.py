@@ -80,6 +80,20 @@ def test_rules_of_parameters_hold(api, backend):
     assert backend.asked == []
 
 
+@pytest.mark.parametrize("route, words", [
+    ("GET /a/{x} { upstream u /v1; }", "path /a/{x}: the upstream's target has no parameter x"),
+    ("GET /a { upstream u /v1; cache ttl=1s tags=t:{x}; }", "tag t:{x}: the upstream's target has no parameter x"),
+    ("POST /a { upstream u /v1; invalidates t:{x}; }", "invalidates t:{x}: the upstream's target has no parameter x"),
+    ("GET /a { upstream u /v1; param x max=3; }", "param x: the upstream's target has no parameter x"),
+    ("GET /a { upstream v /v1; }", "no upstream \"v\""),
+])
+def test_names_are_checked(make_perfd, route, words):
+    perfd = make_perfd(f"upstream u {{ url http://127.0.0.1:9; }}\nroute {route}\n")
+    result = perfd.check()
+    line, _ = perfd.line_of("route ")
+    assert result.code == 2 and f"perfd.conf:{line}:" in result.err + result.out and words in result.err + result.out, result
+
+
 def test_only_what_is_listed_passes_to_the_upstream(api, backend):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     sent = {"Accept-Language": "de", "X-Custom": "1", "X-Other": "2", "X-Request-Id": "my-id-7", "traceparent": trace,

@@ -94,6 +94,13 @@ def test_an_idle_connection_is_closed_after_its_time(make_api, backend):
     assert api.get("/any/a").status == 200 and backend.opened == 2
 
 
+def test_a_connection_is_closed_before_the_api_would(make_api, backend):
+    backend.on("/a", answer(b"{}", 200, ["Keep-Alive: timeout=1, max=100"]))
+    api = make_api()
+    assert api.get("/any/a").status == 200
+    assert eventually(lambda: not backend.connections, 3)
+
+
 def test_an_old_connection_is_not_used_any_more(make_api, backend):
     api = make_api("max_lifetime 200ms;")
     end = time.monotonic() + 0.7

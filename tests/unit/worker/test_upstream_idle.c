@@ -74,6 +74,18 @@ static void an_idle_one_ends_after_its_time(void **state)
     assert_int_equal(upstream_idle_next_us(&idle), INT64_MAX);
 }
 
+static void its_other_end_may_want_it_sooner(void **state)
+{
+    (void)state;
+    conns[0].most_us = 4 * US_PER_S;
+    conns[1].most_us = 4000 * US_PER_S;
+    put(0, 10 * US_PER_S);
+    put(1, 10 * US_PER_S);
+    assert_int_equal(upstream_idle_next_us(&idle), 14 * US_PER_S);
+    assert_ptr_equal(upstream_idle_expired(&idle, 14 * US_PER_S), &conns[0]);
+    assert_int_equal(upstream_idle_next_us(&idle), 100 * US_PER_S);
+}
+
 static void use_does_not_lengthen_a_life(void **state)
 {
     (void)state;
@@ -119,6 +131,7 @@ int main(void)
         cmocka_unit_test_setup(one_too_many_costs_the_oldest, setup),
         cmocka_unit_test_setup(none_is_kept_where_none_may_be, setup),
         cmocka_unit_test_setup(an_idle_one_ends_after_its_time, setup),
+        cmocka_unit_test_setup(its_other_end_may_want_it_sooner, setup),
         cmocka_unit_test_setup(use_does_not_lengthen_a_life, setup),
         cmocka_unit_test_setup(what_is_over_is_passed_by, setup),
         cmocka_unit_test_setup(any_one_can_be_lost, setup),
