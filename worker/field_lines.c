@@ -1,0 +1,115 @@
+#include "worker/field_lines.h"
+#include "common/buf.h"
+
+#include <strings.h>
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static struct slice trimmed(struct slice s)
+{
+    while (s.len > 0 && is_blank(s.at[0]))
+        s = slice_of(s.at + 1, s.len - 1);
+    while (s.len > 0 && is_blank(s.at[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+static struct slice take_line(struct slice *lines)
+{
+    const char *end = memchr(lines->at, '\n', lines->len);
+    size_t bytes = end ? (size_t)(end + 1 - lines->at) : lines->len;
+    struct slice line = slice_of(lines->at, bytes);
+    *lines = slice_of(lines->at + bytes, lines->len - bytes);
+    while (line.len > 0 && (line.at[line.len - 1] == '\n' || line.at[line.len - 1] == '\r'))
+        line.len--;
+    return line;
+}
+
+bool field_lines_next(struct slice *lines, struct http_field *out)
+{
+    while (lines->len > 0) {
+        struct slice line = take_line(lines);
+        const char *colon = line.len > 0 ? memchr(line.at, ':', line.len) : NULL;
+        if (colon == NULL)
+            continue;
+        size_t len = (size_t)(colon - line.at);
+        *out = (struct http_field){slice_of(line.at, len), trimmed(slice_of(colon + 1, line.len - len - 1))};
+        return true;
+    }
+    return false;
+}
+
+static bool same_name(struct slice name, const char *other, size_t len)
+{
+    return name.len == len && strncasecmp(name.at, other, len) == 0;
+}
+
+static bool is_among(struct slice name, struct slice lines)
+{
+    for (struct http_field field; field_lines_next(&lines, &field);)
+        if (same_name(name, field.name.at, field.name.len))
+            return true;
+    return false;
+}
+
+struct slice field_lines_find(struct slice lines, const char *name)
+{
+    for (struct http_field field; field_lines_next(&lines, &field);)
+        if (same_name(field.name, name, strlen(name)))
+            return field.value;
+    return slice_of(NULL, 0);
+}
+
+struct slice field_lines_list(struct slice lines, const char *name, struct arena *arena)
+{
+    struct slice first = field_lines_find(lines, name), rest = lines;
+    int count = 0;
+    struct buf list = {0};
+    for (struct http_field field; field_lines_next(&rest, &field);) {
+        if (!same_name(field.name, name, strlen(name)))
+            continue;
+        buf_adds(&list, count++ > 0 ? ", " : "");
+        buf_add(&list, field.value.at, field.value.len);
+    }
+    struct slice all = count > 1 ? arena_copy(arena, buf_slice(&list)) : first;
+    buf_deinit(&list);
+    return all;
+}
+
+static void add_line(struct buf *out, const struct http_field *field)
+{
+    buf_add(out, field->name.at, field->name.len);
+    buf_adds(out, ": ");
+    buf_add(out, field->value.at, field->value.len);
+    buf_adds(out, "\r\n");
+}
+
+static struct slice kept(struct buf *lines, struct arena *arena)
+{
+    struct slice copy = arena_copy(arena, buf_slice(lines));
+    buf_deinit(lines);
+    return copy;
+}
+
+struct slice field_lines_only(struct slice lines, const char *const *names, struct arena *arena)
+{
+    struct buf out = {0};
+    for (struct http_field field; field_lines_next(&lines, &field);)
+        for (const char *const *name = names; *name != NULL; name++)
+            if (same_name(field.name, *name, strlen(*name)))
+                add_line(&out, &field);
+    return kept(&out, arena);
+}
+
+struct slice field_lines_update(struct slice old, struct slice newer, struct arena *arena)
+{
+    struct buf out = {0};
+    for (struct http_field field; field_lines_next(&old, &field);)
+        if (!is_among(field.name, newer))
+            add_line(&out, &field);
+    buf_add(&out, newer.at, newer.len);
+    return kept(&out, arena);
+}
