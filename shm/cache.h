@@ -10,8 +10,9 @@
 #include "common/slice.h"
 #include "shm/tags.h"
 
-enum { CACHE_TAGS_MAX = 8, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
-enum { CACHE_OWN_HEAD_BYTES = 8192 };
+/* Tags: 8 of a route's own, and one of what an upstream was asked for. */
+enum { CACHE_TAGS_MAX = 9, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
+enum { CACHE_OWN_HEAD_BYTES = 8192 }; /* of the notes, too */
 /* A body shorter than a packet gains nothing by gzip. */
 enum { CACHE_GZIP_LEAST_BYTES = 1024 };
 
@@ -41,6 +42,7 @@ struct cache_entry {
     struct slice gzip; /* the same body compressed; empty: none */
     struct slice head; /* header fields as they go over the wire, each with its CRLF; at most CACHE_HEAD_BYTES */
     bool own_head; /* no other entry has this head: it is kept with the entry, and has CACHE_OWN_HEAD_BYTES at most */
+    struct slice notes;                 /* what its source wants to know of it again; at most CACHE_OWN_HEAD_BYTES */
     int64_t created_us, fresh_until_us; /* CLOCK_MONOTONIC */
     uint64_t born_seq;
     int64_t cost_us;                    /* what fetching it took */

@@ -36,6 +36,16 @@ struct slice item_own_head(const struct cache_item *item)
     return slice_of(etag_at(item) + item->etag_len, own_head_bytes(item));
 }
 
+/* Splits what item_own_head() gives. */
+static struct slice take_notes(struct slice *head)
+{
+    uint16_t len;
+    memcpy(&len, head->at, sizeof len);
+    struct slice notes = slice_of(head->at + sizeof len, len);
+    *head = slice_of(notes.at + len, head->len - sizeof len - len);
+    return notes;
+}
+
 struct slice item_key(const struct cache_item *item)
 {
     return slice_of(etag_at(item) + item->etag_len + own_head_bytes(item), item->key_len);
@@ -135,13 +145,16 @@ static void etag_read(const struct cache_item *item, char to[static CACHE_ETAG_B
 
 bool item_measure(struct cache *c, const struct cache_key *key, const struct cache_entry *e, struct item_shape *out)
 {
-    size_t data = key->bytes.len + e->body.len + e->gzip.len + (e->own_head ? e->head.len : 0);
-    size_t head_max = e->own_head ? CACHE_OWN_HEAD_BYTES : CACHE_HEAD_BYTES;
-    if (key->bytes.len > CACHE_KEY_BYTES_MAX || e->head.len > head_max || data > c->largest_bytes)
+    bool own_head = e->own_head || e->notes.len > 0;
+    size_t data = key->bytes.len + e->body.len + e->gzip.len + e->notes.len + (own_head ? e->head.len : 0);
+    size_t head_max = own_head ? CACHE_OWN_HEAD_BYTES : CACHE_HEAD_BYTES;
+    if (key->bytes.len > CACHE_KEY_BYTES_MAX || e->head.len > head_max || e->notes.len > CACHE_OWN_HEAD_BYTES ||
+        data > c->largest_bytes)
         return false;
-    out->head = e->own_head ? -1 : head_find(c, e->head);
+    out->head = own_head ? -1 : head_find(c, e->head);
     size_t bytes = FIXED_BYTES + (size_t)e->tag_count * sizeof(uint32_t) + etag_bytes(e->etag) + key->bytes.len +
-                   e->body.len + e->gzip.len + (out->head < 0 ? e->head.len : 0);
+                   e->body.len + e->gzip.len + (out->head < 0 ? e->head.len : 0) +
+                   (e->notes.len > 0 ? sizeof(uint16_t) + e->notes.len : 0);
     out->bytes = (uint32_t)((bytes + CACHE_ALIGN - 1) / CACHE_ALIGN * CACHE_ALIGN);
     out->padding = (uint8_t)(out->bytes - bytes);
     return true;
@@ -162,7 +175,8 @@ void item_write(struct cache_item *item, const struct item_shape *shape, const s
 {
     int head = shape->head;
     int flags = (e->negative ? ITEM_NEGATIVE : 0) | (e->uncacheable ? ITEM_UNCACHEABLE : 0) |
-                (is_hex(e->etag) ? ITEM_ETAG_HEX : 0) | (head < 0 ? ITEM_HEAD_WITHIN : 0);
+                (is_hex(e->etag) ? ITEM_ETAG_HEX : 0) | (head < 0 ? ITEM_HEAD_WITHIN : 0) |
+                (e->notes.len > 0 ? ITEM_NOTED : 0);
     item->body_len = (uint32_t)e->body.len;
     item->gzip_len = (uint32_t)e->gzip.len;
     item->key_len = (uint16_t)key->bytes.len;
@@ -181,6 +195,10 @@ void item_write(struct cache_item *item, const struct item_shape *shape, const s
     char *at = mempcpy(item->bytes_of, e->tag_slots, item->tag_count * sizeof *e->tag_slots);
     etag_write(at, e->etag);
     at += item->etag_len;
+    if (e->notes.len > 0) {
+        uint16_t len = (uint16_t)e->notes.len;
+        at = append(mempcpy(at, &len, sizeof len), e->notes);
+    }
     if (head < 0)
         at = append(at, e->head);
     append(append(append(at, key->bytes), e->body), e->gzip);
@@ -196,6 +214,7 @@ void item_read(const struct cache *c, const struct cache_item *item, struct cach
     out->gzip = slice_of(out->body.at + out->body.len, item->gzip_len);
     out->own_head = flags & ITEM_HEAD_WITHIN;
     out->head = out->own_head ? item_own_head(item) : slice_of(shared->bytes, shared->len);
+    out->notes = flags & ITEM_NOTED ? take_notes(&out->head) : slice_of(NULL, 0);
     out->created_us = item->created_us;
     out->fresh_until_us = item->fresh_until_us;
     out->born_seq = item->born_seq;

@@ -67,7 +67,14 @@ struct cache_segment {
 
 /* ---- items ---- */
 
-enum item_flag { ITEM_NEGATIVE = 1, ITEM_UNCACHEABLE = 2, ITEM_ETAG_HEX = 4, ITEM_HEAD_WITHIN = 8, ITEM_NO_GZIP = 16 };
+enum item_flag {
+    ITEM_NEGATIVE = 1,
+    ITEM_UNCACHEABLE = 2,
+    ITEM_ETAG_HEX = 4,
+    ITEM_HEAD_WITHIN = 8,
+    ITEM_NO_GZIP = 16,
+    ITEM_NOTED = 32 /* the own head begins with the notes: two bytes of their length, then they */
+};
 
 /* Immutable once an index word names it, save for last_access_ms and ITEM_NO_GZIP. */
 struct cache_item {

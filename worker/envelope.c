@@ -4,7 +4,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { MAGIC = 0x33647070 /* "ppd3" */ };
+enum { MAGIC = 0x34647070 /* "ppd4" */ };
 
 /* As it lies in memory: all machines that share a Redis are little-endian, the checksum refuses the others'. */
 struct head {
@@ -15,7 +15,7 @@ struct head {
     uint64_t versions[1 + CACHE_TAGS_MAX];
     uint32_t tag_count, key_len, head_len, body_len;
     char etag[CACHE_ETAG_BYTES];
-    uint32_t own_head;
+    uint32_t own_head, notes_len;
 };
 
 static uint64_t checksum(const char *bytes, size_t len)
@@ -34,13 +34,15 @@ void envelope_write(struct buf *out, const struct redis_key *key, const struct r
                         .key_len = (uint32_t)key->key.len,
                         .head_len = (uint32_t)entry->head.len,
                         .body_len = (uint32_t)entry->body.len,
-                        .own_head = entry->own_head};
+                        .own_head = entry->own_head,
+                        .notes_len = (uint32_t)entry->notes.len};
     memcpy(head.versions, versions->at, sizeof head.versions[0] * (size_t)(1 + key->tag_count));
     memcpy(head.etag, entry->etag, sizeof entry->etag);
     size_t start = out->len;
-    buf_reserve(out, sizeof head + key->key.len + entry->head.len + entry->body.len);
+    buf_reserve(out, sizeof head + key->key.len + entry->notes.len + entry->head.len + entry->body.len);
     buf_add(out, &head, sizeof head);
     buf_add(out, key->key.at, key->key.len);
+    buf_add(out, entry->notes.at, entry->notes.len);
     buf_add(out, entry->head.at, entry->head.len);
     buf_add(out, entry->body.at, entry->body.len);
     uint64_t sum = checksum(out->at + start, out->len - start);
@@ -51,8 +53,8 @@ static bool head_fits(const struct head *head, struct slice bytes, const struct 
                       const struct redis_versions *versions)
 {
     if (head->magic != MAGIC || head->tag_count != (uint32_t)key->tag_count || head->key_len != key->key.len ||
-        head->head_len > CACHE_OWN_HEAD_BYTES ||
-        bytes.len != sizeof *head + (size_t)head->key_len + head->head_len + head->body_len)
+        head->head_len > CACHE_OWN_HEAD_BYTES || head->notes_len > CACHE_OWN_HEAD_BYTES ||
+        bytes.len != sizeof *head + (size_t)head->key_len + head->notes_len + head->head_len + head->body_len)
         return false;
     if (memchr(head->etag, 0, CACHE_ETAG_BYTES) == NULL)
         return false;
@@ -70,8 +72,9 @@ bool envelope_read(struct slice bytes, const struct redis_key *key, const struct
         memcmp(bytes.at + sizeof head, key->key.at, key->key.len) != 0 ||
         head.checksum != checksum(bytes.at, bytes.len))
         return false;
-    const char *fields = bytes.at + sizeof head + head.key_len;
-    *entry_out = (struct cache_entry){.head = slice_of(fields, head.head_len),
+    const char *notes = bytes.at + sizeof head + head.key_len, *fields = notes + head.notes_len;
+    *entry_out = (struct cache_entry){.notes = slice_of(notes, head.notes_len),
+                                      .head = slice_of(fields, head.head_len),
                                       .own_head = head.own_head != 0,
                                       .body = slice_of(fields + head.head_len, head.body_len),
                                       .created_us = MIN(head.created_us - wall_us + now_us, now_us),

@@ -1,5 +1,5 @@
 /* An answer as bytes in Redis: a fixed part with a checksum over all, times, versions, lengths and etag, then key,
- * header fields and body. Whatever else comes from there is not an envelope. */
+ * notes, header fields and body. Whatever else comes from there is not an envelope. */
 #ifndef WORKER_ENVELOPE_H
 #define WORKER_ENVELOPE_H
 

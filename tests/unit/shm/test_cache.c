@@ -300,7 +300,7 @@ static void an_invalidated_entry_is_gone_and_so_is_one_fetched_before(void **sta
 static void any_of_an_entrys_tags_drops_it(void **state)
 {
     (void)state;
-    const char *const names[CACHE_TAGS_MAX] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    const char *const names[CACHE_TAGS_MAX] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
     for (int i = 0; i < CACHE_TAGS_MAX; i++) {
         struct cache_entry e = text("x");
         for (int k = 0; k < CACHE_TAGS_MAX; k++)
@@ -496,6 +496,36 @@ static void an_own_head_is_kept_with_its_entry_and_takes_no_place_in_the_table(v
     assert_int_equal(at_rest().wrong, 0);
 }
 
+static bool finds_noted(struct slice notes, struct slice head)
+{
+    struct cache_entry found;
+    if (borrow("one", &found) == CACHE_MISS)
+        return false;
+    bool same = slice_eq(found.notes, notes) && slice_eq(found.head, head) && slice_is(found.body, "the body");
+    cache_release(&found);
+    return same;
+}
+
+static void notes_are_kept_beside_the_head_and_are_no_part_of_it(void **state)
+{
+    (void)state;
+    static char room[CACHE_OWN_HEAD_BYTES + 1];
+    struct cache_entry e = text("the body");
+    struct slice heads[] = {SLICE(""), SLICE(HEAD)};
+    memset(room, 'n', sizeof room);
+    for (size_t h = 0; h < ARRAY_LEN(heads); h++)
+        for (size_t len = 0; len <= CACHE_OWN_HEAD_BYTES; len += len < 40 ? 1 : 971) {
+            e.head = heads[h];
+            e.own_head = len % 2 == 0;
+            e.notes = slice_of(room, len);
+            assert_true(put("one", e));
+            assert_true(finds_noted(e.notes, e.head));
+        }
+    e.notes = slice_of(room, CACHE_OWN_HEAD_BYTES + 1);
+    assert_false(put("one", e));
+    assert_int_equal(at_rest().wrong, 0);
+}
+
 static void a_head_is_no_overhead_wherever_it_is_kept(void **state)
 {
     (void)state;
@@ -613,6 +643,7 @@ int main(void)
         audited(more_heads_than_the_table_holds_all_come_back),
         audited(a_head_of_the_most_bytes_is_kept_and_a_longer_one_refused),
         audited(an_own_head_is_kept_with_its_entry_and_takes_no_place_in_the_table),
+        audited(notes_are_kept_beside_the_head_and_are_no_part_of_it),
         audited(a_head_is_no_overhead_wherever_it_is_kept),
         audited(entity_tags_come_back_as_they_were),
         audited(an_early_fetch_is_the_likelier_the_nearer_the_end_and_the_dearer),

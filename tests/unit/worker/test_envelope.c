@@ -67,6 +67,26 @@ static void a_head_of_its_own_comes_back_as_such(void **state)
     }
 }
 
+static void notes_come_back_beside_the_head(void **state)
+{
+    (void)state;
+    static char room[CACHE_OWN_HEAD_BYTES + 1];
+    memset(room, 'n', sizeof room);
+    for (size_t len = CACHE_OWN_HEAD_BYTES; len <= sizeof room; len++) {
+        struct buf bytes = {0};
+        struct cache_entry entry = {.notes = slice_of(room, len),
+                                    .head = SLICE("A: 1\r\n"),
+                                    .body = SLICE("body"),
+                                    .fresh_until_us = 160 * US_PER_S},
+                           back;
+        envelope_write(&bytes, &key, &versions, &entry, 100 * US_PER_S, 1000 * US_PER_S);
+        assert_int_equal(reads(buf_slice(&bytes), &key, &versions, 1010, &back), len == CACHE_OWN_HEAD_BYTES);
+        assert_true(len > CACHE_OWN_HEAD_BYTES || (slice_eq(back.notes, entry.notes) &&
+                                                   slice_eq(back.head, entry.head) && slice_is(back.body, "body")));
+        buf_deinit(&bytes);
+    }
+}
+
 static void its_life_ends(void **state)
 {
     (void)state;
@@ -120,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_on_another_machine),
         cmocka_unit_test(a_head_of_its_own_comes_back_as_such),
+        cmocka_unit_test(notes_come_back_beside_the_head),
         cmocka_unit_test(its_life_ends),
         cmocka_unit_test(another_version_or_key_is_a_miss),
         cmocka_unit_test(no_damaged_byte_passes),
