@@ -1,0 +1,33 @@
+#include "worker/notes.h"
+
+/* As it lies in memory, then the fields. */
+struct fixed {
+    int64_t age_us, stale_us, stale_if_error_us;
+    uint32_t varies_by, shareable;
+};
+
+struct slice notes_write(const struct notes *notes, struct arena *arena)
+{
+    const struct fixed fixed = {notes->age_us, notes->stale_us, notes->stale_if_error_us, notes->varies_by,
+                                notes->shareable};
+    size_t bytes = sizeof fixed + notes->fields.len;
+    char *to = arena_bytes(arena, bytes), *at = mempcpy(to, &fixed, sizeof fixed);
+    if (notes->fields.len > 0)
+        memcpy(at, notes->fields.at, notes->fields.len);
+    return slice_of(to, bytes);
+}
+
+void notes_read(struct slice bytes, struct notes *out)
+{
+    struct fixed fixed;
+    *out = (struct notes){0};
+    if (bytes.len < sizeof fixed)
+        return;
+    memcpy(&fixed, bytes.at, sizeof fixed);
+    *out = (struct notes){.varies_by = fixed.varies_by,
+                          .shareable = fixed.shareable != 0,
+                          .age_us = fixed.age_us,
+                          .stale_us = fixed.stale_us,
+                          .stale_if_error_us = fixed.stale_if_error_us,
+                          .fields = slice_of(bytes.at + sizeof fixed, bytes.len - sizeof fixed)};
+}
