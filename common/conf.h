@@ -114,6 +114,7 @@ struct conf_route {
     enum result_kind result;
     int status;  /* of success; 200, or 204 for `none` */
     bool cached; /* GET with a `cache` directive */
+    /* ttl: of an upstream, in place of what it says; 0: it says. The others: 0 is none. */
     int64_t cache_ttl_us, cache_tti_us, cache_stale_us, cache_stale_if_error_us, cache_negative_us;
     struct conf_strings cache_tags;  /* templates such as "user:{id}" */
     struct conf_strings invalidates; /* the same */

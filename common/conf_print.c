@@ -135,6 +135,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
         return (route->sql_file != NULL) == (row->kind == CONF_SQL);
     if (row->kind == CONF_ROUTE_CACHE)
         return route->method == METHOD_GET;
+    if (row->context == CONF_IN_ROUTE_CACHE && row->offset == offsetof(struct conf_route, cache_ttl_us))
+        return route->cache_ttl_us > 0;
     if (row->kind == CONF_PARAM)
         return route->param_count > 0;
     if (row->kind == CONF_PAGE)

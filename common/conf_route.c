@@ -306,9 +306,9 @@ bool conf_finish_routes(struct conf_parser *p)
         if (r->slow_query_us == INHERITED_US)
             r->slow_query_us = conf->database.slow_query_us;
         if (r->cache_ttl_us == INHERITED_US)
-            r->cache_ttl_us = conf->cache.ttl_us;
+            r->cache_ttl_us = r->upstream ? 0 : conf->cache.ttl_us;
         if (r->cache_tti_us == INHERITED_US)
-            r->cache_tti_us = conf->cache.tti_us;
+            r->cache_tti_us = r->upstream ? 0 : conf->cache.tti_us;
         r->version = conf_route_version(conf, r);
     }
     return true;

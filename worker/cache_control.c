@@ -3,8 +3,7 @@
 #include <strings.h>
 
 struct directive {
-    struct slice name, value; /* value: without its quotes */
-    bool has_value;
+    struct slice name, value; /* value: without its quotes; empty: none */
 };
 
 static bool is_blank(char c)
@@ -43,12 +42,12 @@ static struct directive split(struct slice element)
 {
     const char *equals = memchr(element.at, '=', element.len);
     if (equals == NULL)
-        return (struct directive){element, {"", 0}, false};
+        return (struct directive){element, {"", 0}};
     size_t len = (size_t)(equals - element.at);
     struct slice value = trimmed(slice_of(equals + 1, element.len - len - 1));
     if (value.len >= 2 && value.at[0] == '"' && value.at[value.len - 1] == '"')
         value = slice_of(value.at + 1, value.len - 2);
-    return (struct directive){trimmed(slice_of(element.at, len)), value, true};
+    return (struct directive){trimmed(slice_of(element.at, len)), value};
 }
 
 int64_t cache_control_seconds(struct slice text)
@@ -63,10 +62,10 @@ int64_t cache_control_seconds(struct slice text)
 }
 
 /* The first one of its name counts. */
-static void set_seconds(int64_t *field, const struct directive *d, int64_t without)
+static void set_seconds(int64_t *field, const struct directive *d)
 {
     if (*field == CACHE_CONTROL_NONE)
-        *field = d->has_value ? MAX(cache_control_seconds(d->value), INT64_C(0)) : without;
+        *field = MAX(cache_control_seconds(d->value), INT64_C(0));
 }
 
 static void take(struct cache_control *cc, const struct directive *d)
@@ -75,28 +74,24 @@ static void take(struct cache_control *cc, const struct directive *d)
         const char *name;
         bool *flag;
         int64_t *seconds;
-        int64_t without; /* its number */
-    } known[] = {{"no-store", &cc->no_store, NULL, 0},
-                 {"no-cache", &cc->no_cache, NULL, 0},
-                 {"private", &cc->is_private, NULL, 0},
-                 {"public", &cc->is_public, NULL, 0},
-                 {"must-revalidate", &cc->must_revalidate, NULL, 0},
-                 {"proxy-revalidate", &cc->proxy_revalidate, NULL, 0},
-                 {"must-understand", &cc->must_understand, NULL, 0},
-                 {"only-if-cached", &cc->only_if_cached, NULL, 0},
-                 {"max-age", NULL, &cc->max_age_s, 0},
-                 {"s-maxage", NULL, &cc->s_maxage_s, 0},
-                 {"stale-while-revalidate", NULL, &cc->stale_while_revalidate_s, 0},
-                 {"stale-if-error", NULL, &cc->stale_if_error_s, 0},
-                 {"min-fresh", NULL, &cc->min_fresh_s, 0},
-                 {"max-stale", NULL, &cc->max_stale_s, CACHE_CONTROL_SECONDS_MAX}};
+    } known[] = {{"no-store", &cc->no_store, NULL},
+                 {"no-cache", &cc->no_cache, NULL},
+                 {"private", &cc->is_private, NULL},
+                 {"public", &cc->is_public, NULL},
+                 {"must-revalidate", &cc->must_revalidate, NULL},
+                 {"proxy-revalidate", &cc->proxy_revalidate, NULL},
+                 {"must-understand", &cc->must_understand, NULL},
+                 {"max-age", NULL, &cc->max_age_s},
+                 {"s-maxage", NULL, &cc->s_maxage_s},
+                 {"stale-while-revalidate", NULL, &cc->stale_while_revalidate_s},
+                 {"stale-if-error", NULL, &cc->stale_if_error_s}};
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (strlen(known[i].name) != d->name.len || strncasecmp(known[i].name, d->name.at, d->name.len) != 0)
             continue;
         if (known[i].flag != NULL)
             *known[i].flag = true;
         else
-            set_seconds(known[i].seconds, d, known[i].without);
+            set_seconds(known[i].seconds, d);
     }
 }
 
@@ -105,9 +100,7 @@ struct cache_control cache_control_parse(struct slice list)
     struct cache_control cc = {.max_age_s = CACHE_CONTROL_NONE,
                                .s_maxage_s = CACHE_CONTROL_NONE,
                                .stale_while_revalidate_s = CACHE_CONTROL_NONE,
-                               .stale_if_error_s = CACHE_CONTROL_NONE,
-                               .min_fresh_s = CACHE_CONTROL_NONE,
-                               .max_stale_s = CACHE_CONTROL_NONE};
+                               .stale_if_error_s = CACHE_CONTROL_NONE};
     while (list.len > 0) {
         struct slice element;
         if (!take_element(&list, &element)) {

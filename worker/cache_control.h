@@ -1,4 +1,4 @@
-/* The field Cache-Control of answers and requests (RFC 9111 5.2, RFC 5861).
+/* The field Cache-Control of answers (RFC 9111 5.2.2, RFC 5861).
  *
  * Where it can be read in two ways, the one is taken that keeps less: of a directive that stands twice the first
  * counts; a number that is none is 0; no-cache="field" and private="field" are of the whole answer; what is not read to
@@ -13,10 +13,9 @@
 enum { CACHE_CONTROL_NONE = -1 };
 
 struct cache_control {
-    bool no_store, no_cache, must_revalidate, only_if_cached;
-    bool is_private, is_public, proxy_revalidate, must_understand;
+    bool no_store, no_cache, is_private, is_public;
+    bool must_revalidate, proxy_revalidate, must_understand;
     int64_t max_age_s, s_maxage_s, stale_while_revalidate_s, stale_if_error_s; /* CACHE_CONTROL_NONE: not given */
-    int64_t min_fresh_s, max_stale_s; /* of requests; max-stale without a number is the largest */
 };
 
 /* list: of all its lines, with commas between them; empty: none is given. */

@@ -233,7 +233,7 @@ void fetch_start(struct request *r)
 {
     struct fetch *f = fetch_create(r);
     struct cache_entry entry;
-    if (!r->route->conf->cached || r->personal) {
+    if (!r->route->conf->cached) {
         fetch_from_origin(f);
         return;
     }
@@ -248,6 +248,9 @@ void fetch_start(struct request *r)
         fetch_alone(f);
     } else if (!answer_found(f, state, &entry, f->began_us)) {
         service_count(r->service, STAT_cache_misses);
-        join(f);
+        if (r->personal || f->lookup.never_fresh)
+            fetch_alone(f); /* nobody could take its answer */
+        else
+            join(f);
     }
 }

@@ -37,7 +37,8 @@ bool fetch_answer_spare(struct fetch *f)
         cache_release(&entry);
         return false;
     }
-    service_count(f->r->service, STAT_cache_stale);
+    if (!f->refreshes)
+        service_count(f->r->service, STAT_cache_stale);
     fetch_answer(f, SOURCE_STALE, &entry, true, now_us);
     return true;
 }

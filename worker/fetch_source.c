@@ -15,7 +15,8 @@ static struct redis_key redis_key_of(const struct fetch *f)
     return (struct redis_key){f->lookup.key.bytes, f->lookup.tag_slots, f->lookup.tag_count};
 }
 
-int64_t fetch_jittered(int64_t us)
+/* So that what was stored together does not end together. */
+static int64_t jittered(int64_t us)
 {
     return us - us / 20 + (int64_t)((double)us / 10 * fetch_uniform());
 }
@@ -51,7 +52,7 @@ static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struc
                                   .head = head_of(f, body),
                                   .own_head = f->r->head.len > 0,
                                   .created_us = now_us,
-                                  .fresh_until_us = now_us + fetch_jittered(conf->cache_ttl_us),
+                                  .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
                                   .born_seq = f->born_seq,
                                   .cost_us = now_us - f->began_us,
                                   .tag_count = f->lookup.tag_count,
@@ -74,18 +75,17 @@ static void on_failed(struct fetch *f)
     fetch_answer_failure(f, conf->cached ? SOURCE_MISS : SOURCE_NONE);
 }
 
-void fetch_take(struct fetch *f, struct cache_entry *entry, int64_t now_us)
+void fetch_keep(struct fetch *f, const struct cache_entry *entry, int64_t now_us)
 {
     struct service *s = f->r->service;
     bool stored = lookup_store(&f->lookup, entry, now_us);
     FAULT(fetch_stored);
-    fetch_finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
+    fetch_finish_flight(f, stored && entry->fresh_until_us > now_us ? FLIGHT_VALUE : FLIGHT_NONE, 0);
     /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
     if (s->redis != NULL && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
         const struct redis_key key = redis_key_of(f);
         redis_store(s->redis, &key, &f->versions, entry, now_us);
     }
-    fetch_answer(f, SOURCE_MISS, entry, false, now_us);
 }
 
 static void on_body(struct fetch *f, struct slice body)
@@ -97,9 +97,8 @@ static void on_body(struct fetch *f, struct slice body)
     FAULT(fetch_read);
     fill_entry(f, body, now_us, &entry);
     if (f->r->route->conf->cached)
-        fetch_take(f, &entry, now_us);
-    else
-        fetch_answer(f, SOURCE_NONE, &entry, false, now_us);
+        fetch_keep(f, &entry, now_us);
+    fetch_answer(f, f->r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE, &entry, false, now_us);
 }
 
 /* True: the replica failed for reasons of its own, so the primary is asked. */
@@ -273,7 +272,7 @@ static void on_looked(void *arg, enum redis_found found, const struct redis_vers
 
 void fetch_from_source(struct fetch *f)
 {
-    if (f->r->service->redis == NULL) {
+    if (f->r->service->redis == NULL || f->r->personal) {
         fetch_from_origin(f);
         return;
     }

@@ -12,6 +12,7 @@
 #include "worker/park.h"
 #include "worker/redis.h"
 #include "worker/stream.h"
+#include "worker/upstream_call.h"
 
 struct fetch {
     struct request *r;
@@ -28,8 +29,10 @@ struct fetch {
     struct pool *pool; /* that it reads from */
     struct pool_job *job;
     struct upstream_job *upstream_job;
-    struct stream stream;     /* of rows */
-    struct combined combined; /* in place of job, where the route combines its lookups */
+    struct upstream_conditions conditions; /* that it was asked with */
+    bool asks_plainly;                     /* without them */
+    struct stream stream;                  /* of rows */
+    struct combined combined;              /* in place of job, where the route combines its lookups */
 };
 
 double fetch_uniform(void); /* in (0, 1] */
@@ -39,9 +42,8 @@ double fetch_uniform(void); /* in (0, 1] */
 /* Its value, which is stored where it may be, ends the flight and is the answer. */
 void fetch_from_source(struct fetch *f);
 void fetch_from_origin(struct fetch *f); /* of a route that is not cached, or when Redis has none */
-/* The entry is stored where it may be, ends the flight and is the answer. */
-void fetch_take(struct fetch *f, struct cache_entry *entry, int64_t now_us);
-int64_t fetch_jittered(int64_t us); /* so that what was stored together does not end together */
+/* The entry is stored, and ends the flight. */
+void fetch_keep(struct fetch *f, const struct cache_entry *entry, int64_t now_us);
 
 /* ---- fetch_upstream.c ---- */
 

@@ -1,29 +1,21 @@
 #include "common/clock.h"
 #include "worker/fetch_state.h"
+#include "worker/field_lines.h"
+#include "worker/freshness.h"
 #include "worker/reply.h"
-#include "worker/upstream_call.h"
 
-/* How long an answer of this status may be kept by the route's own times; 0: not at all. */
-static int64_t life_us(const struct conf_route *conf, int status)
+#include <strings.h>
+
+static void ask(struct fetch *f);
+
+static bool is_cached(const struct fetch *f)
 {
-    switch (status) {
-    case 200:
-    case 203:
-    case 204:
-    case 301:
-    case 308:
-        return conf->cache_ttl_us;
-    case 404:
-    case 410:
-        return conf->cache_negative_us;
-    default:
-        return 0;
-    }
+    return f->r->route->conf->cached;
 }
 
-static bool is_shared(const struct fetch *f)
+static enum source source_of(const struct fetch *f)
 {
-    return f->r->route->conf->cached && !f->r->personal;
+    return is_cached(f) ? SOURCE_MISS : SOURCE_NONE;
 }
 
 static void on_failed(struct fetch *f)
@@ -31,51 +23,187 @@ static void on_failed(struct fetch *f)
     int status = f->r->problem.status;
     /* 503 is this worker's own: its queue, its breaker. */
     fetch_finish_flight(f, status != 503 ? FLIGHT_ERROR : FLIGHT_NONE, status);
-    fetch_answer_failure(f, is_shared(f) ? SOURCE_MISS : SOURCE_NONE);
+    fetch_answer_failure(f, source_of(f));
 }
 
-static void fill_entry(struct fetch *f, const struct upstream_answer *answer, struct slice body, int64_t now_us,
-                       struct cache_entry *entry)
+/* ---- what an answer is worth ---- */
+
+/* Of the upstream's header fields, and of its notes with a 304's. */
+static struct freshness judge(const struct fetch *f, int status, struct slice fields)
 {
-    *entry = (struct cache_entry){.body = body,
-                                  .head = answer->head,
-                                  .own_head = !slice_is(answer->head, REPLY_JSON_HEAD),
-                                  .created_us = now_us,
-                                  .fresh_until_us = now_us + fetch_jittered(life_us(f->r->route->conf, answer->status)),
-                                  .born_seq = f->born_seq,
-                                  .cost_us = now_us - f->began_us,
-                                  .tag_count = f->lookup.tag_count,
-                                  .status = answer->status};
-    memcpy(entry->tag_slots, f->lookup.tag_slots, sizeof entry->tag_slots);
-    reply_etag(body, entry->own_head ? answer->head : slice_of("", 0), entry->etag);
+    const struct conf_route *conf = f->r->route->conf;
+    const struct freshness_answer answer = {.status = status,
+                                            .fields = fields,
+                                            .with_credentials = f->r->personal,
+                                            .wall_us = clock_wall_us(),
+                                            .delay_us = MAX(f->r->run_us, INT64_C(0))};
+    const struct freshness_rules rules = {.ttl_us = conf->cache_ttl_us,
+                                          .negative_us = conf->cache_negative_us,
+                                          .heuristic_us = f->r->service->conf->cache.ttl_us,
+                                          .stale_us = conf->cache_stale_us,
+                                          .stale_if_error_us = conf->cache_stale_if_error_us};
+    return freshness_of(&answer, &rules, f->r->arena);
 }
 
-/* An old answer is better than an upstream's error. */
+/* Never longer than the upstream says. */
+static int64_t fresh_until_us(int64_t now_us, int64_t fresh_us)
+{
+    return now_us + fresh_us - (fresh_us > 0 ? (int64_t)((double)fresh_us / 20 * fetch_uniform()) : 0);
+}
+
+/* What a later answer may update, and what tells that one from this. Age and Date are of one answer. */
+static struct slice notes_of(const struct fetch *f, const struct freshness *fresh, struct slice fields)
+{
+    static const char *const names[] = {"Cache-Control", "ETag", "Expires", "Last-Modified", "Vary", NULL};
+    const struct notes notes = {.shareable = fresh->shareable,
+                                .age_us = fresh->age_us,
+                                .stale_us = fresh->stale_us,
+                                .stale_if_error_us = fresh->stale_if_error_us,
+                                .fields = field_lines_only(fields, names, f->r->arena)};
+    return notes_write(&notes, f->r->arena);
+}
+
+static void note(const struct fetch *f, const struct freshness *fresh, struct slice fields, int64_t now_us,
+                 struct cache_entry *entry)
+{
+    entry->notes = notes_of(f, fresh, fields);
+    entry->created_us = now_us;
+    entry->fresh_until_us = fresh_until_us(now_us, fresh->fresh_us);
+    entry->born_seq = f->born_seq;
+    entry->cost_us = now_us - f->began_us;
+    entry->tag_count = f->lookup.tag_count;
+    memcpy(entry->tag_slots, f->lookup.tag_slots, sizeof entry->tag_slots);
+}
+
+/* RFC 5861 4. */
+static bool is_failure(int status)
+{
+    return status == 500 || (status >= 502 && status <= 504);
+}
+
+/* What must not be kept is fetched by each alone from now on; the upstream's own trouble, and what was asked with
+ * credentials, tell nothing of what others would get. */
+static void leave(struct fetch *f, int status, int64_t now_us)
+{
+    if (is_cached(f) && status < 500 && !f->r->personal)
+        lookup_mark_uncacheable(&f->lookup, f->born_seq, now_us);
+    fetch_finish_flight(f, status >= 500 ? FLIGHT_ERROR : FLIGHT_NONE, status);
+}
+
+/* head: for this consumer, who may get more than the others. */
+static void finish(struct fetch *f, struct cache_entry *entry, const struct freshness *fresh, struct slice fields,
+                   struct slice head, int64_t now_us)
+{
+    struct slice vary = field_lines_list(fields, "Vary", f->r->arena);
+    note(f, fresh, fields, now_us, entry);
+    if (is_cached(f) && fresh->storable && lookup_kept_place(&f->lookup, vary, f->born_seq, now_us))
+        fetch_keep(f, entry, now_us);
+    else
+        leave(f, entry->status, now_us);
+    entry->head = head;
+    fetch_answer(f, source_of(f), entry, false, now_us);
+}
+
+/* ---- 304 ---- */
+
+static bool same(struct slice fields, const char *name, struct slice value)
+{
+    struct slice found = field_lines_find(fields, name);
+    return (found.at == NULL) == (value.at == NULL) && slice_eq(found, value);
+}
+
+static struct slice opaque(struct slice etag)
+{
+    return etag.len > 2 && strncasecmp(etag.at, "W/", 2) == 0 ? slice_of(etag.at + 2, etag.len - 2) : etag;
+}
+
+/* It is about what was asked about, and that is what is kept still (RFC 9111 4.3.4). */
+static bool is_about(const struct fetch *f, const struct notes *notes, struct slice said)
+{
+    struct slice etag = field_lines_find(said, "ETag");
+    return same(notes->fields, "ETag", f->conditions.etag) &&
+           same(notes->fields, "Last-Modified", f->conditions.modified) &&
+           (etag.at == NULL || slice_eq(opaque(etag), opaque(f->conditions.etag)));
+}
+
+/* False: what it is about is not here any more, or is not what was asked about. */
+static bool take_confirmed(struct fetch *f, const struct upstream_outcome *outcome)
+{
+    struct cache_entry kept;
+    struct notes notes;
+    struct upstream_answer said;
+    int64_t now_us = clock_mono_us();
+    struct arena *arena = f->r->arena;
+    upstream_call_read(f->r, outcome, &said);
+    if (!lookup_kept(&f->lookup, now_us, &kept, &notes))
+        return false;
+    struct cache_entry entry = kept;
+    bool about = !kept.uncacheable && is_about(f, &notes, said.fields);
+    if (about) {
+        struct slice fields = field_lines_update(notes.fields, said.fields, arena);
+        struct freshness fresh = judge(f, kept.status, fields);
+        struct slice head = field_lines_update(kept.head, said.head, arena);
+        entry.head = field_lines_update(kept.head, said.kept_head, arena);
+        service_count(f->r->service, STAT_upstream_confirmed);
+        finish(f, &entry, &fresh, fields, head, now_us);
+    }
+    cache_release(&kept);
+    return about;
+}
+
+static void look_for_conditions(struct fetch *f)
+{
+    struct cache_entry kept;
+    struct notes notes;
+    f->conditions = (struct upstream_conditions){0};
+    if (!is_cached(f) || f->asks_plainly || !lookup_kept(&f->lookup, clock_mono_us(), &kept, &notes))
+        return;
+    struct slice etag = field_lines_find(notes.fields, "ETag");
+    struct slice modified = field_lines_find(notes.fields, "Last-Modified");
+    if (etag.at != NULL)
+        f->conditions.etag = arena_copy(f->r->arena, etag);
+    if (modified.at != NULL)
+        f->conditions.modified = arena_copy(f->r->arena, modified);
+    cache_release(&kept);
+}
+
+/* ---- asking ---- */
+
+static void take_answer(struct fetch *f, const struct upstream_answer *answer, struct slice body)
+{
+    struct freshness fresh = judge(f, answer->status, answer->fields);
+    struct cache_entry entry = {.status = answer->status,
+                                .body = body,
+                                .head = answer->kept_head,
+                                .own_head = !slice_is(answer->kept_head, REPLY_JSON_HEAD)};
+    reply_etag(body, entry.own_head ? entry.head : slice_of("", 0), entry.etag);
+    finish(f, &entry, &fresh, answer->fields, answer->head, clock_mono_us());
+}
+
+/* True: answered. An old answer is better than an upstream's error, and stays where it is. */
 static bool answers_spare(struct fetch *f, int status)
 {
-    return status >= 500 && is_shared(f) && !f->refreshes && fetch_answer_spare(f);
+    if (!is_cached(f) || !is_failure(status))
+        return false;
+    fetch_finish_flight(f, FLIGHT_ERROR, status);
+    return fetch_answer_spare(f);
 }
 
 static void on_answer(void *arg, const struct upstream_outcome *outcome)
 {
     struct fetch *f = arg;
     struct upstream_answer answer;
-    struct cache_entry entry;
-    int64_t now_us = clock_mono_us();
-    if (!upstream_call_answer(f->r, outcome, &answer)) {
+    bool asked = f->conditions.etag.at != NULL || f->conditions.modified.at != NULL;
+    if (asked && outcome->fail == UPSTREAM_OK && outcome->status == 304) {
+        if (!take_confirmed(f, outcome)) {
+            f->asks_plainly = true;
+            ask(f);
+        }
+    } else if (!upstream_call_answer(f->r, outcome, &answer)) {
         on_failed(f);
-        return;
+    } else if (!answers_spare(f, answer.status)) {
+        take_answer(f, &answer, outcome->body);
     }
-    fill_entry(f, &answer, outcome->body, now_us, &entry);
-    bool kept =
-        is_shared(f) && !answer.personal && entry.fresh_until_us > now_us && entry.head.len <= CACHE_OWN_HEAD_BYTES;
-    if (kept) {
-        fetch_take(f, &entry, now_us);
-        return;
-    }
-    fetch_finish_flight(f, answer.status >= 500 ? FLIGHT_ERROR : FLIGHT_NONE, answer.status);
-    if (!answers_spare(f, answer.status))
-        fetch_answer(f, is_shared(f) ? SOURCE_MISS : SOURCE_NONE, &entry, false, now_us);
 }
 
 /* What may be kept is fetched to its end: others wait for it, or soon ask for it. */
@@ -86,10 +214,16 @@ static void on_gone(void *arg)
     fetch_fail(f, SOURCE_NONE, 503, "gone", NULL);
 }
 
+static void ask(struct fetch *f)
+{
+    look_for_conditions(f);
+    f->upstream_job = upstream_call_run(f->r, &f->conditions, on_answer, f);
+}
+
 void fetch_from_upstream(struct fetch *f)
 {
-    f->upstream_job = upstream_call_run(f->r, on_answer, f);
-    if (is_shared(f) && !f->keeps_out)
+    ask(f);
+    if (f->refreshes || (is_cached(f) && !f->keeps_out && !f->r->personal))
         return;
     f->r->http->gone = on_gone;
     f->r->http->handler_arg = f;

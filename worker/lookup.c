@@ -1,8 +1,8 @@
 #include "worker/lookup.h"
 #include "common/clock.h"
 #include "worker/encoding.h"
+#include "worker/field_lines.h"
 #include "worker/reply.h"
-#include "worker/upstream_call.h"
 
 #include <stdlib.h>
 
@@ -12,10 +12,12 @@ enum { LEND_BYTES = 16 << 10 };
 
 struct cache_key lookup_key(const struct request *r)
 {
-    struct slice key = params_key(r->route, r->values, r->format, r->arena);
-    if (r->route->conf->from == FROM_UPSTREAM)
-        key = upstream_call_key(r, key);
-    return cache_key(r->service->shared->cache, key);
+    return cache_key(r->service->shared->cache, params_key(r->route, r->values, r->format, r->arena));
+}
+
+static bool has_upstream(const struct lookup *l)
+{
+    return l->r->route->conf->from == FROM_UPSTREAM;
 }
 
 void lookup_init(struct lookup *l, struct request *r, const struct cache_key *key)
@@ -27,6 +29,8 @@ void lookup_init(struct lookup *l, struct request *r, const struct cache_key *ke
     l->rules = (struct cache_rules){
         conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
         !all->database.set || all->database.listen == LISTEN_OFF ? 0 : all->cache.ttl_without_listener_us};
+    if (has_upstream(l))
+        lookup_kept_init(l);
 }
 
 void lookup_tags(struct lookup *l)
@@ -34,10 +38,14 @@ void lookup_tags(struct lookup *l)
     const struct request *r = l->r;
     l->tag_count = r->route->conf->cache_tags.count;
     params_tags(r->route, &r->route->conf->cache_tags, r->values, l->tag_slots);
+    if (has_upstream(l))
+        lookup_kept_tags(l);
 }
 
 enum cache_state lookup_find(struct lookup *l, int64_t now_us, struct cache_entry *entry_out)
 {
+    if (has_upstream(l))
+        return lookup_kept_find(l, now_us, entry_out);
     return cache_get(l->r->service->shared->cache, &l->key, &l->rules, now_us, entry_out);
 }
 
@@ -71,8 +79,18 @@ static void answer_problem(struct lookup *l, enum source source, const struct ca
     reply_refuse(r, entry->status, code, detail);
 }
 
+/* -1: nobody had it before. */
+static int64_t age_us(enum source source, const struct cache_entry *entry, const struct notes *notes, int64_t now_us)
+{
+    if (source == SOURCE_MISS && notes->age_us < US_PER_S)
+        return -1;
+    return MAX(now_us - entry->created_us, INT64_C(0)) + notes->age_us;
+}
+
 void lookup_answer(struct lookup *l, enum source source, struct cache_entry *entry, bool lent, int64_t now_us)
 {
+    struct notes notes;
+    notes_read(entry->notes, &notes);
     struct request *r = l->r;
     struct cache *cache = r->service->shared->cache;
     struct answer answer = {.status = entry->status,
@@ -81,7 +99,8 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
                             .head = entry->head,
                             .etag = entry->etag,
                             .varies = source != SOURCE_NONE && entry->body.len >= CACHE_GZIP_LEAST_BYTES,
-                            .age_us = source == SOURCE_MISS ? -1 : MAX(now_us - entry->created_us, INT64_C(0))};
+                            .vary = field_lines_list(notes.fields, "Vary", r->arena),
+                            .age_us = age_us(source, entry, &notes, now_us)};
     if (entry->negative) {
         answer_problem(l, source, entry);
         if (lent)
@@ -119,7 +138,10 @@ void lookup_mark_uncacheable(struct lookup *l, uint64_t born_seq, int64_t now_us
 bool lookup_store(struct lookup *l, const struct cache_entry *entry, int64_t now_us)
 {
     struct service *s = l->r->service;
-    bool stored = cache_put(s->shared->cache, &l->key, &l->rules, entry, now_us);
+    struct cache_rules rules = l->rules;
+    if (has_upstream(l))
+        rules.stale_if_error_us = lookup_kept_us(entry);
+    bool stored = cache_put(s->shared->cache, &l->key, &rules, entry, now_us);
     service_count(s, stored ? STAT_cache_puts : STAT_cache_put_failures);
     if (!stored && l->key.bytes.len + entry->body.len + entry->head.len > cache_largest_bytes(s->shared->cache))
         lookup_mark_uncacheable(l, entry->born_seq, now_us);

@@ -2,6 +2,7 @@
 #ifndef WORKER_LOOKUP_H
 #define WORKER_LOOKUP_H
 
+#include "worker/notes.h"
 #include "worker/request.h"
 
 struct lookup {
@@ -10,6 +11,11 @@ struct lookup {
     struct cache_rules rules;
     uint32_t tag_slots[CACHE_TAGS_MAX];
     int tag_count;
+    /* Of a route with an upstream: */
+    struct slice target;        /* the key without header fields */
+    const struct slice *values; /* of those that are passed on (variant.h) */
+    uint32_t always, varies_by; /* which of them are part of all keys, and of this one */
+    bool never_fresh;           /* what was found is asked about each time */
 };
 
 struct cache_key lookup_key(const struct request *r); /* of its route and values */
@@ -24,9 +30,24 @@ void lookup_answer(struct lookup *lookup, enum source source, struct cache_entry
 /* False: no room, or too large. What is too large leaves a mark, so that readers of the key
  * do not wait for each other's fetches in vain. */
 bool lookup_store(struct lookup *lookup, const struct cache_entry *entry, int64_t now_us);
-/* The value is too large: likewise. */
+/* The value is too large, or must not be kept: likewise. */
 void lookup_mark_uncacheable(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
 /* The request's problem as the answer to all who ask within the route's `negative`. */
 void lookup_store_problem(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
+
+/* ---- lookup_kept.c: what is kept of an upstream's answers ----
+ *
+ * A key has the values of the header fields by which answers are known to vary. Which these are stands where the answer
+ * of a target is looked for first, in place of an answer. lookup_find() and the others come here by themselves. */
+
+void lookup_kept_init(struct lookup *lookup);
+void lookup_kept_tags(struct lookup *lookup);
+enum cache_state lookup_kept_find(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out) MUST_USE;
+int64_t lookup_kept_us(const struct cache_entry *entry); /* of use so long after its time */
+/* The same answer, however old it is: to be released. False: there is none for this request. */
+bool lookup_kept(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out,
+                 struct notes *notes_out) MUST_USE;
+/* Where an answer with this Vary belongs: lookup->key. False: it is of nobody else's use. */
+bool lookup_kept_place(struct lookup *lookup, struct slice vary, uint64_t born_seq, int64_t now_us) MUST_USE;
 
 #endif

@@ -1,5 +1,6 @@
 /* What is kept with an upstream's answer so that it can be used again as HTTP lets (cache_entry.notes), or in place of
- * one: word of the request's fields that answers vary by. Consumers never see it. */
+ * one: word of the request's fields that answers vary by. Consumers never see it. Redis has it too: with another layout
+ * goes another mark of the envelopes (envelope.c). */
 #ifndef WORKER_NOTES_H
 #define WORKER_NOTES_H
 

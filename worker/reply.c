@@ -11,7 +11,7 @@
 
 /* What nginx logs for a consumer that did not wait: it goes over no wire. */
 enum { STATUS_GONE = 499 };
-enum { HEADERS_MAX = 14 + CORS_FIELDS_MAX };
+enum { HEADERS_MAX = 15 + CORS_FIELDS_MAX };
 /* Compressed, a strong entity tag must differ: RFC 9110 8.8.3.3. */
 #define GZIP_SUFFIX "-gz\""
 enum { GZIP_ETAG_BYTES = CACHE_ETAG_BYTES + sizeof GZIP_SUFFIX };
@@ -258,6 +258,8 @@ static void add_cache_fields(struct headers *h, const struct request *r, const s
     }
     if (answer->varies)
         add(h, SLICE("Vary"), SLICE("Accept-Encoding"));
+    if (answer->vary.len > 0)
+        add(h, SLICE("Vary"), answer->vary);
     if (answer->age_us >= 0)
         add(h, SLICE("Age"), digits_of((uint64_t)(answer->age_us / US_PER_S), arena_bytes(r->arena, DIGITS_BYTES)));
 }

@@ -16,6 +16,7 @@ struct answer {
     const char *etag;  /* with its quotes; NULL: none */
     int64_t age_us;    /* since it was fetched; -1: it is new */
     bool varies;       /* some consumers get its gzip */
+    struct slice vary; /* what else it depends on; empty: nothing */
     /* release NULL: the slices are copied. Else they are borrowed, as in struct http_body. */
     void (*release)(void *arg);
     bool (*is_wanted)(void *arg);

@@ -247,17 +247,9 @@ static bool match_cached(struct request *r, struct recalled *out)
     const struct params_source source = {r->place, METHOD_GET, r->path_values, &r->target, NULL, 0};
     if (!params_read(r->route, &source, r->arena, &r->values, &r->problem))
         return false;
-    if (r->route->conf->from == FROM_UPSTREAM && upstream_call_is_personal(r))
-        return false;
     r->format = wanted_format(r);
     *out = (struct recalled){r->route, r->place, lookup_key(r)};
     return true;
-}
-
-/* Its answers depend on nothing else of a request. */
-static bool is_told_by_target(const struct conf_route *conf)
-{
-    return conf->from != FROM_UPSTREAM || conf->upstream->forward.count == 0;
 }
 
 bool request_hit(void *service, struct http_request *http)
@@ -285,7 +277,7 @@ bool request_hit(void *service, struct http_request *http)
         r.id = make_id(r.arena, http);
         answered = fetch_hit(&r, &is.key);
     }
-    if (answered && !known && r.format == ENCODE_JSON && is_told_by_target(r.route->conf))
+    if (answered && !known && r.format == ENCODE_JSON)
         recall_keep(s->recall, target, &is);
     if (!answered)
         s->in_flight--;

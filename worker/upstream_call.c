@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "worker/trace.h"
 #include "worker/upstream_target.h"
+#include "worker/upstream_uri.h"
 
 /* ---- fields ---- */
 
@@ -39,23 +40,22 @@ bool upstream_call_is_personal(const struct request *r)
     return false;
 }
 
-struct slice upstream_call_key(const struct request *r, struct slice key)
+uint32_t upstream_call_tag(const struct request *r)
+{
+    return upstream_uri_slot(r->route->conf->upstream, r->outgoing->target);
+}
+
+const struct slice *upstream_call_values(const struct request *r)
 {
     const struct conf_strings *forward = &r->route->conf->upstream->forward;
-    struct buf whole = {0};
-    if (forward->count == 0)
-        return key;
-    buf_add(&whole, key.at, key.len);
+    struct slice *values = arena_alloc(r->arena, (size_t)forward->count * sizeof *values);
+    struct slice connection = arena_copy(r->arena, http_list_in(r->http, "Connection", r->arena));
     for (int i = 0; i < forward->count; i++) {
         struct slice value = http_list_in(r->http, forward->at[i], r->arena);
-        uint32_t len = (uint32_t)value.len;
-        buf_addc(&whole, value.at ? 'v' : 'n');
-        buf_add(&whole, &len, sizeof len);
-        buf_add(&whole, value.at, value.len);
+        if (value.at != NULL && !is_of_connection(connection, slice_str(forward->at[i])))
+            values[i] = arena_copy(r->arena, value);
     }
-    key = arena_copy(r->arena, buf_slice(&whole));
-    buf_deinit(&whole);
-    return key;
+    return values;
 }
 
 static void add(struct request *r, struct http_header *fields, int *count, const char *name, struct slice value)
@@ -70,8 +70,8 @@ static void add_fields(struct request *r, struct upstream_request *out)
     enum { OWN = 3 };
     const struct conf_strings *forward = &r->route->conf->upstream->forward;
     struct http_header *fields = arena_alloc(r->arena, (size_t)(forward->count + OWN) * sizeof *fields);
+    const struct slice *values = upstream_call_values(r);
     struct slice trace = http_header_in(r->http, "traceparent");
-    struct slice connection = arena_copy(r->arena, http_list_in(r->http, "Connection", r->arena));
     int count = 0;
     add(r, fields, &count, "X-Request-Id", r->id);
     if (trace_id(trace).len > 0)
@@ -79,8 +79,7 @@ static void add_fields(struct request *r, struct upstream_request *out)
     if (out->body.len > 0)
         add(r, fields, &count, "Content-Type", http_header_in(r->http, "Content-Type"));
     for (int i = 0; i < forward->count; i++)
-        if (!is_of_connection(connection, slice_str(forward->at[i])))
-            add(r, fields, &count, forward->at[i], http_list_in(r->http, forward->at[i], r->arena));
+        add(r, fields, &count, forward->at[i], values[i]);
     out->headers = fields;
     out->header_count = count;
 }
@@ -99,12 +98,28 @@ bool upstream_call_prepare(struct request *r)
     return true;
 }
 
-struct upstream_job *upstream_call_run(struct request *r, upstream_done *done, void *arg)
+static void add_condition(struct upstream_request *out, struct http_header *fields, const char *name,
+                          struct slice value)
 {
+    if (value.at != NULL)
+        fields[out->header_count++] = (struct http_header){slice_str(name), value};
+}
+
+struct upstream_job *upstream_call_run(struct request *r, const struct upstream_conditions *conditions,
+                                       upstream_done *done, void *arg)
+{
+    enum { CONDITIONS = 2 };
     struct service *s = r->service;
     const struct conf_route *conf = r->route->conf;
-    r->outgoing->deadline_us = MIN(clock_mono_us() + conf->timeout_us, r->started_us + s->conf->request_timeout_us);
-    return upstream_run(s->upstreams[conf->upstream - s->conf->upstreams], r->outgoing, done, arg);
+    struct upstream_request *out = arena_alloc(r->arena, sizeof *out);
+    *out = *r->outgoing;
+    struct http_header *fields = arena_alloc(r->arena, (size_t)(out->header_count + CONDITIONS) * sizeof *fields);
+    memcpy(fields, out->headers, (size_t)out->header_count * sizeof *fields);
+    add_condition(out, fields, "If-None-Match", conditions->etag);
+    add_condition(out, fields, "If-Modified-Since", conditions->modified);
+    out->headers = fields;
+    out->deadline_us = MIN(clock_mono_us() + conf->timeout_us, r->started_us + s->conf->request_timeout_us);
+    return upstream_run(s->upstreams[conf->upstream - s->conf->upstreams], out, done, arg);
 }
 
 /* ---- its answer ---- */
@@ -155,21 +170,53 @@ static bool is_taken(const struct conf_upstream *conf, struct slice name)
     return false;
 }
 
+/* What freshness.h looks at. */
+static bool tells_of_keeping(struct slice name)
+{
+    static const char *const names[] = {"Age",           "Cache-Control", "Date", "ETag",
+                                        "Last-Modified", "Set-Cookie",    "Vary", "Expires"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (is_named(name, names[i]))
+            return true;
+    return false;
+}
+
+static struct slice kept(struct request *r, struct buf *lines)
+{
+    struct slice copy = arena_copy(r->arena, buf_slice(lines));
+    buf_deinit(lines);
+    return copy;
+}
+
 static void read_head(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
 {
-    struct buf head = {0};
+    struct buf head = {0}, kept_head = {0}, fields = {0};
     struct slice type = upstream_field(outcome, "Content-Type"), connection = upstream_field(outcome, "Connection");
-    if (type.len > 0 && outcome->body.len > 0)
+    if (type.len > 0 && outcome->body.len > 0) {
         add_line(&head, SLICE("Content-Type"), type);
+        add_line(&kept_head, SLICE("Content-Type"), type);
+    }
     for (int i = 0; i < outcome->header_count; i++) {
         const struct http_header *field = &outcome->headers[i];
+        if (tells_of_keeping(field->name))
+            add_line(&fields, field->name, field->value);
         if (!is_taken(r->route->conf->upstream, field->name) || is_of_connection(connection, field->name))
             continue;
         add_line(&head, field->name, field->value);
-        out->personal = out->personal || is_named(field->name, "Set-Cookie");
+        if (!is_named(field->name, "Set-Cookie"))
+            add_line(&kept_head, field->name, field->value);
     }
-    out->head = arena_copy(r->arena, buf_slice(&head));
-    buf_deinit(&head);
+    out->head = kept(r, &head);
+    out->kept_head = kept(r, &kept_head);
+    out->fields = kept(r, &fields);
+}
+
+void upstream_call_read(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
+{
+    r->wait_us = outcome->wait_us;
+    r->run_us = outcome->run_us;
+    *out = (struct upstream_answer){.status = outcome->status};
+    read_head(r, outcome, out);
 }
 
 /* Nobody asked whether something has changed, or for a part of it: what says so is the answer to another question. */
@@ -180,13 +227,13 @@ static bool is_asked_for(int status)
 
 bool upstream_call_answer(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
 {
-    r->wait_us = outcome->wait_us;
-    r->run_us = outcome->run_us;
-    if (outcome->fail != UPSTREAM_OK)
+    if (outcome->fail != UPSTREAM_OK) {
+        r->wait_us = outcome->wait_us;
+        r->run_us = outcome->run_us;
         return refuse_outcome(r, outcome);
+    }
+    upstream_call_read(r, outcome, out);
     if (!is_asked_for(outcome->status))
         return refuse(r, 502, "upstream_invalid", "the upstream answers another question than it was asked");
-    *out = (struct upstream_answer){.status = outcome->status};
-    read_head(r, outcome, out);
     return true;
 }

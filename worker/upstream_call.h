@@ -9,19 +9,30 @@
 /* While the consumer is there: makes r->outgoing. False: r->problem has an entry for each parameter that the target
  * cannot take. */
 bool upstream_call_prepare(struct request *r) MUST_USE;
+/* Of the header fields that are passed on, as `forward` names them; copies, so that they outlive the consumer. at NULL:
+ * the upstream does not get it. */
+const struct slice *upstream_call_values(const struct request *r);
 /* The request carries credentials that are passed on: its answer is nobody else's. */
 bool upstream_call_is_personal(const struct request *r);
-/* key with what else tells its answer from others': the fields that are passed on. */
-struct slice upstream_call_key(const struct request *r, struct slice key);
+/* What a write to the same URI, or one that tells of it, makes stale: the slot of a tag. */
+uint32_t upstream_call_tag(const struct request *r);
 
-/* Its upstream gets r->outgoing. */
-struct upstream_job *upstream_call_run(struct request *r, upstream_done *done, void *arg);
+/* Whether an answer that is known still holds (RFC 9110 13.1); at NULL: not asked. */
+struct upstream_conditions {
+    struct slice etag, modified;
+};
+/* Its upstream gets r->outgoing, with these conditions. */
+struct upstream_job *upstream_call_run(struct request *r, const struct upstream_conditions *conditions,
+                                       upstream_done *done, void *arg);
 
 struct upstream_answer {
     int status;
-    struct slice head; /* in the request's arena */
-    bool personal;     /* it sets a cookie */
+    struct slice head;      /* for the consumer; in the request's arena, as the following */
+    struct slice kept_head; /* for all others: without cookies */
+    struct slice fields;    /* that tell what may be kept: lines of field_lines.h */
 };
+/* What it says, whatever it was asked. */
+void upstream_call_read(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out);
 /* True: the upstream's answer, whatever its status, is the consumer's. False: r->problem says what instead. */
 bool upstream_call_answer(struct request *r, const struct upstream_outcome *outcome,
                           struct upstream_answer *out) MUST_USE;

@@ -73,31 +73,29 @@ uint32_t variant_named(const struct conf_strings *forward, struct slice vary)
     return mask;
 }
 
-uint32_t variant_sent(const struct conf_strings *forward, const struct http_request *http, uint32_t mask)
+uint32_t variant_sent(const struct slice *values, uint32_t mask)
 {
     uint32_t sent = 0;
-    for (int i = 0; i < forward->count; i++)
-        if (mask & 1u << i && http_header_in(http, forward->at[i]).at != NULL)
+    for (int i = 0; i < VARIANT_FIELDS_MAX; i++)
+        if (mask & 1u << i && values[i].at != NULL)
             sent |= 1u << i;
     return sent;
 }
 
 /* The mask, then each value with its length: another mask or other values are another key. */
-struct slice variant_key(struct slice key, const struct conf_strings *forward, const struct http_request *http,
-                         uint32_t mask, struct arena *arena)
+struct slice variant_key(struct slice key, const struct slice *values, uint32_t mask, struct arena *arena)
 {
     struct buf out = {0};
     if (mask == 0)
         return key;
     buf_add(&out, key.at, key.len);
     buf_add(&out, &mask, sizeof mask);
-    for (int i = 0; i < forward->count; i++) {
+    for (int i = 0; i < VARIANT_FIELDS_MAX; i++) {
         if (!(mask & 1u << i))
             continue;
-        struct slice value = http_list_in(http, forward->at[i], arena);
-        uint32_t len = value.at ? (uint32_t)value.len : ABSENT;
+        uint32_t len = values[i].at ? (uint32_t)values[i].len : ABSENT;
         buf_add(&out, &len, sizeof len);
-        buf_add(&out, value.at, value.len);
+        buf_add(&out, values[i].at, values[i].len);
     }
     struct slice whole = arena_copy(arena, buf_slice(&out));
     buf_deinit(&out);

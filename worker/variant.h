@@ -8,17 +8,16 @@
 #define WORKER_VARIANT_H
 
 #include "common/conf.h"
-#include "worker/http.h"
 
 enum { VARIANT_FIELDS_MAX = 32 };
 
 uint32_t variant_always(const struct conf_strings *forward);
 uint32_t variant_credentials(const struct conf_strings *forward);
 uint32_t variant_named(const struct conf_strings *forward, struct slice vary); /* of Vary, all lines */
-/* Those of the mask that the request has. */
-uint32_t variant_sent(const struct conf_strings *forward, const struct http_request *http, uint32_t mask);
-/* The key with the values of these fields; key itself where there are none. */
-struct slice variant_key(struct slice key, const struct conf_strings *forward, const struct http_request *http,
-                         uint32_t mask, struct arena *arena);
+/* values: of the fields, as many; at NULL: not sent. */
+/* Those of the mask that were sent. */
+uint32_t variant_sent(const struct slice *values, uint32_t mask);
+/* The key with the values of the mask's fields; key itself where there are none. */
+struct slice variant_key(struct slice key, const struct slice *values, uint32_t mask, struct arena *arena);
 
 #endif

@@ -6,6 +6,7 @@
 #include "worker/reply.h"
 #include "worker/rows.h"
 #include "worker/upstream_call.h"
+#include "worker/upstream_uri.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -14,6 +15,8 @@
 /* A connection that broke under a write, or one that was given up: the server may yet commit it, at the latest when its
  * own statement time-out is over. Of an upstream it is not known; as long is allowed for. */
 #define COMMITTED_BY_US US_PER_S
+/* The one that an upstream is asked for, and two that it may name. */
+enum { UPSTREAM_URIS = 3 };
 
 struct write {
     struct request *r; /* NULL: answered */
@@ -115,6 +118,15 @@ static void on_rows(void *arg, const struct pool_outcome *outcome)
     finish(w, outcome->fail == POOL_OK);
 }
 
+/* What the upstream's answer is about, beside what it was asked for. */
+static void add_named(struct write *w, struct slice reference)
+{
+    const struct request *r = w->r;
+    if (reference.at != NULL &&
+        upstream_uri_slot_of(r->route->conf->upstream, r->outgoing->target, reference, &w->slots[w->slot_count]))
+        w->slot_count++;
+}
+
 /* RFC 9111 4.4: with an answer that is no error. One that tells of the upstream's own trouble leaves it open. */
 static void on_answer(void *arg, const struct upstream_outcome *outcome)
 {
@@ -122,6 +134,8 @@ static void on_answer(void *arg, const struct upstream_outcome *outcome)
     struct upstream_answer answer;
     w->answered = upstream_call_answer(w->r, outcome, &answer);
     if (w->answered) {
+        add_named(w, upstream_field(outcome, "Location"));
+        add_named(w, upstream_field(outcome, "Content-Location"));
         w->status = answer.status;
         w->head = answer.head;
         buf_add(&w->body, outcome->body.at, outcome->body.len);
@@ -139,7 +153,7 @@ static void run(struct write *w)
         break;
     }
     case FROM_UPSTREAM:
-        upstream_call_run(w->r, on_answer, w);
+        upstream_call_run(w->r, &(struct upstream_conditions){0}, on_answer, w);
         break;
     case FROM_FAN:
         CHECK(!"there are no fan routes yet");
@@ -155,8 +169,10 @@ void write_start(struct request *r)
     w->service = r->service;
     w->timeout_us = r->route->conf->timeout_us;
     w->slot_count = tags->count;
-    w->slots = xcalloc((size_t)MAX(tags->count, 1), sizeof *w->slots); /* outlives the request */
+    w->slots = xcalloc((size_t)tags->count + UPSTREAM_URIS, sizeof *w->slots); /* outlives the request */
     params_tags(r->route, tags, r->values, w->slots);
+    if (r->route->conf->from == FROM_UPSTREAM)
+        w->slots[w->slot_count++] = upstream_call_tag(r);
     if (w->slot_count > 0)
         board_write_begin(r->service->shared->board, r->service->proc);
     if (MUTANT(invalidate_first))

@@ -187,8 +187,9 @@ def test_an_absence_is_kept_where_the_route_says_so(api, backend):
     assert backend.count("/base/nobody") == 1
 
 
-def test_what_is_passed_on_tells_answers_apart(api, backend):
-    backend.on("/base/lang", lambda sock, asked: answer({"lang": asked.header("Accept-Language")}))
+def test_what_answers_vary_by_tells_them_apart(api, backend):
+    backend.on("/base/lang", lambda sock, asked: answer({"lang": asked.header("Accept-Language")},
+                                                        fields=["Vary: Accept-Language"]))
     for _ in range(2):
         for lang in ("de", "en", None):
             got = api.get("/kept/lang", headers={"Accept-Language": lang} if lang else {})
@@ -204,7 +205,7 @@ def test_credentials_reach_nobody_elses_answer(api, backend, field):
         response = api.get(f"/kept/{field}", headers={field: who} if who else {})
         assert response.json() == {"who": who}
         if who:
-            assert response.cache is None and "private" in response.header("cache-control")
+            assert response.cache == "MISS" and "private" in response.header("cache-control")
     assert backend.count(path) == 5, "only the two without credentials may share"
 
 
