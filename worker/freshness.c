@@ -103,10 +103,16 @@ static int64_t own_us(const struct view *v)
     return v->answer->status < 400 ? v->rules->ttl_us : v->rules->negative_us;
 }
 
+/* no-cache says that it is never fresh, and may not be used as if it were. A route's own time is instead of that. */
+static bool is_asked_about_each_time(const struct view *v)
+{
+    return v->cc.no_cache && own_us(v) == 0;
+}
+
 static int64_t fresh_us(const struct view *v)
 {
     int64_t own = own_us(v), left_us = own > 0 ? own : lifetime_us(v) - age_us(v);
-    return v->cc.no_cache ? MIN(left_us, INT64_C(0)) : left_us;
+    return is_asked_about_each_time(v) ? MIN(left_us, INT64_C(0)) : left_us;
 }
 
 /* ---- whether it may be stored: RFC 9111 3 ---- */
@@ -143,9 +149,10 @@ static bool is_storable(const struct view *v)
 
 /* ---- what is stale: RFC 9111 4.2.4 ---- */
 
-static bool may_be_stale(const struct cache_control *cc)
+static bool may_be_stale(const struct view *v)
 {
-    return !cc->no_cache && !cc->must_revalidate && !cc->proxy_revalidate && cc->s_maxage_s < 0;
+    const struct cache_control *cc = &v->cc;
+    return !is_asked_about_each_time(v) && !cc->must_revalidate && !cc->proxy_revalidate && cc->s_maxage_s < 0;
 }
 
 static int64_t window_us(int64_t own_us, int64_t said_s)
@@ -164,7 +171,7 @@ struct freshness freshness_of(const struct freshness_answer *answer, const struc
                           .has_validator = has_validator(&v),
                           .age_us = age_us(&v),
                           .fresh_us = fresh_us(&v)};
-    if (may_be_stale(&v.cc)) {
+    if (may_be_stale(&v)) {
         f.stale_us = window_us(rules->stale_us, v.cc.stale_while_revalidate_s);
         f.stale_if_error_us = window_us(rules->stale_if_error_us, v.cc.stale_if_error_s);
     }

@@ -287,12 +287,13 @@ static void the_routes_own_ttl_takes_the_place_of_how_long(void **state)
         {200, AGO_100S, "fresh 10 age 100"},
         {200, NOW CC "s-maxage=60\n", "fresh 10 shared"},
         {200, NOW CC "max-age=60, must-revalidate\n", "fresh 10 shared"},
+        {200, NOW CC "no-cache\n" ETAG, "fresh 10 asks"},
+        {200, NOW CC "no-cache, max-age=60\n", "fresh 10"},
         {301, NOW, "fresh 10"},
         /* but not of whether */
         {200, NOW CC "no-store\n", "no"},
         {200, NOW CC "private\n", "no"},
-        {200, NOW CC "no-cache\n" ETAG, "fresh 0 asks"},
-        {200, NOW CC "no-cache\n", "no"},
+        {200, NOW CC "no-cache, private\n", "no"},
         {200, NOW "Vary: *\n", "no"},
         {200, NOW "Set-Cookie: a=b\n", "no"},
         {206, NOW, "no"},
@@ -337,6 +338,10 @@ static void the_routes_own_stale_gives_way_to_what_is_forbidden(void **state)
     };
     const struct freshness_rules own = {.stale_us = 7 * US_PER_S, .stale_if_error_us = 8 * US_PER_S};
     TRY(rows, &own, false);
+    const struct freshness_rules all = {.ttl_us = 10 * US_PER_S, .stale_us = 7 * US_PER_S};
+    static const struct row instead[] = {{200, NOW CC "no-cache\n", "fresh 10 stale 7"},
+                                         {200, NOW CC "no-cache, must-revalidate\n", "fresh 10 shared"}};
+    TRY(instead, &all, false);
 }
 
 static void what_was_asked_with_credentials_is_kept_when_it_may_be_shared(void **state)
