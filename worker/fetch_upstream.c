@@ -45,12 +45,6 @@ static struct freshness judge(const struct fetch *f, int status, struct slice fi
     return freshness_of(&answer, &rules, f->r->arena);
 }
 
-/* Never longer than the upstream says. */
-static int64_t fresh_until_us(int64_t now_us, int64_t fresh_us)
-{
-    return now_us + fresh_us - (fresh_us > 0 ? (int64_t)((double)fresh_us / 20 * fetch_uniform()) : 0);
-}
-
 /* What a later answer may update, and what tells that one from this. Age and Date are of one answer. */
 static struct slice notes_of(const struct fetch *f, const struct freshness *fresh, struct slice fields)
 {
@@ -68,7 +62,7 @@ static void note(const struct fetch *f, const struct freshness *fresh, struct sl
 {
     entry->notes = notes_of(f, fresh, fields);
     entry->created_us = now_us;
-    entry->fresh_until_us = fresh_until_us(now_us, fresh->fresh_us);
+    entry->fresh_until_us = now_us + freshness_spread_us(fresh->fresh_us, fetch_uniform());
     entry->born_seq = f->born_seq;
     entry->cost_us = now_us - f->began_us;
     entry->tag_count = f->lookup.tag_count;

@@ -5,6 +5,8 @@
 
 /* RFC 9111 4.2.2: a tenth of the time since it was changed last. */
 enum { HEURISTIC_SHARE = 10 };
+/* Ends are early by up to this share. */
+enum { SPREAD_SHARE = 20 };
 
 /* What the functions below look at. */
 struct view {
@@ -179,4 +181,9 @@ struct freshness freshness_of(const struct freshness_answer *answer, const struc
     if (f.fresh_us + MAX(f.stale_us, f.stale_if_error_us) <= 0 && !f.has_validator)
         f.storable = false;
     return f;
+}
+
+int64_t freshness_spread_us(int64_t fresh_us, double uniform)
+{
+    return fresh_us <= 0 ? fresh_us : fresh_us - (int64_t)((double)(fresh_us / SPREAD_SHARE) * uniform);
 }

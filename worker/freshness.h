@@ -37,5 +37,7 @@ struct freshness {
 /* arena: for what is put together on the way. */
 struct freshness freshness_of(const struct freshness_answer *answer, const struct freshness_rules *rules,
                               struct arena *arena);
+/* Of fresh_us so much that what came together does not end together, and never more. uniform: in (0, 1]. */
+int64_t freshness_spread_us(int64_t fresh_us, double uniform);
 
 #endif

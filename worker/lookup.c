@@ -139,8 +139,11 @@ bool lookup_store(struct lookup *l, const struct cache_entry *entry, int64_t now
 {
     struct service *s = l->r->service;
     struct cache_rules rules = l->rules;
-    if (has_upstream(l))
-        rules.stale_if_error_us = lookup_kept_us(entry);
+    if (has_upstream(l)) {
+        struct notes notes;
+        notes_read(entry->notes, &notes);
+        rules.stale_if_error_us = notes_keep_us(&notes);
+    }
     bool stored = cache_put(s->shared->cache, &l->key, &rules, entry, now_us);
     service_count(s, stored ? STAT_cache_puts : STAT_cache_put_failures);
     if (!stored && l->key.bytes.len + entry->body.len + entry->head.len > cache_largest_bytes(s->shared->cache))

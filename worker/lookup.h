@@ -43,7 +43,6 @@ void lookup_store_problem(struct lookup *lookup, uint64_t born_seq, int64_t now_
 void lookup_kept_init(struct lookup *lookup);
 void lookup_kept_tags(struct lookup *lookup);
 enum cache_state lookup_kept_find(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out) MUST_USE;
-int64_t lookup_kept_us(const struct cache_entry *entry); /* of use so long after its time */
 /* The same answer, however old it is: to be released. False: there is none for this request. */
 bool lookup_kept(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out,
                  struct notes *notes_out) MUST_USE;

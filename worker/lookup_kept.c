@@ -1,11 +1,8 @@
 #include "common/clock.h"
-#include "worker/field_lines.h"
 #include "worker/lookup.h"
 #include "worker/upstream_call.h"
 #include "worker/variant.h"
 
-/* What can be asked about stays so long after it was of use otherwise, unless room is needed. */
-#define ASKED_ABOUT_US (INT64_C(24) * 3600 * US_PER_S)
 /* What fields answers vary by is learned anew after that. */
 #define MARK_US (INT64_C(24) * 3600 * US_PER_S)
 
@@ -99,15 +96,6 @@ enum cache_state lookup_kept_find(struct lookup *l, int64_t now_us, struct cache
         return CACHE_SPARE;
     cache_release(out);
     return CACHE_MISS;
-}
-
-int64_t lookup_kept_us(const struct cache_entry *entry)
-{
-    struct notes notes;
-    notes_read(entry->notes, &notes);
-    bool asked_about =
-        field_lines_find(notes.fields, "ETag").at != NULL || field_lines_find(notes.fields, "Last-Modified").at != NULL;
-    return MAX(MAX(notes.stale_us, notes.stale_if_error_us), asked_about ? ASKED_ABOUT_US : 0);
 }
 
 static void mark(const struct lookup *l, uint32_t varies_by, uint64_t born_seq, int64_t now_us)

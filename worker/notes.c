@@ -1,4 +1,8 @@
 #include "worker/notes.h"
+#include "common/clock.h"
+#include "worker/field_lines.h"
+
+#define ASKED_ABOUT_US (INT64_C(24) * 3600 * US_PER_S)
 
 /* As it lies in memory, then the fields. */
 struct fixed {
@@ -30,4 +34,15 @@ void notes_read(struct slice bytes, struct notes *out)
                           .stale_us = fixed.stale_us,
                           .stale_if_error_us = fixed.stale_if_error_us,
                           .fields = slice_of(bytes.at + sizeof fixed, bytes.len - sizeof fixed)};
+}
+
+static bool has(const struct notes *notes, const char *name)
+{
+    return field_lines_find(notes->fields, name).at != NULL;
+}
+
+int64_t notes_keep_us(const struct notes *notes)
+{
+    int64_t asked_about_us = has(notes, "ETag") || has(notes, "Last-Modified") ? ASKED_ABOUT_US : 0;
+    return MAX(MAX(notes->stale_us, notes->stale_if_error_us), asked_about_us);
 }

@@ -17,5 +17,7 @@ struct notes {
 struct slice notes_write(const struct notes *notes, struct arena *arena);
 /* All zero where there are none: nothing of it may be used again. out->fields borrows from bytes. */
 void notes_read(struct slice bytes, struct notes *out);
+/* How long the answer is of any use after its time: what can be asked about, for a day. */
+int64_t notes_keep_us(const struct notes *notes);
 
 #endif

@@ -23,6 +23,7 @@
 #define CC "Cache-Control: "
 #define ETAG "ETag: \"a\"\n"
 #define MOST "2147483648"
+#define MOST_S (INT64_C(1) << 31)
 
 /* A row: what came, and what may be done with it: "no", or fresh and stale seconds, the age, and words. */
 struct row {
@@ -366,6 +367,16 @@ static void what_was_asked_with_credentials_is_kept_when_it_may_be_shared(void *
     TRY(still, &own, true);
 }
 
+static void what_came_together_ends_apart_and_never_late(void **state)
+{
+    (void)state;
+    assert_int_equal(freshness_spread_us(100 * US_PER_S, 1), 95 * US_PER_S);
+    assert_in_range(freshness_spread_us(100 * US_PER_S, 1e-9), 100 * US_PER_S - 1, 100 * US_PER_S);
+    assert_int_equal(freshness_spread_us(MOST_S * US_PER_S, 0.5), MOST_S * US_PER_S / 40 * 39);
+    assert_int_equal(freshness_spread_us(0, 1), 0);
+    assert_int_equal(freshness_spread_us(-7, 1), -7);
+}
+
 #define with_arena(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -383,6 +394,7 @@ int main(void)
         with_arena(the_routes_own_negative_is_for_what_is_missing),
         with_arena(the_routes_own_stale_gives_way_to_what_is_forbidden),
         with_arena(what_was_asked_with_credentials_is_kept_when_it_may_be_shared),
+        cmocka_unit_test(what_came_together_ends_apart_and_never_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
