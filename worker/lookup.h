@@ -12,10 +12,9 @@ struct lookup {
     uint32_t tag_slots[CACHE_TAGS_MAX];
     int tag_count;
     /* Of a route with an upstream: */
-    struct slice target;        /* the key without header fields */
-    const struct slice *values; /* of those that are passed on (variant.h) */
-    uint32_t always, varies_by; /* which of them are part of all keys, and of this one */
-    bool never_fresh;           /* what was found is asked about each time */
+    struct slice target; /* the key without header fields */
+    uint32_t varies_by;  /* the fields whose values are part of the key (variant.h) */
+    bool never_fresh;    /* what was found is asked about each time */
 };
 
 struct cache_key lookup_key(const struct request *r); /* of its route and values */

@@ -19,7 +19,7 @@ static const struct conf_strings *forward_of(const struct lookup *l)
 /* Of what varies by credentials, who sends them gets none and leaves none. */
 static bool is_own(const struct lookup *l, uint32_t varies_by)
 {
-    return variant_sent(l->values, varies_by & variant_credentials(forward_of(l))) != 0;
+    return variant_sent(l->r->forwarded, varies_by & l->r->route->credentials) != 0;
 }
 
 /* Credentials are no part of a key. */
@@ -27,21 +27,19 @@ static void set_key(struct lookup *l, uint32_t varies_by)
 {
     CHECK(!is_own(l, varies_by));
     l->varies_by = varies_by;
-    l->key = cache_key(cache_of(l), variant_key(l->target, l->values, varies_by, l->r->arena));
+    l->key = cache_key(cache_of(l), variant_key(l->target, l->r->forwarded, varies_by, l->r->arena));
 }
 
 void lookup_kept_init(struct lookup *l)
 {
     struct request *r = l->r;
     l->target = l->key.bytes;
-    l->values = upstream_call_values(r);
-    l->always = variant_always(forward_of(l));
-    r->personal = upstream_call_is_personal(r);
+    upstream_call_read_fields(r);
     l->rules.stale_us = 0;
     l->rules.stale_if_error_us = INT64_MAX; /* each answer says how long: lookup_kept_find() */
     if (r->route->conf->cache_tags.count == 0)
         l->rules.unheard_us = 0; /* the database's changes are none of an upstream's */
-    set_key(l, l->always);
+    set_key(l, l->r->route->always);
 }
 
 void lookup_kept_tags(struct lookup *l)
@@ -64,7 +62,7 @@ static bool is_for(const struct lookup *l, const struct cache_entry *entry, cons
 
 bool lookup_kept(struct lookup *l, int64_t now_us, struct cache_entry *out, struct notes *notes)
 {
-    set_key(l, l->always);
+    set_key(l, l->r->route->always);
     enum cache_state state = get(l, now_us, out, notes);
     if (state != CACHE_MISS && notes->varies_by != 0) {
         cache_release(out);
@@ -101,7 +99,8 @@ enum cache_state lookup_kept_find(struct lookup *l, int64_t now_us, struct cache
 static void mark(const struct lookup *l, uint32_t varies_by, uint64_t born_seq, int64_t now_us)
 {
     const struct notes notes = {.varies_by = varies_by};
-    const struct cache_key base = cache_key(cache_of(l), variant_key(l->target, l->values, l->always, l->r->arena));
+    const struct cache_key base =
+        cache_key(cache_of(l), variant_key(l->target, l->r->forwarded, l->r->route->always, l->r->arena));
     struct cache_entry entry = {.notes = notes_write(&notes, l->r->arena),
                                 .created_us = now_us,
                                 .fresh_until_us = now_us + MARK_US,
@@ -113,10 +112,10 @@ static void mark(const struct lookup *l, uint32_t varies_by, uint64_t born_seq, 
 
 bool lookup_kept_place(struct lookup *l, struct slice vary, uint64_t born_seq, int64_t now_us)
 {
-    uint32_t varies_by = l->always | variant_named(forward_of(l), vary);
+    uint32_t varies_by = l->r->route->always | variant_named(forward_of(l), vary);
     if (is_own(l, varies_by))
         return false;
-    if (varies_by != l->always && varies_by != l->varies_by)
+    if (varies_by != l->r->route->always && varies_by != l->varies_by)
         mark(l, varies_by, born_seq, now_us);
     set_key(l, varies_by);
     return true;

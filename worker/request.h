@@ -27,10 +27,13 @@ struct request {
     struct route *route; /* NULL: none was found */
     struct param_value *values;
     struct upstream_request *outgoing; /* of a route with an upstream */
-    bool personal;                     /* its answer is nobody else's */
-    struct page_turn *page;            /* of a route with pages */
-    struct slice head;                 /* header fields of the answer that no other one has; empty: none */
-    enum encode_format format;         /* of rows, as the consumer wants them */
+    /* Of a route with an upstream that is passed header fields: their values, as `forward` names them; copies that
+     * outlive the consumer. at NULL: the upstream does not get it. */
+    struct slice *forwarded;
+    bool personal;             /* they tell the upstream who asks */
+    struct page_turn *page;    /* of a route with pages */
+    struct slice head;         /* header fields of the answer that no other one has; empty: none */
+    enum encode_format format; /* of rows, as the consumer wants them */
     enum source source;
     int64_t wait_us, run_us; /* of the database or upstream, for the log; -1: it was not asked */
     struct problem problem;

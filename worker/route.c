@@ -5,6 +5,7 @@
 #include "sql/type.h"
 #include "worker/combine.h"
 #include "worker/page.h"
+#include "worker/variant.h"
 
 #include <stdlib.h>
 
@@ -57,6 +58,10 @@ static void route_init(struct route *route, struct service *service, int index, 
     route->row = service->start->route_rows[index];
     route->arena = arena_create();
     route->answer = -1;
+    if (route->conf->from == FROM_UPSTREAM) {
+        route->always = variant_always(&route->conf->upstream->forward);
+        route->credentials = variant_credentials(&route->conf->upstream->forward);
+    }
     if (!read_query(route))
         return;
     prepare_names(route);

@@ -31,8 +31,9 @@ struct route {
     uint32_t *types; /* of query->names[i], by OID */
     int answer;      /* the statement whose rows are the answer; -1: none has any */
     struct encode_plan *plan;
-    int64_t retry_us;   /* ROUTE_UNKNOWN after a failed attempt: not before */
-    struct err problem; /* why it is not ready */
+    uint32_t always, credentials; /* of the header fields that an upstream is passed (variant.h) */
+    int64_t retry_us;             /* ROUTE_UNKNOWN after a failed attempt: not before */
+    struct err problem;           /* why it is not ready */
     struct route_waiter *waiters;
 };
 

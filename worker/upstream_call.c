@@ -3,6 +3,7 @@
 #include "worker/trace.h"
 #include "worker/upstream_target.h"
 #include "worker/upstream_uri.h"
+#include "worker/variant.h"
 
 /* ---- fields ---- */
 
@@ -26,36 +27,24 @@ static bool is_of_connection(struct slice connection, struct slice name)
 
 /* ---- asking ---- */
 
-static bool is_credential(const char *name)
-{
-    return strcasecmp(name, "Authorization") == 0 || strcasecmp(name, "Cookie") == 0;
-}
-
-bool upstream_call_is_personal(const struct request *r)
-{
-    const struct conf_strings *forward = &r->route->conf->upstream->forward;
-    for (int i = 0; i < forward->count; i++)
-        if (is_credential(forward->at[i]) && http_header_in(r->http, forward->at[i]).at != NULL)
-            return true;
-    return false;
-}
-
 uint32_t upstream_call_tag(const struct request *r)
 {
     return upstream_uri_slot(r->route->conf->upstream, r->outgoing->target);
 }
 
-const struct slice *upstream_call_values(const struct request *r)
+void upstream_call_read_fields(struct request *r)
 {
     const struct conf_strings *forward = &r->route->conf->upstream->forward;
-    struct slice *values = arena_alloc(r->arena, (size_t)forward->count * sizeof *values);
+    if (r->forwarded != NULL || forward->count == 0)
+        return;
     struct slice connection = arena_copy(r->arena, http_list_in(r->http, "Connection", r->arena));
+    r->forwarded = arena_alloc(r->arena, (size_t)forward->count * sizeof *r->forwarded);
     for (int i = 0; i < forward->count; i++) {
         struct slice value = http_list_in(r->http, forward->at[i], r->arena);
         if (value.at != NULL && !is_of_connection(connection, slice_str(forward->at[i])))
-            values[i] = arena_copy(r->arena, value);
+            r->forwarded[i] = arena_copy(r->arena, value);
     }
-    return values;
+    r->personal = variant_sent(r->forwarded, r->route->credentials) != 0;
 }
 
 static void add(struct request *r, struct http_header *fields, int *count, const char *name, struct slice value)
@@ -70,7 +59,6 @@ static void add_fields(struct request *r, struct upstream_request *out)
     enum { OWN = 3 };
     const struct conf_strings *forward = &r->route->conf->upstream->forward;
     struct http_header *fields = arena_alloc(r->arena, (size_t)(forward->count + OWN) * sizeof *fields);
-    const struct slice *values = upstream_call_values(r);
     struct slice trace = http_header_in(r->http, "traceparent");
     int count = 0;
     add(r, fields, &count, "X-Request-Id", r->id);
@@ -79,7 +67,7 @@ static void add_fields(struct request *r, struct upstream_request *out)
     if (out->body.len > 0)
         add(r, fields, &count, "Content-Type", http_header_in(r->http, "Content-Type"));
     for (int i = 0; i < forward->count; i++)
-        add(r, fields, &count, forward->at[i], values[i]);
+        add(r, fields, &count, forward->at[i], r->forwarded[i]);
     out->headers = fields;
     out->header_count = count;
 }
@@ -92,8 +80,8 @@ bool upstream_call_prepare(struct request *r)
         return false;
     if (r->method != METHOD_GET)
         out->body = r->http->body;
+    upstream_call_read_fields(r);
     add_fields(r, out);
-    r->personal = upstream_call_is_personal(r);
     r->outgoing = out;
     return true;
 }

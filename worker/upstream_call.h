@@ -9,11 +9,8 @@
 /* While the consumer is there: makes r->outgoing. False: r->problem has an entry for each parameter that the target
  * cannot take. */
 bool upstream_call_prepare(struct request *r) MUST_USE;
-/* Of the header fields that are passed on, as `forward` names them; copies, so that they outlive the consumer. at NULL:
- * the upstream does not get it. */
-const struct slice *upstream_call_values(const struct request *r);
-/* The request carries credentials that are passed on: its answer is nobody else's. */
-bool upstream_call_is_personal(const struct request *r);
+/* While the consumer is there: makes r->forwarded and r->personal, once. */
+void upstream_call_read_fields(struct request *r);
 /* What a write to the same URI, or one that tells of it, makes stale: the slot of a tag. */
 uint32_t upstream_call_tag(const struct request *r);
 
