@@ -114,6 +114,7 @@ struct conf_route {
     enum result_kind result;
     int status;  /* of success; 200, or 204 for `none` */
     bool cached; /* GET with a `cache` directive */
+    bool redis;  /* its answers are kept in Redis too, where there is one */
     /* ttl: of an upstream, in place of what it says; 0: it says. The others: 0 is none. */
     int64_t cache_ttl_us, cache_tti_us, cache_stale_us, cache_stale_if_error_us, cache_negative_us;
     struct conf_strings cache_tags;  /* templates such as "user:{id}" */
@@ -184,6 +185,9 @@ struct conf {
         const char *url;
         int64_t timeout_us;
         const char *prefix; /* of every key, default "perfd" */
+        int connections;    /* of a worker */
+        int64_t max_value_bytes;
+        int listen; /* enum listen_kind */
     } redis;
     struct {
         bool set;
@@ -212,6 +216,17 @@ struct conf {
     struct conf_route *routes;
     int route_count;
 };
+
+static inline bool conf_listens_to_database(const struct conf *conf)
+{
+    return conf->database.set && conf->database.listen != LISTEN_OFF;
+}
+
+/* To what other machines' perfds say. */
+static inline bool conf_listens_to_redis(const struct conf *conf)
+{
+    return conf->redis.set && conf->redis.listen != LISTEN_OFF;
+}
 
 /* Reads path and all it includes. NULL with err = "file:line:column: what is wrong" (or the file that cannot be read).
  */

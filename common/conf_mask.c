@@ -2,7 +2,7 @@
 #include "common/conf_parse.h"
 
 static const char mask[] = "***";
-static const char *const secrets[] = {"password", "sslpassword"};
+static const char *const secrets[] = {"password", "sslpassword", "sentinel_password"};
 
 static bool is_secret(struct slice name)
 {

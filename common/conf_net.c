@@ -1,4 +1,5 @@
 #include "common/conf_parse.h"
+#include "common/redis_url.h"
 #include "common/units.h"
 
 #include <arpa/inet.h>
@@ -122,53 +123,11 @@ bool conf_set_database_url(struct conf_parser *p, const struct conf_row *row, vo
     return conf_set_text(p, row, field, d);
 }
 
-static bool is_number_up_to(struct slice s, int64_t most)
-{
-    char text[24] = "";
-    int64_t value;
-    memcpy(text, s.at, MIN(s.len, sizeof text - 1));
-    return s.len < sizeof text && unit_parse_int(text, &value) == NULL && value >= 0 && value <= most;
-}
-
-/* NULL, or what is wrong with what stands behind unix://. */
-static const char *check_unix_url(const char *path)
-{
-    const char *query = strchr(path, '?');
-    if (path[0] != '/')
-        return "the path of Redis's socket begins with /: unix:///run/redis.sock";
-    if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !is_number_up_to(slice_str(query + 4), 65535)))
-        return "behind the path of Redis's socket only ?db=N may stand";
-    return NULL;
-}
-
-/* The same for what stands behind redis://. */
-static const char *check_tcp_url(const char *at)
-{
-    const char *end = at + strcspn(at, "/"), *sign = memrchr(at, '@', (size_t)(end - at));
-    const char *host = sign ? sign + 1 : at, *from = host;
-    if (*host == '[' && (from = memchr(host, ']', (size_t)(end - host))) == NULL)
-        return "the v6 address of Redis's url has no ]";
-    const char *colon = memchr(from, ':', (size_t)(end - from));
-    if (host == (colon ? colon : end))
-        return "Redis's url names no host";
-    if (colon != NULL &&
-        (!is_number_up_to(slice_of(colon + 1, (size_t)(end - colon) - 1), 65535) || atoi(colon + 1) == 0))
-        return "the port of Redis's url is 1 to 65535";
-    if (*end == '/' && end[1] != '\0' && !is_number_up_to(slice_str(end + 1), 65535))
-        return "the database of Redis's url is a number";
-    return NULL;
-}
-
 bool conf_set_redis_url(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
-    const char *url = d->args[0].text, *bad = "Redis's url begins with redis:// or unix://";
-    if (strncmp(url, "redis://", 8) == 0)
-        bad = check_tcp_url(url + 8);
-    else if (strncmp(url, "unix://", 7) == 0)
-        bad = check_unix_url(url + 7);
-    else if (strncmp(url, "redis+unix://", 13) == 0)
-        bad = check_unix_url(url + 13);
-    else if (strncmp(url, "rediss://", 9) == 0)
-        bad = "there is no TLS to Redis (rediss://): use redis:// on a network of your own, a unix socket, or a tunnel";
-    return bad ? conf_error(p->err, d->args[0].pos, "%s", bad) : conf_set_text(p, row, field, d);
+    struct redis_url url;
+    struct err why;
+    if (!redis_url_parse(d->args[0].text, &url, &why))
+        return conf_error(p->err, d->args[0].pos, "%s", why.text);
+    return conf_set_text(p, row, field, d);
 }

@@ -277,6 +277,7 @@ bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *fie
     if (!read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
         return false;
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
+    conf_apply_defaults(p, CONF_IN_ROUTE_CACHE, route);
     if (!conf_parse_block(p, &block, d) || !conf_finish_source(p, &block, route) || !check_status(p, &block, route) ||
         !check_target(p, &block, route))
         return false;

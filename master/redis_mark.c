@@ -3,24 +3,26 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { MARK_BYTES = 40 };
+enum { MARK_BYTES = 48, SERVER_AT = 33 /* behind the hash */ };
 
 static void path_of(const struct conf *conf, char path[4200])
 {
     snprintf(path, 4200, "%s/redis.clean", conf->run_dir);
 }
 
-/* Of the address and the prefix; the address may hold a password. */
-static void mark_of(const struct conf *conf, char mark[MARK_BYTES])
+/* Of the address and the prefix, for the address may hold a password; and of the server's run. */
+static void mark_of(const struct conf *conf, uint32_t server, char mark[MARK_BYTES])
 {
     XXH128_hash_t hash = XXH3_128bits_withSeed(conf->redis.url, strlen(conf->redis.url),
                                                XXH3_64bits(conf->redis.prefix, strlen(conf->redis.prefix)));
-    snprintf(mark, MARK_BYTES, "%016llx%016llx\n", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+    snprintf(mark, MARK_BYTES, "%016llx%016llx %08x\n", (unsigned long long)hash.high64, (unsigned long long)hash.low64,
+             server);
 }
 
 void redis_mark_take(const struct conf *conf, struct tags *tags)
@@ -29,9 +31,13 @@ void redis_mark_take(const struct conf *conf, struct tags *tags)
     if (!conf->redis.set)
         return;
     path_of(conf, path);
-    mark_of(conf, mark);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read(fd, found, sizeof found - 1) < 0 || strcmp(found, mark) != 0)
+    ssize_t count = fd < 0 ? -1 : read(fd, found, sizeof found - 1);
+    uint32_t server = count > SERVER_AT ? (uint32_t)strtoul(found + SERVER_AT, NULL, 16) : 0;
+    mark_of(conf, server, mark);
+    if (server != 0 && strcmp(found, mark) == 0)
+        tags_redis_paid(tags, tags_redis_receipt(tags), server, tags_redis_debt(tags));
+    else
         tags_owe_redis(tags);
     if (fd >= 0)
         close(fd);
@@ -41,10 +47,10 @@ void redis_mark_take(const struct conf *conf, struct tags *tags)
 void redis_mark_leave(const struct conf *conf, struct tags *tags)
 {
     char path[4200], mark[MARK_BYTES];
-    if (!conf->redis.set || tags_redis_debt(tags) > 0)
+    if (!conf->redis.set || !tags_redis_is_paid(tags))
         return;
     path_of(conf, path);
-    mark_of(conf, mark);
+    mark_of(conf, tags_redis_server(tags), mark);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return;

@@ -1,6 +1,6 @@
-/* run_dir/redis.clean: left by a perfd that ended with nothing owed to Redis, and naming that Redis. Without it what
- * stands there may be older than a write that this perfd, or the one before, acknowledged: then it is not read until
- * its epoch has been raised. */
+/* run_dir/redis.clean: left by a perfd that ended with nothing owed to Redis, and naming that Redis and its run.
+ * Without it what stands there may be older than a write that this perfd, or the one before, acknowledged: then it is
+ * not read until its epoch has been raised. */
 #ifndef MASTER_REDIS_MARK_H
 #define MASTER_REDIS_MARK_H
 

@@ -2,6 +2,7 @@
 #include "shm/fault.h"
 
 #include <stdatomic.h>
+#include <sys/random.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -10,8 +11,10 @@ enum { SLOTS = 1 << 20, GROUP_SLOTS = 64 };
 struct tags {
     _Atomic uint64_t global_seq;
     _Atomic uint64_t epoch;
-    _Atomic uint64_t redis_owed; /* both only grow, so that a payment of long ago clears nothing newer */
-    _Atomic uint64_t redis_paid;
+    _Atomic uint32_t redis_owed; /* only grows, so that a payment of long ago clears nothing newer */
+    _Atomic uint64_t redis_paid; /* server 32 | debt 32: one word, so that two servers are never taken for each other */
+    _Atomic uint64_t sender;
+    _Atomic uint32_t relied;
     _Atomic int64_t heard_us;
     _Atomic uint32_t listen_tried;
     _Atomic uint64_t group_seq[SLOTS / GROUP_SLOTS]; /* at least the greatest of its slots' */
@@ -84,15 +87,58 @@ void tags_owe_redis(struct tags *tags)
     atomic_fetch_add(&tags->redis_owed, 1);
 }
 
-uint64_t tags_redis_debt(struct tags *tags)
+uint32_t tags_redis_debt(const struct tags *tags)
 {
-    uint64_t owed = atomic_load(&tags->redis_owed);
-    return owed > atomic_load(&tags->redis_paid) ? owed : 0;
+    return tags->redis_owed;
 }
 
-void tags_redis_paid(struct tags *tags, uint64_t debt)
+static uint64_t receipt(uint32_t server, uint32_t debt)
 {
-    raise_to(&tags->redis_paid, debt);
+    return (uint64_t)server << 32 | debt;
+}
+
+bool tags_redis_clean(const struct tags *tags, uint32_t server)
+{
+    return tags->redis_paid == receipt(server, tags->redis_owed);
+}
+
+uint32_t tags_redis_server(const struct tags *tags)
+{
+    return (uint32_t)(tags->redis_paid >> 32);
+}
+
+bool tags_redis_is_paid(const struct tags *tags)
+{
+    uint32_t server = tags_redis_server(tags);
+    return server != 0 && tags_redis_clean(tags, server);
+}
+
+uint64_t tags_redis_receipt(const struct tags *tags)
+{
+    return tags->redis_paid;
+}
+
+void tags_redis_paid(struct tags *tags, uint64_t seen, uint32_t server, uint32_t debt)
+{
+    atomic_compare_exchange_strong(&tags->redis_paid, &seen, receipt(server, debt));
+}
+
+void tags_rely(struct tags *tags, enum tags_source source)
+{
+    atomic_fetch_or(&tags->relied, (uint32_t)source);
+}
+
+bool tags_relied(const struct tags *tags, enum tags_source source)
+{
+    return (tags->relied & (uint32_t)source) != 0;
+}
+
+uint64_t tags_sender(struct tags *tags)
+{
+    uint64_t none = 0, mine;
+    CHECK(getrandom(&mine, sizeof mine, 0) == sizeof mine);
+    atomic_compare_exchange_strong(&tags->sender, &none, mine | 1);
+    return tags->sender;
 }
 
 int64_t tags_heard_us(const struct tags *tags)

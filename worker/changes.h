@@ -1,6 +1,8 @@
-/* Changes that others make to the data, as the database's notifications tell of them: the tags that they name are
- * dropped, here and in Redis, and it is kept in shared memory until when all has been heard (tags_heard_us()), which
- * caps the lives of what is cached while nothing is. The keeper's. */
+/* Changes that others make to the data: the database's notifications tell of them, and other machines' perfds tell
+ * through Redis what they drop. The tags that are named are dropped, here and, where the database told, in Redis. It is
+ * kept in shared memory until when all has been heard (tags_heard_us()), which caps the lives of what is cached while
+ * nothing is. Where somebody notifies, that is the database's word alone; else, where there are other perfds, Redis's.
+ * The keeper's. */
 #ifndef WORKER_CHANGES_H
 #define WORKER_CHANGES_H
 
@@ -9,7 +11,7 @@
 struct event_base;
 struct changes;
 
-/* NULL: the configuration has no listener. */
+/* NULL: the configuration listens to neither. */
 struct changes *changes_create(const struct worker_start *start, struct event_base *base) MUST_USE;
 /* What it reads of the configuration is the same in both. */
 bool changes_alike(const struct conf *one, const struct conf *other);

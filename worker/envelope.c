@@ -4,18 +4,17 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { MAGIC = 0x34647070 /* "ppd4" */ };
+enum { MAGIC = 0x34647070 /* "ppd4" */, STATUS_LEAST = 200, STATUS_MOST = 599 };
 
 /* As it lies in memory: all machines that share a Redis are little-endian, the checksum refuses the others'. */
 struct head {
     uint64_t checksum; /* XXH3 of all that follows */
-    uint32_t magic;
-    uint32_t status;
+    uint32_t magic, format;
+    uint32_t status, own_head;
     int64_t created_us, fresh_until_us; /* wall clock */
     uint64_t versions[1 + CACHE_TAGS_MAX];
-    uint32_t tag_count, key_len, head_len, body_len;
+    uint32_t tag_count, key_len, notes_len, head_len, body_len, unused;
     char etag[CACHE_ETAG_BYTES];
-    uint32_t own_head, notes_len;
 };
 
 static uint64_t checksum(const char *bytes, size_t len)
@@ -23,10 +22,16 @@ static uint64_t checksum(const char *bytes, size_t len)
     return XXH3_64bits(bytes + sizeof(uint64_t), len - sizeof(uint64_t));
 }
 
+size_t envelope_bytes(const struct redis_key *key, const struct cache_entry *entry)
+{
+    return sizeof(struct head) + key->key.len + entry->notes.len + entry->head.len + entry->body.len;
+}
+
 void envelope_write(struct buf *out, const struct redis_key *key, const struct redis_versions *versions,
                     const struct cache_entry *entry, int64_t now_us, int64_t wall_us)
 {
     struct head head = {.magic = MAGIC,
+                        .format = ENVELOPE_FORMAT,
                         .status = (uint32_t)entry->status,
                         .created_us = entry->created_us - now_us + wall_us,
                         .fresh_until_us = entry->fresh_until_us - now_us + wall_us,
@@ -39,7 +44,7 @@ void envelope_write(struct buf *out, const struct redis_key *key, const struct r
     memcpy(head.versions, versions->at, sizeof head.versions[0] * (size_t)(1 + key->tag_count));
     memcpy(head.etag, entry->etag, sizeof entry->etag);
     size_t start = out->len;
-    buf_reserve(out, sizeof head + key->key.len + entry->notes.len + entry->head.len + entry->body.len);
+    buf_reserve(out, envelope_bytes(key, entry));
     buf_add(out, &head, sizeof head);
     buf_add(out, key->key.at, key->key.len);
     buf_add(out, entry->notes.at, entry->notes.len);
@@ -52,7 +57,8 @@ void envelope_write(struct buf *out, const struct redis_key *key, const struct r
 static bool head_fits(const struct head *head, struct slice bytes, const struct redis_key *key,
                       const struct redis_versions *versions)
 {
-    if (head->magic != MAGIC || head->tag_count != (uint32_t)key->tag_count || head->key_len != key->key.len ||
+    if (head->magic != MAGIC || head->format != ENVELOPE_FORMAT || head->status < STATUS_LEAST ||
+        head->status > STATUS_MOST || head->tag_count != (uint32_t)key->tag_count || head->key_len != key->key.len ||
         head->head_len > CACHE_OWN_HEAD_BYTES || head->notes_len > CACHE_OWN_HEAD_BYTES ||
         bytes.len != sizeof *head + (size_t)head->key_len + head->notes_len + head->head_len + head->body_len)
         return false;

@@ -15,6 +15,11 @@ static struct redis_key redis_key_of(const struct fetch *f)
     return (struct redis_key){f->lookup.key.bytes, f->lookup.tag_slots, f->lookup.tag_count};
 }
 
+static bool uses_redis(const struct fetch *f)
+{
+    return f->r->service->redis != NULL && f->r->route->conf->redis && !f->r->personal;
+}
+
 /* So that what was stored together does not end together. */
 static int64_t jittered(int64_t us)
 {
@@ -82,7 +87,7 @@ void fetch_keep(struct fetch *f, const struct cache_entry *entry, int64_t now_us
     FAULT(fetch_stored);
     fetch_finish_flight(f, stored && entry->fresh_until_us > now_us ? FLIGHT_VALUE : FLIGHT_NONE, 0);
     /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
-    if (s->redis != NULL && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
+    if (uses_redis(f) && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
         const struct redis_key key = redis_key_of(f);
         redis_store(s->redis, &key, &f->versions, entry, now_us);
     }
@@ -265,6 +270,9 @@ static void on_looked(void *arg, enum redis_found found, const struct redis_vers
     }
     struct cache_entry entry = *found_entry;
     entry.born_seq = f->born_seq;
+    /* The clock of the machine that stored it may be ahead. */
+    if (f->r->route->conf->cache_ttl_us > 0)
+        entry.fresh_until_us = MIN(entry.fresh_until_us, now_us + jittered(f->r->route->conf->cache_ttl_us));
     bool stored = lookup_store(&f->lookup, &entry, now_us);
     fetch_finish_flight(f, stored ? FLIGHT_VALUE : FLIGHT_NONE, 0);
     fetch_answer(f, SOURCE_REDIS, &entry, false, now_us);
@@ -272,7 +280,7 @@ static void on_looked(void *arg, enum redis_found found, const struct redis_vers
 
 void fetch_from_source(struct fetch *f)
 {
-    if (f->r->service->redis == NULL || f->r->personal) {
+    if (!uses_redis(f)) {
         fetch_from_origin(f);
         return;
     }

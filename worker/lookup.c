@@ -28,7 +28,7 @@ void lookup_init(struct lookup *l, struct request *r, const struct cache_key *ke
     const struct conf *all = r->service->conf;
     l->rules = (struct cache_rules){
         conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
-        !all->database.set || all->database.listen == LISTEN_OFF ? 0 : all->cache.ttl_without_listener_us};
+        conf_listens_to_database(all) || conf_listens_to_redis(all) ? all->cache.ttl_without_listener_us : 0};
     if (has_upstream(l))
         lookup_kept_init(l);
 }

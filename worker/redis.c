@@ -1,284 +1,330 @@
-#include "worker/redis.h"
 #include "common/clock.h"
-#include "shm/tags.h"
-#include "worker/envelope.h"
-#include "worker/redis_link.h"
+#include "common/log.h"
+#include "worker/redis_message.h"
+#include "worker/redis_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* 65,536 versions at most in Redis, whatever the number of tags; a collision only drops too much. */
-enum { VERSION_SLOTS = 65536, NAME_MAX_BYTES = 160, VERSIONS_MAX = 1 + CACHE_TAGS_MAX };
+enum { VERSION_SLOTS = 65536 };
+/* Of a reply beside the value: versions, and what INFO tells. */
+enum { REPLY_SPARE_BYTES = 64 << 10 };
 
-struct redis {
-    struct service *service;
-    struct redis_link *link;
-    const char *prefix;
-    bool paying;
-    struct buf envelope; /* kept for its memory */
-};
-
-/* Versions are only compared for equality, so a new random one can never bring an old answer back. */
-static uint64_t new_version(void)
+uint64_t redis_new_version(void)
 {
     uint64_t version;
     CHECK(getrandom(&version, sizeof version, 0) == sizeof version);
-    return version;
+    return version | 1; /* 0 is none */
 }
 
-static void version_name(const struct redis *redis, int i, const uint32_t *slots, char name[NAME_MAX_BYTES])
+void redis_version_key(const struct redis *redis, int i, const uint32_t *slots, char key[static REDIS_KEY_BYTES])
 {
     if (i == 0)
-        snprintf(name, NAME_MAX_BYTES, "%s:epoch", redis->prefix);
+        snprintf(key, REDIS_KEY_BYTES, "%s:epoch", redis->prefix);
     else
-        snprintf(name, NAME_MAX_BYTES, "%s:t:%u", redis->prefix, slots[i - 1] % VERSION_SLOTS);
+        snprintf(key, REDIS_KEY_BYTES, "%s:t:%u", redis->prefix, slots[i - 1] % VERSION_SLOTS);
 }
 
-static void entry_name(const struct redis *redis, struct slice key, char name[NAME_MAX_BYTES])
+void redis_channel(const struct conf *conf, char channel[static REDIS_KEY_BYTES])
 {
-    XXH128_hash_t hash = XXH3_128bits(key.at, key.len);
-    snprintf(name, NAME_MAX_BYTES, "%s:e:%016llx%016llx", redis->prefix, (unsigned long long)hash.high64,
-             (unsigned long long)hash.low64);
+    snprintf(channel, REDIS_KEY_BYTES, "%s:changes", conf->redis.prefix);
 }
 
-static void send(struct redis *redis, int argc, const char **argv, redis_replied *replied, void *arg)
+static struct redis_link *pick(struct redis *redis, bool clean)
 {
-    redis_link_send(redis->link, argc, argv, NULL, replied, arg);
+    for (int i = 0; i < redis->link_count; i++) {
+        struct redis_link *link = redis->links[redis->turn++ % (unsigned)redis->link_count];
+        if (redis_link_up(link) && (!clean || tags_redis_clean(redis->tags, redis_link_server(link))))
+            return link;
+    }
+    return NULL;
 }
 
-static void failed(struct redis *redis)
+struct redis_link *redis_pick(struct redis *redis)
 {
+    return pick(redis, false);
+}
+
+struct redis_link *redis_pick_clean(struct redis *redis)
+{
+    return pick(redis, true);
+}
+
+bool redis_failed(struct redis *redis, const redisReply *reply)
+{
+    if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
+        return false;
     service_count(redis->service, STAT_redis_errors);
-}
-
-/* ---- looking ---- */
-
-struct look {
-    struct redis *redis;
-    struct redis_key key;
-    redis_looked *looked;
-    void *arg;
-    struct redis_versions versions;
-    bool missing[VERSIONS_MAX];
-    int setting; /* versions whose SET is not answered yet */
-    int64_t started_us;
-};
-
-static void look_done(struct look *look, enum redis_found found, const struct cache_entry *entry)
-{
-    struct service *s = look->redis->service;
-    stats_observe(s->stats, s->slot, HIST_redis, clock_mono_us() - look->started_us);
-    if (found == REDIS_OFF)
-        failed(look->redis);
-    else
-        service_count(s, found == REDIS_HIT ? STAT_redis_hits : STAT_redis_misses);
-    look->looked(look->arg, found, &look->versions, entry);
-    free(look);
-}
-
-struct setting {
-    struct look *look;
-    int i;
-};
-
-static void version_set(void *arg, const redisReply *reply)
-{
-    struct setting *setting = arg;
-    struct look *look = setting->look;
-    /* Another one was faster: its value is not known here. */
-    if (reply != NULL && reply->type == REDIS_REPLY_STATUS)
-        look->missing[setting->i] = false;
-    free(setting);
-    if (--look->setting > 0)
-        return;
-    look->versions.known = true;
-    for (int i = 0; i <= look->key.tag_count; i++)
-        if (look->missing[i])
-            look->versions.known = false;
-    look_done(look, REDIS_MISS, NULL);
-}
-
-static void set_missing(struct look *look)
-{
-    for (int i = 0; i <= look->key.tag_count; i++)
-        look->setting += look->missing[i];
-    for (int i = 0; i <= look->key.tag_count; i++) {
-        if (!look->missing[i])
-            continue;
-        char name[NAME_MAX_BYTES], value[24];
-        struct setting *setting = xcalloc(1, sizeof *setting);
-        *setting = (struct setting){look, i};
-        look->versions.at[i] = new_version();
-        version_name(look->redis, i, look->key.tag_slots, name);
-        snprintf(value, sizeof value, "%llu", (unsigned long long)look->versions.at[i]);
-        send(look->redis, 4, (const char *[]){"SET", name, value, "NX"}, version_set, setting);
+    if (reply != NULL && !redis->complained) {
+        log_warn("Redis refuses: %.200s", reply->str);
+        redis->complained = true;
     }
+    return true;
 }
 
-/* MGET of the entry and its versions. */
-static void look_replied(void *arg, const redisReply *reply)
+/* Out of memory it still takes what frees some. */
+static bool is_out_of_memory(const redisReply *reply)
 {
-    struct look *look = arg;
-    int versions = 1 + look->key.tag_count;
-    bool any_missing = false;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != (size_t)(1 + versions)) {
-        look_done(look, REDIS_OFF, NULL);
-        return;
-    }
-    for (int i = 0; i < versions; i++) {
-        const redisReply *version = reply->element[1 + i];
-        look->missing[i] = version->type != REDIS_REPLY_STRING;
-        any_missing |= look->missing[i];
-        look->versions.at[i] = look->missing[i] ? 0 : strtoull(version->str, NULL, 10);
-    }
-    if (any_missing) {
-        set_missing(look);
-        return;
-    }
-    const redisReply *value = reply->element[0];
-    struct cache_entry entry;
-    look->versions.known = true;
-    bool hit =
-        value->type == REDIS_REPLY_STRING && envelope_read(slice_of(value->str, value->len), &look->key,
-                                                           &look->versions, &entry, clock_mono_us(), clock_wall_us());
-    look_done(look, hit ? REDIS_HIT : REDIS_MISS, hit ? &entry : NULL);
+    return reply != NULL && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) == 0;
 }
 
-void redis_look(struct redis *redis, const struct redis_key *key, redis_looked *looked, void *arg)
+static void publish(struct redis *redis, struct redis_link *link, const char *message, redis_replied *replied,
+                    void *arg)
 {
-    struct look *look = xcalloc(1, sizeof *look);
-    char names[1 + VERSIONS_MAX][NAME_MAX_BYTES];
-    const char *argv[2 + VERSIONS_MAX] = {"MGET", names[0]};
-    *look = (struct look){.redis = redis, .key = *key, .looked = looked, .arg = arg, .started_us = clock_mono_us()};
-    entry_name(redis, key->key, names[0]);
-    for (int i = 0; i <= key->tag_count; i++) {
-        version_name(redis, i, key->tag_slots, names[1 + i]);
-        argv[2 + i] = names[1 + i];
-    }
-    if (tags_redis_debt(redis->service->shared->tags) > 0)
-        argv[0] = "PING"; /* what stands there may be stale: an answer of another shape means "off" */
-    send(redis, argv[0][0] == 'P' ? 1 : 3 + key->tag_count, argv, look_replied, look);
+    redis_link_send(link, 3, (const char *[]){"PUBLISH", redis->channel, message}, NULL, replied, arg);
 }
 
-/* ---- storing, invalidating ---- */
-
-static void stored(void *arg, const redisReply *reply)
+static void on_published(void *arg, const redisReply *reply)
 {
-    if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
-        failed(arg);
+    redis_failed(arg, reply);
 }
 
-void redis_store(struct redis *redis, const struct redis_key *key, const struct redis_versions *versions,
-                 const struct cache_entry *entry, int64_t now_us)
+bool redis_say(struct redis *redis, const char *message)
 {
-    int64_t life_ms = (entry->fresh_until_us - now_us) / US_PER_MS;
-    if (!versions->known || life_ms <= 0 || !redis_link_up(redis->link) ||
-        tags_redis_debt(redis->service->shared->tags) > 0)
-        return;
-    char name[NAME_MAX_BYTES], life[24];
-    entry_name(redis, key->key, name);
-    snprintf(life, sizeof life, "%lld", (long long)life_ms);
-    redis->envelope.len = 0;
-    envelope_write(&redis->envelope, key, versions, entry, now_us, clock_wall_us());
-    const char *argv[] = {"PSETEX", name, life, redis->envelope.at};
-    const size_t lens[] = {6, strlen(name), strlen(life), redis->envelope.len};
-    redis_link_send(redis->link, 4, argv, lens, stored, redis);
+    struct redis_link *link = redis_pick(redis);
+    if (link != NULL)
+        publish(redis, link, message, on_published, redis);
+    return link != NULL;
 }
+
+/* ---- invalidating ---- */
 
 struct invalidation {
     struct redis *redis;
+    struct redis_link *link;
+    uint32_t server;
     void (*done)(void *arg);
     void *arg;
+    int waits; /* for so many answers */
+    bool untold;
+    int count;
+    uint32_t slots[];
 };
 
-static void invalidated(void *arg, const redisReply *reply)
+/* Told to one server, it is owed to another that is read from meanwhile. */
+static void settle(struct invalidation *v)
 {
-    struct invalidation *invalidation = arg;
-    if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
-        failed(invalidation->redis);
-        tags_owe_redis(invalidation->redis->service->shared->tags);
-    }
-    invalidation->done(invalidation->arg);
-    free(invalidation);
+    struct tags *tags = v->redis->tags;
+    if (--v->waits > 0)
+        return;
+    if (v->untold || tags_redis_server(tags) != v->server)
+        tags_owe_redis(tags);
+    v->done(v->arg);
+    free(v);
 }
 
-void redis_invalidate(struct redis *redis, const uint32_t *slots, int count, void (*done)(void *arg), void *arg)
+static void told(void *arg, const redisReply *reply)
 {
-    struct invalidation *invalidation = xcalloc(1, sizeof *invalidation);
-    char(*names)[NAME_MAX_BYTES] = xcalloc((size_t)count, sizeof *names);
-    char(*values)[24] = xcalloc((size_t)count, sizeof *values);
-    const char **argv = xcalloc((size_t)(1 + 2 * count), sizeof *argv);
-    *invalidation = (struct invalidation){redis, done, arg};
-    argv[0] = "MSET";
-    for (int i = 0; i < count; i++) {
-        version_name(redis, i + 1, slots, names[i]);
-        snprintf(values[i], sizeof values[i], "%llu", (unsigned long long)new_version());
-        argv[1 + 2 * i] = names[i];
-        argv[2 + 2 * i] = values[i];
+    struct invalidation *v = arg;
+    v->untold |= redis_failed(v->redis, reply);
+    settle(v);
+}
+
+/* The others have no word of it: their answers live as long as their ttl says. */
+static void published(void *arg, const redisReply *reply)
+{
+    struct invalidation *v = arg;
+    redis_failed(v->redis, reply);
+    settle(v);
+}
+
+/* Of each slot: a key, or a key and its new version. */
+static void send_slots(struct invalidation *v, const char *command, bool versions, redis_replied *replied)
+{
+    size_t each = versions ? 2 : 1, count = (size_t)v->count;
+    char(*keys)[REDIS_KEY_BYTES] = xcalloc(count, sizeof *keys);
+    char(*values)[24] = xcalloc(count, sizeof *values);
+    const char **argv = xcalloc(1 + each * count, sizeof *argv);
+    argv[0] = command;
+    for (size_t i = 0; i < count; i++) {
+        redis_version_key(v->redis, (int)i + 1, v->slots, keys[i]);
+        argv[1 + each * i] = keys[i];
+        if (!versions)
+            continue;
+        snprintf(values[i], sizeof values[i], "%llu", (unsigned long long)redis_new_version());
+        argv[2 + each * i] = values[i];
     }
-    send(redis, 1 + 2 * count, argv, invalidated, invalidation);
-    free(names);
+    redis_link_send(v->link, (int)(1 + each * count), argv, NULL, replied, v);
+    free(keys);
     free(values);
     free(argv);
+}
+
+/* No version is as good as another one. */
+static void raised(void *arg, const redisReply *reply)
+{
+    struct invalidation *v = arg;
+    if (is_out_of_memory(reply))
+        send_slots(v, "DEL", false, told);
+    else
+        told(arg, reply);
+}
+
+void redis_invalidate(struct redis *redis, const uint32_t *slots, int count, bool tells, void (*done)(void *arg),
+                      void *arg)
+{
+    struct invalidation *v = xcalloc(1, sizeof *v + (size_t)count * sizeof *slots);
+    struct redis_link *link = redis_pick_clean(redis);
+    if (link == NULL)
+        link = redis_pick(redis);
+    *v = (struct invalidation){.redis = redis, .link = link, .done = done, .arg = arg, .waits = 1, .count = count};
+    memcpy(v->slots, slots, (size_t)count * sizeof *slots);
+    if (link == NULL) {
+        redis_link_refuse(redis->links[0], told, v);
+        return;
+    }
+    v->server = redis_link_server(link);
+    send_slots(v, "MSET", true, raised);
+    if (!tells || redis->service->conf->redis.listen == LISTEN_OFF)
+        return;
+    v->waits++;
+    redis->message.len = 0;
+    redis_message_drop(&redis->message, tags_sender(redis->tags), slots, count);
+    publish(redis, link, redis->message.at, published, v);
 }
 
 /* ---- what is owed ---- */
 
 struct payment {
     struct redis *redis;
-    uint64_t debt;
+    struct redis_link *link;
+    uint32_t server, debt;
+    uint64_t receipt;
 };
 
 static void paid(void *arg, const redisReply *reply)
 {
-    struct payment *payment = arg;
-    payment->redis->paying = false;
-    if (reply != NULL && reply->type == REDIS_REPLY_STATUS)
-        tags_redis_paid(payment->redis->service->shared->tags, payment->debt);
-    free(payment);
+    struct payment *p = arg;
+    struct redis *redis = p->redis;
+    redis->paying = false;
+    if (!redis_failed(redis, reply))
+        tags_redis_paid(redis->tags, p->receipt, p->server, p->debt);
+    free(p);
+}
+
+static void epoch_raised(void *arg, const redisReply *reply)
+{
+    struct payment *p = arg;
+    char key[REDIS_KEY_BYTES];
+    redis_version_key(p->redis, 0, NULL, key);
+    if (is_out_of_memory(reply))
+        redis_link_send(p->link, 2, (const char *[]){"DEL", key}, NULL, paid, p);
+    else
+        paid(arg, reply);
+}
+
+/* Others were not told of what was owed. A server that is new here was told; what it has forgotten is its own. */
+static void tell_others(struct redis *redis)
+{
+    if (redis->service->conf->redis.listen == LISTEN_OFF)
+        return;
+    redis->message.len = 0;
+    redis_message_all(&redis->message, tags_sender(redis->tags));
+    redis_say(redis, redis->message.at);
+}
+
+static struct redis_link *creditor(const struct redis *redis)
+{
+    for (int i = 0; i < redis->link_count; i++)
+        if (redis_link_up(redis->links[i]) && !tags_redis_clean(redis->tags, redis_link_server(redis->links[i])))
+            return redis->links[i];
+    return NULL;
 }
 
 void redis_tick(struct redis *redis)
 {
-    uint64_t debt = tags_redis_debt(redis->service->shared->tags);
-    if (debt == 0 || redis->paying || !redis_link_up(redis->link))
+    struct redis_link *link = creditor(redis);
+    if (link == NULL || redis->paying)
         return;
-    char name[NAME_MAX_BYTES], value[24];
-    struct payment *payment = xcalloc(1, sizeof *payment);
-    *payment = (struct payment){redis, debt};
+    char key[REDIS_KEY_BYTES], value[24];
+    struct payment *p = xcalloc(1, sizeof *p);
+    *p = (struct payment){.redis = redis, .link = link, .server = redis_link_server(link)};
+    p->receipt = tags_redis_receipt(redis->tags);
+    p->debt = tags_redis_debt(redis->tags);
     redis->paying = true;
-    version_name(redis, 0, NULL, name);
-    snprintf(value, sizeof value, "%llu", (unsigned long long)new_version());
-    send(redis, 3, (const char *[]){"SET", name, value}, paid, payment);
+    redis_version_key(redis, 0, NULL, key);
+    snprintf(value, sizeof value, "%llu", (unsigned long long)redis_new_version());
+    redis_link_send(link, 3, (const char *[]){"SET", key, value}, NULL, epoch_raised, p);
+    if ((uint32_t)p->receipt != p->debt)
+        tell_others(redis);
+}
+
+/* ---- connections ---- */
+
+static int count_up(const struct redis *redis)
+{
+    int up = 0;
+    for (int i = 0; i < redis->link_count; i++)
+        up += redis_link_up(redis->links[i]);
+    return up;
+}
+
+static void note_up(struct redis *redis)
+{
+    stats_set(redis->service->stats, redis->service->slot, STAT_redis_up, count_up(redis));
 }
 
 static void on_up(void *arg)
 {
-    redis_tick(arg);
+    struct redis *redis = arg;
+    note_up(redis);
+    if (redis->choked_on[0] != '\0')
+        redis_link_send(redis_pick(redis), 2, (const char *[]){"UNLINK", redis->choked_on}, NULL, on_published, redis);
+    redis->choked_on[0] = '\0';
+    redis->complained = false;
+    redis_tick(redis);
+}
+
+/* A server that hangs hangs for all: nobody else waits for it. */
+static void on_down(void *arg, bool slow)
+{
+    struct redis *redis = arg;
+    if (slow && !redis->tripping) {
+        redis->tripping = true;
+        service_count(redis->service, STAT_redis_trips);
+        for (int i = 0; i < redis->link_count; i++)
+            redis_link_give_up(redis->links[i], true, "another connection waits in vain");
+        redis->tripping = false;
+    }
+    note_up(redis);
 }
 
 bool redis_settled(const struct redis *redis)
 {
-    return redis_link_tried(redis->link) &&
-           (!redis_link_up(redis->link) || tags_redis_debt(redis->service->shared->tags) == 0);
+    for (int i = 0; i < redis->link_count; i++)
+        if (!redis_link_tried(redis->links[i]))
+            return false;
+    return count_up(redis) == 0 || tags_redis_is_paid(redis->tags);
+}
+
+static void connect_all(struct redis *redis, const struct conf *conf)
+{
+    static const struct redis_link_events events = {on_up, on_down, NULL};
+    char epoch[REDIS_KEY_BYTES];
+    struct redis_url url;
+    struct err err;
+    CHECK(redis_url_parse(conf->redis.url, &url, &err)); /* the configuration's parser has tried it */
+    redis_version_key(redis, 0, NULL, epoch);
+    const struct redis_link_settings settings = {.url = &url,
+                                                 .timeout_us = conf->redis.timeout_us,
+                                                 .reply_max_bytes = redis->value_max_bytes + REPLY_SPARE_BYTES,
+                                                 .probe_key = epoch};
+    redis->link_count = conf->redis.connections;
+    for (int i = 0; i < redis->link_count; i++)
+        redis->links[i] = redis_link_create(redis->service->base, &settings, &events, redis);
 }
 
 struct redis *redis_create(struct service *service)
 {
+    const struct conf *conf = service->conf;
     struct redis *redis = xcalloc(1, sizeof *redis);
     redis->service = service;
-    redis->prefix = service->conf->redis.prefix;
-    redis->link = redis_link_create(service->base, service->conf, on_up, redis);
+    redis->tags = service->shared->tags;
+    redis->prefix = conf->redis.prefix;
+    redis->value_max_bytes = (size_t)conf->redis.max_value_bytes;
+    redis_channel(conf, redis->channel);
+    connect_all(redis, conf);
     return redis;
-}
-
-void redis_destroy(struct redis **redis)
-{
-    redis_link_destroy(&(*redis)->link);
-    buf_deinit(&(*redis)->envelope);
-    free(*redis);
-    *redis = NULL;
 }

@@ -1,10 +1,14 @@
 /* The second cache: Redis, shared by machines and kept over restarts. It is help and never a reason to fail: each
  * command has its time-out, a server that does not answer is left alone for a while, and whoever waits is told "off".
  *
- * Keys: PREFIX:e:HASH an answer's envelope; PREFIX:t:SLOT a tag's version; PREFIX:epoch the version of everything.
- * A version is a random number; raising it means another one, so that whatever Redis evicts or forgets, an old one
- * never comes back. An answer is stored with the versions that were read before its query began, and is taken only
- * while they are still the same. */
+ * Keys: PREFIX:FORMAT:e:HASH an answer's envelope (envelope.h has the format, so that no other version of perfd reads
+ * it); PREFIX:t:SLOT a tag's version; PREFIX:epoch the version of everything; all versions of perfd share these, and
+ * the channel PREFIX:changes (redis_message.h). A version is a random number; raising it means another one, or none, so
+ * that whatever Redis evicts or forgets, an old one never comes back. An answer is stored with the versions that were
+ * read before its query began, and is taken only while they are still the same.
+ *
+ * A server that comes back with an old file, or was a replica, may hold old answers with their old versions. So the
+ * epoch is raised on each run of a server before anything is read from it (tags_redis_clean()). */
 #ifndef WORKER_REDIS_H
 #define WORKER_REDIS_H
 
@@ -31,15 +35,18 @@ typedef void redis_looked(void *arg, enum redis_found found, const struct redis_
                           const struct cache_entry *entry);
 
 struct redis *redis_create(struct service *service) MUST_USE;
-void redis_destroy(struct redis **redis);
 
 /* The callback comes from the loop, exactly once. key->key and tag_slots must live until then. */
 void redis_look(struct redis *redis, const struct redis_key *key, redis_looked *looked, void *arg);
 /* Stores for as long as the entry is fresh. Nobody waits for it. */
 void redis_store(struct redis *redis, const struct redis_key *key, const struct redis_versions *versions,
                  const struct cache_entry *entry, int64_t now_us);
-/* Raises the versions; done comes from the loop when Redis knows, or when it could not be told, which is then owed. */
-void redis_invalidate(struct redis *redis, const uint32_t *slots, int count, void (*done)(void *arg), void *arg);
+/* Raises the versions; done comes from the loop when Redis knows, or when it could not be told, which is then owed.
+ * tells: other machines' perfds are told, too. */
+void redis_invalidate(struct redis *redis, const uint32_t *slots, int count, bool tells, void (*done)(void *arg),
+                      void *arg);
+/* To all perfds that share this Redis. False: it is down. */
+bool redis_say(struct redis *redis, const char *message);
 /* What is owed was paid, or Redis does not answer: there is nothing to wait for at the start. */
 bool redis_settled(const struct redis *redis);
 /* Now and then: pays what is owed. */

@@ -151,7 +151,7 @@ static void settle(evutil_socket_t fd, short what, void *arg);
 
 static bool is_settled(const struct service *s)
 {
-    bool listens = s->pool != NULL && s->conf->database.listen != LISTEN_OFF;
+    bool listens = conf_listens_to_database(s->conf) || conf_listens_to_redis(s->conf);
     return (s->redis == NULL || redis_settled(s->redis)) && (!listens || tags_listen_tried(s->shared->tags));
 }
 

@@ -92,7 +92,7 @@ static void drop_tags(struct write *w)
         FAULT(write_raised);
     }
     if (w->service->redis != NULL)
-        redis_invalidate(w->service->redis, w->slots, w->slot_count, redis_told, w);
+        redis_invalidate(w->service->redis, w->slots, w->slot_count, true, redis_told, w);
     else
         redis_told(w);
 }

@@ -11,7 +11,9 @@ static const enum metric metrics[] = {
     STAT_notifications,        STAT_notified_tags,     STAT_cache_evicted,    STAT_cache_promoted,
     STAT_cache_expired,        STAT_cache_compressed,  STAT_cache_segments,   STAT_cache_segments_free,
     STAT_cache_segments_limbo, STAT_cache_recovered,   STAT_redis_hits,       STAT_redis_misses,
-    STAT_redis_errors,
+    STAT_redis_skipped,        STAT_redis_stores,      STAT_redis_too_large,  STAT_redis_errors,
+    STAT_redis_trips,          STAT_redis_up,          STAT_redis_listening,  STAT_redis_heard_tags,
+    STAT_redis_bad_messages,
 };
 
 /* Shares that are read more often than their parts. */

@@ -127,28 +127,79 @@ static void raises_of_other_processes_are_all_seen(void **state)
     assert_false(tags_valid(tags, PROCESSES * RAISES - 1, &slot, 1));
 }
 
-static void a_debt_that_grew_meanwhile_is_not_paid(void **state)
+enum { HERE = 7, THERE = 9 };
+
+static void pay(uint32_t server, uint32_t debt)
+{
+    tags_redis_paid(tags, tags_redis_receipt(tags), server, debt);
+}
+
+static void a_server_that_was_never_paid_is_not_clean(void **state)
 {
     (void)state;
     assert_int_equal(tags_redis_debt(tags), 0);
+    assert_false(tags_redis_clean(tags, HERE));
+    assert_false(tags_redis_is_paid(tags));
+    pay(HERE, tags_redis_debt(tags));
+    assert_true(tags_redis_clean(tags, HERE));
+    assert_true(tags_redis_is_paid(tags));
+}
+
+static void a_debt_that_grew_meanwhile_is_not_paid(void **state)
+{
+    (void)state;
     tags_owe_redis(tags);
-    uint64_t seen = tags_redis_debt(tags);
+    uint32_t seen = tags_redis_debt(tags);
     tags_owe_redis(tags);
-    tags_redis_paid(tags, seen);
-    assert_int_not_equal(tags_redis_debt(tags), 0);
-    tags_redis_paid(tags, tags_redis_debt(tags));
-    assert_int_equal(tags_redis_debt(tags), 0);
+    pay(HERE, seen);
+    assert_false(tags_redis_clean(tags, HERE));
+    assert_false(tags_redis_is_paid(tags));
+    pay(HERE, tags_redis_debt(tags));
+    assert_true(tags_redis_clean(tags, HERE));
 }
 
 static void a_payment_of_long_ago_clears_nothing_newer(void **state)
 {
     (void)state;
     tags_owe_redis(tags);
-    uint64_t slow = tags_redis_debt(tags);
-    tags_redis_paid(tags, tags_redis_debt(tags));
+    uint32_t slow = tags_redis_debt(tags);
+    pay(HERE, tags_redis_debt(tags));
     tags_owe_redis(tags);
-    tags_redis_paid(tags, slow);
-    assert_int_not_equal(tags_redis_debt(tags), 0);
+    pay(HERE, slow);
+    assert_false(tags_redis_clean(tags, HERE));
+}
+
+static void what_one_server_was_told_another_one_is_owed(void **state)
+{
+    (void)state;
+    pay(HERE, tags_redis_debt(tags));
+    assert_false(tags_redis_clean(tags, THERE));
+    pay(THERE, tags_redis_debt(tags));
+    assert_true(tags_redis_clean(tags, THERE));
+    assert_false(tags_redis_clean(tags, HERE));
+    assert_int_equal(tags_redis_server(tags), THERE);
+}
+
+static void a_late_payment_does_not_bring_the_old_server_back(void **state)
+{
+    (void)state;
+    uint64_t receipt = tags_redis_receipt(tags);
+    pay(THERE, tags_redis_debt(tags));
+    tags_redis_paid(tags, receipt, HERE, tags_redis_debt(tags));
+    assert_false(tags_redis_clean(tags, HERE));
+    assert_true(tags_redis_clean(tags, THERE));
+}
+
+static void who_is_relied_on_and_who_speaks_stay(void **state)
+{
+    (void)state;
+    uint64_t sender = tags_sender(tags);
+    assert_true(sender != 0);
+    assert_true(tags_sender(tags) == sender);
+    assert_false(tags_relied(tags, TAGS_DATABASE) || tags_relied(tags, TAGS_REDIS));
+    tags_rely(tags, TAGS_REDIS);
+    assert_true(tags_relied(tags, TAGS_REDIS));
+    assert_false(tags_relied(tags, TAGS_DATABASE));
 }
 
 int main(void)
@@ -162,7 +213,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_neighbour_of_a_raised_slot_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_raise_has_one_number_for_all_its_tags, set_up, tear_down),
         cmocka_unit_test_setup_teardown(raises_of_other_processes_are_all_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_server_that_was_never_paid_is_not_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_debt_that_grew_meanwhile_is_not_paid, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_one_server_was_told_another_one_is_owed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_late_payment_does_not_bring_the_old_server_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_relied_on_and_who_speaks_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_payment_of_long_ago_clears_nothing_newer, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "worker/envelope.h"
@@ -58,7 +61,10 @@ static void a_head_of_its_own_comes_back_as_such(void **state)
     memset(room, 'h', sizeof room);
     for (size_t len = CACHE_OWN_HEAD_BYTES; len <= sizeof room; len++) {
         struct buf bytes = {0};
-        struct cache_entry entry = {.head = slice_of(room, len), .own_head = true, .fresh_until_us = 160 * US_PER_S},
+        struct cache_entry entry = {.head = slice_of(room, len),
+                                    .own_head = true,
+                                    .status = 200,
+                                    .fresh_until_us = 160 * US_PER_S},
                            back;
         envelope_write(&bytes, &key, &versions, &entry, 100 * US_PER_S, 1000 * US_PER_S);
         assert_int_equal(reads(buf_slice(&bytes), &key, &versions, 1010, &back), len == CACHE_OWN_HEAD_BYTES);
@@ -135,6 +141,61 @@ static void no_damaged_byte_passes(void **state)
     buf_deinit(&bytes);
 }
 
+/* XXH3 of all behind itself: what a program that knows the format could write. */
+static void sign(struct buf *bytes)
+{
+    uint64_t sum = XXH3_64bits(bytes->at + sizeof sum, bytes->len - sizeof sum);
+    memcpy(bytes->at, &sum, sizeof sum);
+}
+
+static void another_format_or_status_is_a_miss(void **state)
+{
+    (void)state;
+    static const size_t format_at = 12, status_at = 16;
+    struct buf bytes = written();
+    struct cache_entry entry;
+    sign(&bytes);
+    assert_true(reads(buf_slice(&bytes), &key, &versions, 1010, &entry));
+    bytes.at[format_at]++;
+    sign(&bytes);
+    assert_false(reads(buf_slice(&bytes), &key, &versions, 1010, &entry));
+    bytes.at[format_at]--;
+    bytes.at[status_at] ^= 0x40; /* 136 */
+    sign(&bytes);
+    assert_false(reads(buf_slice(&bytes), &key, &versions, 1010, &entry));
+    buf_deinit(&bytes);
+}
+
+/* Whatever the bytes are, what is read lies within them. */
+static void any_bytes_are_read_within_their_bounds(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 200000 };
+    struct buf good = written();
+    int read = 0;
+    srandom(1);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t len = round % 4 ? good.len : (size_t)random() % (good.len + 64);
+        struct buf bytes = {0};
+        struct cache_entry entry;
+        for (size_t i = 0; i < len; i++)
+            buf_addc(&bytes, round % 4 && i < good.len ? good.at[i] : (char)random());
+        for (int changes = (int)(random() % 3); len > 8 && changes > 0; changes--)
+            bytes.at[8 + (size_t)random() % (len - 8)] = (char)random();
+        if (len > 8)
+            sign(&bytes);
+        if (reads(buf_slice(&bytes), &key, &versions, 1010, &entry)) {
+            read++;
+            assert_true(entry.head.at >= bytes.at && entry.body.at >= entry.head.at + entry.head.len);
+            assert_true(entry.body.at + entry.body.len == bytes.at + bytes.len);
+            assert_true(strlen(entry.etag) < sizeof entry.etag);
+        }
+        buf_deinit(&bytes);
+    }
+    assert_true(read > ROUNDS / 10 && read < ROUNDS);
+    buf_deinit(&good);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +205,8 @@ int main(void)
         cmocka_unit_test(its_life_ends),
         cmocka_unit_test(another_version_or_key_is_a_miss),
         cmocka_unit_test(no_damaged_byte_passes),
+        cmocka_unit_test(another_format_or_status_is_a_miss),
+        cmocka_unit_test(any_bytes_are_read_within_their_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
