@@ -7,6 +7,7 @@ import pytest
 
 from lib.perfd import ROOT
 from lib.process import eventually, tell
+from lib.redis_fake import FakeRedis
 
 with open(f"{ROOT}/sql/invalidate.sql", encoding="utf-8") as text:
     INSTALL = text.read()
@@ -193,6 +194,16 @@ def test_listen_on_expects_others_from_the_start(machine, plain, redis):
     b = machine(plain, listen="on").start()
     value_of(b)
     assert not is_kept(b, CAP + GRACE)
+
+
+def test_a_subscription_that_is_dead_without_a_word_is_no_lease(make_perfd, plain, tmp_path):
+    """What perfd says to itself does not come back, though nothing fails."""
+    with FakeRedis(f"{tmp_path}/fake.sock") as fake:
+        block = f"redis {{ url {fake.url}; listen on; }}"
+        b = make_perfd(CONF, plain, pool="listen off;", cache=CACHE, settings=block).start()
+        assert b.log_contains("did not come")
+        value_of(b)
+        assert not is_kept(b, CAP + GRACE)
 
 
 def test_where_the_database_notifies_its_word_counts(machine, watched, redis):

@@ -7,7 +7,7 @@ import pytest
 
 from lib.load import at_once
 from lib.process import eventually
-from lib.redis_fake import MANNERS, SILENT, WELL, FakeRedis
+from lib.redis_fake import MANNERS, SILENT, TOO_LONG, WELL, FakeRedis
 from lib.redis_server import RedisServer, Sentinel
 
 SCHEMA = """
@@ -144,7 +144,7 @@ def test_a_master_that_becomes_a_replica_is_left(make, servers, writes):
         assert version_of(perfd, 1) == version
     new.flush()
     assert eventually(lambda: all_well(perfd, [time.time_ns() % 9000 + 1]) and entries(new)), perfd.log()
-    assert perfd.log_contains("READONLY" if writes else "no master any more")
+    assert perfd.log_contains("Redis: READONLY" if writes else "no master any more")
 
 
 def test_what_a_promoted_replica_did_not_hear_is_not_read(make, servers):
@@ -154,11 +154,9 @@ def test_what_a_promoted_replica_did_not_hear_is_not_read(make, servers):
     perfd = started(make(f"redis://{master.host},{replica.host}"))
     kept(perfd, master, "/items/3")
     assert eventually(lambda: entries(replica) == entries(master))
-    replica.pause()
+    replica.promote()
     version = write(perfd, 3)
     master.stop()
-    replica.resume()
-    replica.promote()
     assert eventually(lambda: is_used(perfd), 10), perfd.log()
     assert version_of(perfd, 3) == version
     perfd = forgetful(perfd)
@@ -285,12 +283,12 @@ def test_hits_and_misses_are_timed_apart(make, server):
 
 
 def test_another_format_is_not_read(make, server):
-    """Neither by its key's name, nor by what the envelope says."""
+    """A version of perfd that writes other envelopes has other keys."""
     perfd = started(make(server.url))
     kept(perfd, server, "/items/1")
     [key] = entries(server)
     assert key.startswith("it:1:e:")
-    server.command("SETRANGE", key, 12, b"\x02")
+    server.command("RENAME", key, key.replace(":1:", ":2:"))
     assert forgetful(perfd).get("/items/1").cache == "MISS"
 
 
@@ -383,11 +381,12 @@ def test_whatever_redis_says_no_request_fails(lied_to, fake, manner):
     fake.manner = WELL
     assert eventually(lambda: is_used(lied_to), 15), lied_to.log()
     pids, before, first = lied_to.worker_pids(), fake.lied, 1 + 20 * MANNERS.index(manner)
+    cut = lied_to.log().count("longer than any")
     fake.manner = manner
     all_well(lied_to, range(first, first + 20))
     assert write(lied_to, first) == version_of(lied_to, first)
     assert fake.lied > before and lied_to.worker_pids() == pids
-    assert lied_to.perfctl_json("stats")
+    assert manner not in TOO_LONG or lied_to.log().count("longer than any") > cut
     fake.manner = WELL
 
 

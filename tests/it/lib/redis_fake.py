@@ -36,6 +36,7 @@ LIES = {
     "nobody": b"-NOAUTH Authentication required.\r\n",
 }
 SILENT, HALF, CLOSE, WELL = "silence", "half an answer", "a closed connection", "well"
+TOO_LONG = ["a count that no memory holds", "an endless line", "a huge value"]
 MANNERS = [*LIES, SILENT, HALF, CLOSE]
 
 
