@@ -280,10 +280,7 @@ static void on_looked(void *arg, enum redis_found found, const struct redis_vers
 
 void fetch_from_source(struct fetch *f)
 {
-    if (!uses_redis(f)) {
-        fetch_from_origin(f);
-        return;
-    }
     const struct redis_key key = redis_key_of(f);
-    redis_look(f->r->service->redis, &key, on_looked, f);
+    if (!uses_redis(f) || !redis_look(f->r->service->redis, &key, on_looked, f))
+        fetch_from_origin(f);
 }

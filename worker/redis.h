@@ -36,8 +36,9 @@ typedef void redis_looked(void *arg, enum redis_found found, const struct redis_
 
 struct redis *redis_create(struct service *service) MUST_USE;
 
-/* The callback comes from the loop, exactly once. key->key and tag_slots must live until then. */
-void redis_look(struct redis *redis, const struct redis_key *key, redis_looked *looked, void *arg);
+/* False: it is down, or what it has may be old, and nobody is called. Else the callback comes from the loop, exactly
+ * once; key->key and tag_slots must live until then. */
+bool redis_look(struct redis *redis, const struct redis_key *key, redis_looked *looked, void *arg) MUST_USE;
 /* Stores for as long as the entry is fresh. Nobody waits for it. */
 void redis_store(struct redis *redis, const struct redis_key *key, const struct redis_versions *versions,
                  const struct cache_entry *entry, int64_t now_us);

@@ -20,7 +20,7 @@ static void entry_key(const struct redis *redis, struct slice key, char out[stat
 
 struct look {
     struct redis *redis;
-    struct redis_link *link; /* NULL: none may be asked */
+    struct redis_link *link;
     struct redis_key key;
     redis_looked *looked;
     void *arg;
@@ -30,22 +30,14 @@ struct look {
     int64_t started_us;
 };
 
-static void count(const struct look *look, enum redis_found found)
+static void look_done(struct look *look, enum redis_found found, const struct cache_entry *entry)
 {
-    static const enum metric metrics[] = {
-        [REDIS_HIT] = STAT_redis_hits, [REDIS_MISS] = STAT_redis_misses, [REDIS_OFF] = STAT_redis_skipped};
     static const enum stat_hist histograms[] = {
         [REDIS_HIT] = HIST_redis_hit, [REDIS_MISS] = HIST_redis, [REDIS_OFF] = HIST_redis_error};
     struct service *s = look->redis->service;
-    if (found != REDIS_OFF || look->link == NULL)
-        service_count(s, metrics[found]);
-    if (look->link != NULL)
-        stats_observe(s->stats, s->slot, histograms[found], clock_mono_us() - look->started_us);
-}
-
-static void look_done(struct look *look, enum redis_found found, const struct cache_entry *entry)
-{
-    count(look, found);
+    if (found != REDIS_OFF)
+        service_count(s, found == REDIS_HIT ? STAT_redis_hits : STAT_redis_misses);
+    stats_observe(s->stats, s->slot, histograms[found], clock_mono_us() - look->started_us);
     look->looked(look->arg, found, &look->versions, entry);
     free(look);
 }
@@ -122,8 +114,8 @@ static void look_replied(void *arg, const redisReply *reply)
     struct look *look = arg;
     struct redis *redis = look->redis;
     struct cache_entry entry;
-    if (look->link == NULL || redis_failed(redis, reply) || !is_answer(look, reply)) {
-        if (look->link != NULL && redis_link_choked(look->link))
+    if (redis_failed(redis, reply) || !is_answer(look, reply)) {
+        if (redis_link_choked(look->link))
             entry_key(redis, look->key.key, redis->choked_on);
         look_done(look, REDIS_OFF, NULL);
         return;
@@ -140,27 +132,25 @@ static void look_replied(void *arg, const redisReply *reply)
     look_done(look, hit ? REDIS_HIT : REDIS_MISS, hit ? &entry : NULL);
 }
 
-void redis_look(struct redis *redis, const struct redis_key *key, redis_looked *looked, void *arg)
+bool redis_look(struct redis *redis, const struct redis_key *key, redis_looked *looked, void *arg)
 {
-    struct look *look = xcalloc(1, sizeof *look);
+    struct redis_link *link = redis_pick_clean(redis);
     char keys[1 + VERSIONS_MAX][REDIS_KEY_BYTES];
     const char *argv[2 + VERSIONS_MAX] = {"MGET", keys[0]};
-    *look = (struct look){.redis = redis,
-                          .link = redis_pick_clean(redis),
-                          .key = *key,
-                          .looked = looked,
-                          .arg = arg,
-                          .started_us = clock_mono_us()};
-    if (look->link == NULL) {
-        redis_link_refuse(redis->links[0], look_replied, look);
-        return;
+    if (link == NULL) {
+        service_count(redis->service, STAT_redis_skipped);
+        return false;
     }
+    struct look *look = xcalloc(1, sizeof *look);
+    *look = (struct look){
+        .redis = redis, .link = link, .key = *key, .looked = looked, .arg = arg, .started_us = clock_mono_us()};
     entry_key(redis, key->key, keys[0]);
     for (int i = 0; i <= key->tag_count; i++) {
         redis_version_key(redis, i, key->tag_slots, keys[1 + i]);
         argv[2 + i] = keys[1 + i];
     }
-    redis_link_send(look->link, 3 + key->tag_count, argv, NULL, look_replied, look);
+    redis_link_send(link, 3 + key->tag_count, argv, NULL, look_replied, look);
+    return true;
 }
 
 /* ---- storing ---- */
