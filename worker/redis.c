@@ -326,5 +326,6 @@ struct redis *redis_create(struct service *service)
     redis->value_max_bytes = (size_t)conf->redis.max_value_bytes;
     redis_channel(conf, redis->channel);
     connect_all(redis, conf);
+    note_up(redis); /* of the process before this one */
     return redis;
 }

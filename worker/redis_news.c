@@ -141,6 +141,7 @@ struct redis_news *redis_news_create(struct service *service, struct redis *redi
     n->arg = arg;
     n->beat_us = beat_us;
     n->sender = tags_sender(service->shared->tags);
+    n->number = redis_new_version() >> 8; /* another keeper's, at a reload, are never taken for its own */
     n->link = redis_link_create(service->base, &settings, &link_events, n);
     event_assign(&n->beat, service->base, -1, 0, on_beat, n);
     add_beat(n, beat_us);

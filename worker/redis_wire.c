@@ -1,5 +1,6 @@
 #include "worker/redis_wire.h"
 #include "common/buf.h"
+#include "common/digits.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -137,18 +138,27 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
         buf_deinit(&w->out);
 }
 
+static void add_count(struct buf *out, char kind, uint64_t count)
+{
+    char text[DIGITS_BYTES];
+    struct slice digits = digits_of(count, text);
+    buf_addc(out, kind);
+    buf_add(out, digits.at, digits.len);
+    buf_add(out, "\r\n", 2);
+}
+
 void redis_wire_send(struct redis_wire *w, int argc, const char *const *argv, const size_t *lens)
 {
     if (w->ended)
         return;
     if (w->out.len == 0)
         event_active(&w->flush, EV_TIMEOUT, 1);
-    buf_printf(&w->out, "*%d\r\n", argc);
+    add_count(&w->out, '*', (uint64_t)argc);
     for (int i = 0; i < argc; i++) {
         size_t len = lens ? lens[i] : strlen(argv[i]);
-        buf_printf(&w->out, "$%zu\r\n", len);
+        add_count(&w->out, '$', len);
         buf_add(&w->out, argv[i], len);
-        buf_adds(&w->out, "\r\n");
+        buf_add(&w->out, "\r\n", 2);
     }
 }
 

@@ -199,7 +199,7 @@ def test_help_lists_every_directive():
     assert printed.code == 0, printed
     for name in ("listen admin workers run_dir access_log error_log log_level max_body max_uri keepalive_min "
                  "request_timeout shutdown_timeout include database url pool connect_timeout statement_timeout listen_url slow_query slow_query_params redis "
-                 "timeout prefix cache size entries ttl tti ttl_without_listener route sql query result status invalidates share bigint errors "
+                 "timeout prefix connections max_value cache size entries ttl tti ttl_without_listener route sql query result status invalidates share bigint errors "
                  "param page combine").split():
         assert re.search(rf"(?m)^\s*{name}\b", printed.out), f"{name} is not explained\n{printed.out}"
 

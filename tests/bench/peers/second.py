@@ -14,7 +14,7 @@ from .example import USERS, load_example, wrk
 EX_FAILED = 1
 CONF = """route GET /user/{id} { query "SELECT id, email, name, created_at FROM users WHERE id = :id"; result row;
     cache ttl=1h tti=1h tags=user:{id}; }"""
-LARGE, SMALL = f"entries {4 * USERS};", "size 4MB; entries 100;"
+LARGE, SMALL = f"entries {4 * USERS};", "size 16MB; entries 500;"
 MOST_OVER_HIT_US, MOST_OF_NONE = 12, 1.05
 
 

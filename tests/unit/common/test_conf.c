@@ -200,6 +200,11 @@ static void errors_name_their_place(void **state)
     is_refused("database { url postgresql:///x; listen_url mysql://x; }", "1:44", "postgresql://");
     is_refused("cache { ttl_without_listener 1ms; }", "1:30", "500ms");
     is_refused("redis { url rediss://h; }", "1:13", "rediss");
+    is_refused("redis { url redis+sentinel://h; }", "1:13", "name of their master");
+    is_refused("redis { url redis://h,; }", "1:13", "no host");
+    is_refused("redis { url redis://h; listen maybe; }", "1:31", "auto | on | off");
+    is_refused("redis { url redis://h; max_value 1GB; }", "1:34", "256MB");
+    is_refused("redis { url redis://h; connections 0; }", "1:36", "1 to 16");
     is_refused("include ./.test_conf_absent;", "1:9", "absent");
 }
 
@@ -318,6 +323,26 @@ static void pages_that_cannot_be_are_refused(void **state)
     is_refused(PAGED("page keyset a; param limit default=0;"), "3:22", "out of bounds");
     is_refused("database { url postgresql:///x; }\nroute POST /a { query 'SELECT 1'; page keyset a; }", "2:35",
                "only a GET");
+}
+
+static void redis_has_its_defaults_and_a_route_keeps_out(void **state)
+{
+    (void)state;
+    struct conf *conf = load("database { url postgresql:///x; }\nredis { url redis://h; }\n"
+                             "route GET /a { query 'SELECT 1'; cache ttl=1s; }\n"
+                             "route GET /b { query 'SELECT 1'; cache ttl=1s redis=off; }\n");
+    assert_int_equal(conf->redis.connections, 1);
+    assert_int_equal(conf->redis.max_value_bytes, 1 << 20);
+    assert_true(conf->redis.listen == LISTEN_AUTO && conf_listens_to_redis(conf));
+    assert_true(conf->routes[0].redis && !conf->routes[1].redis);
+    conf_destroy(&conf);
+    conf = load("redis { url 'redis+sentinel://u:hidden@s/m?sentinel_password=hidden'; listen off; max_value 2KB; }");
+    char *out = print(conf);
+    assert_null(strstr(out, "hidden"));
+    assert_non_null(strstr(out, "listen off;"));
+    assert_non_null(strstr(out, "max_value 2KB;"));
+    free(out);
+    conf_destroy(&conf);
 }
 
 static void a_page_is_part_of_the_routes_version(void **state)
@@ -481,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(upstreams_that_cannot_be_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(targets_that_cannot_be_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_target_has_64_parameters_at_most, setup, teardown),
+        cmocka_unit_test_setup_teardown(redis_has_its_defaults_and_a_route_keeps_out, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
