@@ -54,6 +54,12 @@ void envelope_write(struct buf *out, const struct redis_key *key, const struct r
     memcpy(out->at + start, &sum, sizeof sum);
 }
 
+/* Neither so far away that no difference of times could be told. */
+static bool is_time(int64_t us)
+{
+    return us >= 0 && us <= INT64_MAX / 4;
+}
+
 static bool head_fits(const struct head *head, struct slice bytes, const struct redis_key *key,
                       const struct redis_versions *versions)
 {
@@ -62,7 +68,7 @@ static bool head_fits(const struct head *head, struct slice bytes, const struct 
         head->head_len > CACHE_OWN_HEAD_BYTES || head->notes_len > CACHE_OWN_HEAD_BYTES ||
         bytes.len != sizeof *head + (size_t)head->key_len + head->notes_len + head->head_len + head->body_len)
         return false;
-    if (memchr(head->etag, 0, CACHE_ETAG_BYTES) == NULL)
+    if (memchr(head->etag, 0, CACHE_ETAG_BYTES) == NULL || !is_time(head->created_us) || !is_time(head->fresh_until_us))
         return false;
     return memcmp(head->versions, versions->at, sizeof head->versions[0] * (size_t)(1 + key->tag_count)) == 0;
 }
