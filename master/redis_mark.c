@@ -25,6 +25,18 @@ static void mark_of(const struct conf *conf, uint32_t server, char mark[MARK_BYT
              server);
 }
 
+static void write_mark(const struct conf *conf, const char *mark)
+{
+    char path[4200];
+    path_of(conf, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return;
+    ssize_t written = write(fd, mark, strlen(mark));
+    (void)written; /* half a mark is none */
+    close(fd);
+}
+
 void redis_mark_take(const struct conf *conf, struct tags *tags)
 {
     char path[4200], found[MARK_BYTES] = "", mark[MARK_BYTES];
@@ -37,24 +49,18 @@ void redis_mark_take(const struct conf *conf, struct tags *tags)
     mark_of(conf, server, mark);
     if (server != 0 && strcmp(found, mark) == 0)
         tags_redis_paid(tags, tags_redis_receipt(tags), server, tags_redis_debt(tags));
-    else
+    else if (fd >= 0)
         tags_owe_redis(tags);
     if (fd >= 0)
         close(fd);
-    unlink(path);
+    write_mark(conf, "in use\n");
 }
 
 void redis_mark_leave(const struct conf *conf, struct tags *tags)
 {
-    char path[4200], mark[MARK_BYTES];
+    char mark[MARK_BYTES];
     if (!conf->redis.set || !tags_redis_is_paid(tags))
         return;
-    path_of(conf, path);
     mark_of(conf, tags_redis_server(tags), mark);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return;
-    ssize_t written = write(fd, mark, strlen(mark));
-    (void)written; /* half a mark is none */
-    close(fd);
+    write_mark(conf, mark);
 }

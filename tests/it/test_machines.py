@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lib.perfd import ROOT
-from lib.process import eventually, tell
+from lib.process import alive, eventually, tell
 from lib.redis_fake import FakeRedis
 
 with open(f"{ROOT}/sql/invalidate.sql", encoding="utf-8") as text:
@@ -139,7 +139,25 @@ def test_listen_off_hears_nothing_and_says_nothing(machine, plain, redis):
     assert is_kept(b, 0.5) and value_of(b) == old  # its ttl bounds that
 
 
+def test_one_that_joins_costs_the_others_nothing(machine, plain):
+    _, b = both(machine(plain), machine(plain))
+    cached(b)
+    c = machine(plain).start()
+    assert eventually(lambda: c.stat("redis_listening") == 1) and is_kept(b, 0.7)
+
+
 # --- while they cannot hear each other
+
+
+def test_one_that_died_may_not_have_told(machine, plain):
+    """It tells that, when it is back."""
+    a, b = both(machine(plain), machine(plain))
+    workers = a.worker_pids()
+    a.kill_master()
+    assert eventually(lambda: not any(map(alive, workers)), 10)
+    cached(b)
+    a.start()
+    assert eventually(lambda: b.get("/items/1").cache != "HIT")
 
 
 def test_a_subscription_that_is_lost_costs_what_it_may_have_missed(machine, plain, redis):
