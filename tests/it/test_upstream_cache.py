@@ -243,7 +243,7 @@ def test_redis_gives_what_a_restart_has_forgotten_and_what_it_may_be_used_for(ma
     origin.says("/short", Answer(fields=short), Answer(304, fields=FRESH))
     for path in ("/plain", "/public", "/short"):
         assert api.get(f"/kept{path}").cache == "MISS"
-    assert eventually(lambda: len(redis.keys(f"{os.path.basename(api.folder)}:e:*")) == 3)
+    assert eventually(lambda: len(redis.keys(f"{os.path.basename(api.folder)}:*:e:*")) == 3)
     assert api.term() == 0
     api.start()
     answer = api.get("/kept/plain")

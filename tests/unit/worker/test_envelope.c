@@ -83,6 +83,7 @@ static void notes_come_back_beside_the_head(void **state)
         struct cache_entry entry = {.notes = slice_of(room, len),
                                     .head = SLICE("A: 1\r\n"),
                                     .body = SLICE("body"),
+                                    .status = 200,
                                     .fresh_until_us = 160 * US_PER_S},
                            back;
         envelope_write(&bytes, &key, &versions, &entry, 100 * US_PER_S, 1000 * US_PER_S);
