@@ -1,23 +1,33 @@
 #include "common/resolve.h"
 #include "common/buf.h"
+#include "common/thread.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
-/* Shared by the caller and the thread; who leaves last frees it. */
+/* Of a process at a time. One that asks a name server that does not answer takes as long as resolv.conf says, half a
+ * minute or so: which is why this is no work for the threads of worker/offload.c. */
+enum { THREADS_MAX = 4 };
+
+enum state { WAITING, RUNNING, DONE, FORGOTTEN };
+
+/* The thread's own while it is running. */
 struct resolve {
-    _Atomic int users;
+    enum state state;
     int fd;
     char *hosts;
     struct buf addresses;
     const char *error;
+    TAILQ_ENTRY(resolve) in_line;
 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows, and of each one's state */
+static TAILQ_HEAD(, resolve) waiting = TAILQ_HEAD_INITIALIZER(waiting);
+static int threads;
 
 bool resolve_is_name(const char *host)
 {
@@ -26,10 +36,8 @@ bool resolve_is_name(const char *host)
            inet_pton(AF_INET6, host, bytes) != 1;
 }
 
-static void leave(struct resolve *r)
+static void resolve_free(struct resolve *r)
 {
-    if (atomic_fetch_sub(&r->users, 1) > 1)
-        return;
     close(r->fd);
     buf_deinit(&r->addresses);
     free(r->hosts);
@@ -69,10 +77,8 @@ static const char *add_addresses(struct buf *out, const char *host)
     return out->len > start ? NULL : "the name has no address";
 }
 
-static void *run(void *arg)
+static void resolve_all(struct resolve *r)
 {
-    struct resolve *r = arg;
-    const uint64_t one = 1;
     char *at = r->hosts, *host;
     bool any = false;
     while ((host = strsep(&at, ",")) != NULL) {
@@ -85,44 +91,101 @@ static void *run(void *arg)
     if (any)
         r->error = NULL;
     buf_addc(&r->addresses, '\0');
-    ssize_t written = write(r->fd, &one, sizeof one);
-    (void)written; /* an eventfd at 0 takes it */
-    leave(r);
+}
+
+/* ---- threads, which end when nothing waits ---- */
+
+static struct resolve *take(void)
+{
+    pthread_mutex_lock(&lock);
+    struct resolve *r = TAILQ_FIRST(&waiting);
+    if (r != NULL) {
+        TAILQ_REMOVE(&waiting, r, in_line);
+        r->state = RUNNING;
+    } else {
+        threads--;
+    }
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
+static void give_back(struct resolve *r)
+{
+    const uint64_t one = 1;
+    pthread_mutex_lock(&lock);
+    bool forgotten = r->state == FORGOTTEN;
+    r->state = DONE;
+    if (!forgotten && write(r->fd, &one, sizeof one) != sizeof one) {
+        /* An eventfd at 0 takes it. */
+    }
+    pthread_mutex_unlock(&lock);
+    if (forgotten)
+        resolve_free(r);
+}
+
+static void *run(void *arg)
+{
+    (void)arg;
+    for (struct resolve *r; (r = take()) != NULL;) {
+        resolve_all(r);
+        give_back(r);
+    }
     return NULL;
 }
+
+/* With the lock. False: there is none at all. */
+static bool has_thread(void)
+{
+    pthread_t thread;
+    if (threads < THREADS_MAX && thread_start(&thread, "perfd-resolve", run, NULL)) {
+        pthread_detach(thread);
+        threads++;
+    }
+    return threads > 0;
+}
+
+/* ---- for the loop ---- */
 
 struct resolve *resolve_start(const char *hosts, int *fd_out)
 {
     struct resolve *r = xcalloc(1, sizeof *r);
-    pthread_t thread;
-    sigset_t all, before;
-    r->users = 2;
     r->hosts = xstrdup(hosts);
     r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = r->fd >= 0 && pthread_create(&thread, NULL, run, r) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_lock(&lock);
+    bool started = r->fd >= 0 && has_thread();
+    if (started)
+        TAILQ_INSERT_TAIL(&waiting, r, in_line);
+    pthread_mutex_unlock(&lock);
     if (!started) {
-        r->users = 1;
-        leave(r);
+        resolve_free(r);
         return NULL;
     }
-    pthread_setname_np(thread, "perfd-resolve");
-    pthread_detach(thread);
     *fd_out = r->fd;
     return r;
 }
 
 char *resolve_take(struct resolve *r, const char **error_out)
 {
+    pthread_mutex_lock(&lock);
+    CHECK(r->state == DONE);
+    pthread_mutex_unlock(&lock);
     *error_out = r->error;
     return r->error ? NULL : xstrdup(r->addresses.at);
 }
 
-void resolve_destroy(struct resolve **r)
+void resolve_destroy(struct resolve **resolve)
 {
-    if (*r != NULL)
-        leave(*r);
-    *r = NULL;
+    struct resolve *r = *resolve;
+    if (r == NULL)
+        return;
+    *resolve = NULL;
+    pthread_mutex_lock(&lock);
+    bool running = r->state == RUNNING;
+    if (r->state == WAITING)
+        TAILQ_REMOVE(&waiting, r, in_line);
+    if (running)
+        r->state = FORGOTTEN;
+    pthread_mutex_unlock(&lock);
+    if (!running)
+        resolve_free(r);
 }

@@ -1,4 +1,5 @@
-/* Names to addresses without blocking a loop: getaddrinfo() runs in a thread of its own. */
+/* Names to addresses without blocking a loop: getaddrinfo() runs in a few threads of its own, and what
+ * finds them all at work waits. */
 #ifndef COMMON_RESOLVE_H
 #define COMMON_RESOLVE_H
 

@@ -4,7 +4,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +76,50 @@ static void who_does_not_wait_leaves_nothing_behind(void **state)
     }
 }
 
+/* Of this process, by their name. */
+static int resolving_threads(void)
+{
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *comm = fopen(path, "r");
+        if (comm == NULL)
+            continue;
+        count += fgets(name, sizeof name, comm) != NULL && strcmp(name, "perfd-resolve\n") == 0;
+        fclose(comm);
+    }
+    closedir(tasks);
+    return count;
+}
+
+static void many_are_resolved_by_a_few_threads(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    struct resolve *all[MANY];
+    int fds[MANY], most = 0;
+    for (int i = 0; i < MANY; i++) {
+        all[i] = resolve_start("localhost,no-such-host.invalid", &fds[i]);
+        assert_non_null(all[i]);
+        int now = resolving_threads();
+        most = now > most ? now : most;
+    }
+    resolve_destroy(&all[MANY - 1]);
+    for (int i = 0; i < MANY - 1; i++) {
+        const char *error;
+        struct pollfd p = {fds[i], POLLIN, 0};
+        assert_int_equal(poll(&p, 1, 30000), 1);
+        char *addresses = resolve_take(all[i], &error);
+        assert_non_null(addresses);
+        free(addresses);
+        resolve_destroy(&all[i]);
+    }
+    assert_in_range(most, 1, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +128,7 @@ int main(void)
         cmocka_unit_test(an_unknown_name_is_an_error),
         cmocka_unit_test(one_unknown_name_does_not_hide_the_others),
         cmocka_unit_test(who_does_not_wait_leaves_nothing_behind),
+        cmocka_unit_test(many_are_resolved_by_a_few_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
