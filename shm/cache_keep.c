@@ -1,16 +1,14 @@
+#include "common/gzip.h"
 #include "shm/cache_layout.h"
 #include "shm/fault.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 /* Of all segments this share is kept free. An open one that nothing was put into for so long is sealed, so that its
  * items take part in eviction. */
 enum { AHEAD_SHARE = 64, IDLE_US = 60000000 };
-/* One that shrinks by less than an eighth is not worth its copy. */
-enum { GZIP_LEVEL = 6, GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8, GZIP_GAIN_SHARE = 8 };
 
 void cache_tick(struct cache *c, int64_t now_us)
 {
@@ -35,17 +33,10 @@ static void free_expired(struct cache *c, int64_t now_us)
 /* Empty: it does not pay. */
 static struct slice gzip_of(struct slice body, char *room)
 {
-    z_stream z = {0};
-    size_t most = body.len - body.len / GZIP_GAIN_SHARE;
-    z.next_in = (Bytef *)(uintptr_t)body.at; /* zlib's type lacks a const */
-    z.avail_in = (uInt)body.len;
-    z.next_out = (Bytef *)room;
-    z.avail_out = (uInt)most;
-    CHECK(deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) == Z_OK);
-    bool done = deflate(&z, Z_FINISH) == Z_STREAM_END;
-    size_t len = z.total_out;
-    deflateEnd(&z);
-    return slice_of(room, done ? len : 0);
+    struct gzip *gzip = gzip_create(GZIP_LEVEL_KEPT);
+    struct slice small = gzip_whole(gzip, body, room);
+    gzip_destroy(&gzip);
+    return small;
 }
 
 /* A copy with its gzip in the place of the item that the word names. False: there is no room for it. */
