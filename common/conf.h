@@ -126,6 +126,7 @@ struct conf_route {
     bool replica; /* it is read from a replica that may be read from */
     bool share;   /* its query may run in one transaction with those of others */
     bool errors_verbose;
+    bool compress;    /* where conf->compress is */
     int combine_keys; /* lookups of several requests in one query at most; 0: each has its own */
     struct conf_pos combine_pos;
     struct conf_page page;
@@ -160,6 +161,9 @@ struct conf {
     int max_connections; /* of a worker */
     bool fast_path, server_timing;
     int64_t stream_above_bytes, stream_memory_bytes;
+    bool compress;
+    bool offload;
+    int offload_threads, offload_queue; /* of a worker */
 
     struct {
         bool set;

@@ -8,6 +8,7 @@ struct row {
     _Atomic int state, pid, slot, generation, writes;
     _Atomic uint32_t incarnation;
     _Atomic int64_t beat_us;
+    _Atomic uint64_t doing;
 };
 
 struct board {
@@ -30,6 +31,7 @@ int board_take(struct board *board, int slot, int generation)
         row->generation = generation;
         row->writes = 0;
         row->beat_us = 0;
+        row->doing = 0;
         row->incarnation++;
         row->state = PROC_STARTING;
         return proc;
@@ -66,6 +68,11 @@ void board_beat(struct board *board, int proc, int64_t now_us)
 int64_t board_last_beat_us(const struct board *board, int proc)
 {
     return board->rows[proc].beat_us;
+}
+
+_Atomic uint64_t *board_doing(struct board *board, int proc)
+{
+    return &board->rows[proc].doing;
 }
 
 void board_write_begin(struct board *board, int proc)

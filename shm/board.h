@@ -22,6 +22,9 @@ enum proc_state board_state(const struct board *board, int proc);
 void board_beat(struct board *board, int proc, int64_t now_us);
 int64_t board_last_beat_us(const struct board *board, int proc);
 
+/* What the process says that it is at: doing.h. */
+_Atomic uint64_t *board_doing(struct board *board, int proc);
+
 /* A write that may commit is under way between these two: a process that dies inside raises the epoch (shared_reap). */
 void board_write_begin(struct board *board, int proc);
 void board_write_end(struct board *board, int proc);

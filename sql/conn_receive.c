@@ -1,4 +1,5 @@
 #include "common/clock.h"
+#include "shm/doing.h"
 #include "sql/conn_state.h"
 
 #include <errno.h>
@@ -321,6 +322,7 @@ void conn_on_input(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct conn *c = arg;
     bool tell = false;
+    doing(DOING_database);
     if (c->paused_us > 0)
         return;
     if (!PQconsumeInput(c->pg) && c->state != CONN_BUSY) {

@@ -1,5 +1,6 @@
 #include "worker/fetch.h"
 #include "common/clock.h"
+#include "shm/doing.h"
 #include "shm/fault.h"
 #include "shm/tags.h"
 #include "worker/fetch_state.h"
@@ -205,6 +206,7 @@ bool fetch_hit(struct request *r, const struct cache_key *key)
     struct lookup lookup;
     struct cache_entry entry;
     int64_t now_us = r->started_us;
+    doing_for(DOING_hit, r->route->row);
     lookup_init(&lookup, r, key);
     enum cache_state state = lookup_find(&lookup, now_us, &entry);
     if (state == CACHE_MISS)

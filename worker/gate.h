@@ -44,6 +44,7 @@ struct gate {
     struct event_base *base;
     const struct conf *conf;
     const struct tls *tls; /* NULL: none */
+    struct offload *offload;
     bool behind_proxy;
     struct gate_calls calls;
     void *arg;

@@ -1,4 +1,5 @@
 #include "common/clock.h"
+#include "shm/doing.h"
 #include "worker/gate_conn.h"
 #include "worker/tls.h"
 
@@ -98,6 +99,7 @@ void conn_on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct http_conn *conn = arg;
     struct gate *g = conn->gate;
+    doing(DOING_gate);
     size_t kept = conn->state == GATE_LINGERING ? 0 : conn->in.len;
     if (kept >= g->scratch_bytes - READ_BYTES || (conn->state == GATE_BUSY && kept >= IN_MAX)) {
         conn->choked = true; /* until it is answered */

@@ -1,4 +1,5 @@
 #include "common/clock.h"
+#include "shm/doing.h"
 #include "worker/gate_conn.h"
 #include "worker/tls.h"
 
@@ -270,6 +271,7 @@ void conn_on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct http_conn *conn = arg;
     int64_t now_us = clock_mono_us();
+    doing(DOING_send);
     conn_send_out(conn, false, now_us);
     if (conn->choked && !conn_has_output(conn) && conn->state == GATE_READING)
         conn_go_on(conn, now_us);

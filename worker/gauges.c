@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "shm/cache.h"
 #include "sql/replicas.h"
+#include "worker/offload.h"
 #include "worker/park.h"
 #include "worker/upstream.h"
 
@@ -146,6 +147,17 @@ static void write_cache(struct service *s)
     set(s, STAT_cache_waiting, park_count(s->park));
 }
 
+static void write_offload(struct service *s)
+{
+    static uint64_t before;
+    if (s->offload == NULL)
+        return;
+    uint64_t now = offload_refused(s->offload);
+    stats_add(s->stats, s->slot, STAT_offload_refused, (int64_t)(now - before));
+    before = now;
+    set(s, STAT_offload_active, offload_active(s->offload));
+}
+
 void gauges_write(struct service *s, int connections, enum proc_state state)
 {
     board_beat(s->shared->board, s->proc, clock_mono_us());
@@ -163,4 +175,5 @@ void gauges_write(struct service *s, int connections, enum proc_state state)
     write_replicas(s);
     write_upstreams(s);
     write_cache(s);
+    write_offload(s);
 }

@@ -55,7 +55,7 @@ struct http_answers *http_answers_of(const struct http_conn *conn)
 /* ---- life ---- */
 
 struct http *http_create(struct event_base *base, const struct conf *conf, const struct tls *tls,
-                         const struct http_handlers *handlers, void *arg)
+                         struct offload *offload, const struct http_handlers *handlers, void *arg)
 {
     static const struct gate_calls calls = {on_hit, on_request, on_connections_changed};
     struct http *http = xcalloc(1, sizeof *http);
@@ -64,6 +64,7 @@ struct http *http_create(struct event_base *base, const struct conf *conf, const
     http->arg = arg;
     gate_init(&http->gate, base, conf, &calls, http);
     http->gate.tls = tls;
+    http->gate.offload = offload;
     http->gate.behind_proxy = handlers->behind_proxy && conf->proxy_protocol;
     http_listeners_init(&http->listeners, base, &http->gate, conf->max_connections);
     http->ev = evhttp_new(base);

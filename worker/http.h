@@ -9,6 +9,7 @@
 struct event_base;
 struct gate_message;
 struct http;
+struct offload;
 struct tls;
 
 /* The NUL behind each is there, and not counted. */
@@ -57,9 +58,9 @@ struct http_handlers {
     bool behind_proxy;                                       /* if there is one: conf->proxy_protocol counts */
 };
 
-/* tls NULL: without. */
+/* tls NULL: without. offload: for its handshakes; NULL: the loop does them. */
 struct http *http_create(struct event_base *base, const struct conf *conf, const struct tls *tls,
-                         const struct http_handlers *handlers, void *arg) MUST_USE;
+                         struct offload *offload, const struct http_handlers *handlers, void *arg) MUST_USE;
 void http_destroy(struct http **http);
 
 /* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */

@@ -1,5 +1,6 @@
 #include "worker/lookup.h"
 #include "common/clock.h"
+#include "shm/doing.h"
 #include "worker/encoding.h"
 #include "worker/field_lines.h"
 #include "worker/reply.h"
@@ -138,6 +139,7 @@ void lookup_mark_uncacheable(struct lookup *l, uint64_t born_seq, int64_t now_us
 bool lookup_store(struct lookup *l, const struct cache_entry *entry, int64_t now_us)
 {
     struct service *s = l->r->service;
+    doing_for(DOING_store, l->r->route->row);
     struct cache_rules rules = l->rules;
     if (has_upstream(l)) {
         struct notes notes;

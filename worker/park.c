@@ -1,5 +1,6 @@
 #include "worker/park.h"
 #include "common/clock.h"
+#include "shm/doing.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -99,6 +100,7 @@ static void on_woken(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     uint64_t times;
+    doing(DOING_wake);
     if (read(fd, &times, sizeof times) == sizeof times)
         look(arg);
 }

@@ -1,6 +1,7 @@
 #include "worker/reply.h"
 #include "common/clock.h"
 #include "common/digits.h"
+#include "shm/doing.h"
 #include "worker/access_log.h"
 #include "worker/cors.h"
 #include "worker/encoding.h"
@@ -190,6 +191,7 @@ static void account(struct request *r, int status, size_t sent, bool cut, int64_
 static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)
 {
     int64_t now_us = clock_mono_us();
+    doing_for(DOING_answer, r->route != NULL ? r->route->row : 0);
     add_common(h, r);
     add_timing(h, r, now_us - r->started_us);
     account(r, status, r->http->method == HTTP_HEAD ? 0 : body->bytes.len, false, now_us);

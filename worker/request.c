@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/digits.h"
 #include "common/json_scan.h"
+#include "shm/doing.h"
 #include "worker/fetch.h"
 #include "worker/format.h"
 #include "worker/health.h"
@@ -198,6 +199,7 @@ static bool read_params(struct request *r)
 static void on_described(void *arg)
 {
     struct request *r = arg;
+    doing_for(DOING_params, r->route->row);
     switch (r->route->state) {
     case ROUTE_READY:
         break;

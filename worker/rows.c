@@ -1,5 +1,6 @@
 #include "worker/rows.h"
 #include "common/log.h"
+#include "shm/doing.h"
 #include "worker/page.h"
 #include "worker/refusal.h"
 
@@ -52,6 +53,7 @@ void rows_refuse(struct request *r, const struct pool_outcome *outcome, const ch
 bool rows_read(struct request *r, const struct pool_outcome *outcome, struct buf *body_out)
 {
     struct err err;
+    doing_for(DOING_rows, r->route->row);
     r->wait_us = outcome->wait_us;
     r->run_us = outcome->run_us;
     if (outcome->fail != POOL_OK) {

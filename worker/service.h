@@ -15,6 +15,7 @@ struct access_log;
 struct upstream;
 struct park;
 struct recall;
+struct offload;
 
 struct service {
     const struct worker_start *start;
@@ -31,6 +32,7 @@ struct service {
     struct route *routes; /* conf->routes[i] at work */
     struct access_log *access_log;
     struct park *park;
+    struct offload *offload; /* NULL: none is wanted */
     struct arena *hit_arena; /* of the request that is answered at once, if it can be */
     struct recall *recall;   /* of targets that were answered so */
     int in_flight;           /* requests between their first byte and their answer */

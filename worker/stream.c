@@ -1,4 +1,5 @@
 #include "worker/stream.h"
+#include "shm/doing.h"
 #include "worker/format.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
@@ -78,6 +79,7 @@ static enum pool_flow on_rows(void *arg, PGresult *rows)
         PQclear(rows);
         return FLOW_MORE;
     }
+    doing_for(DOING_rows, s->r->route->row);
     encode_take(&s->encoding, rows);
     if (s->sends)
         return send_on(s);

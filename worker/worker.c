@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "shm/cache.h"
+#include "shm/doing.h"
 #include "shm/tags.h"
 #include "sql/pool.h"
 #include "sql/replicas.h"
@@ -10,7 +11,9 @@
 #include "worker/event_memory.h"
 #include "worker/gauges.h"
 #include "worker/http.h"
+#include "worker/offload.h"
 #include "worker/park.h"
+#include "worker/pulse.h"
 #include "worker/recall.h"
 #include "worker/redis.h"
 #include "worker/request.h"
@@ -34,6 +37,7 @@ struct worker {
     struct service service;
     struct http *http, *https, *admin; /* https NULL: no tls is configured */
     struct child child;
+    struct pulse *pulse;
     struct event beat, drain, settle;
     int64_t settle_until_us;
     int64_t drain_until_us;
@@ -63,6 +67,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct worker *w = arg;
+    doing_word before = doing_swap(DOING_beat);
     stats_set(w->service.stats, w->service.slot, STAT_cache_lent,
               http_lent(w->http) + (w->https ? http_lent(w->https) : 0));
     gauges_write(&w->service, connections(w), state_of(w));
@@ -74,6 +79,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
         http_tick(w->https, now_us);
     if (w->service.redis != NULL)
         redis_tick(w->service.redis);
+    doing_swap(before);
 }
 
 /* ---- ending ---- */
@@ -155,6 +161,23 @@ static bool is_settled(const struct service *s)
     return (s->redis == NULL || redis_settled(s->redis)) && (!listens || tags_listen_tried(s->shared->tags));
 }
 
+static void observe_offload(void *arg, enum offload_kind kind, int64_t wait_us, int64_t run_us)
+{
+    static const enum metric counts[OFFLOAD_KINDS] = {STAT_offload_tls, STAT_offload_json, STAT_offload_gzip};
+    struct service *s = arg;
+    service_count(s, counts[kind]);
+    stats_observe(s->stats, s->slot, HIST_offload_wait, wait_us);
+    stats_observe(s->stats, s->slot, HIST_offload_run, run_us);
+}
+
+static void start_offload(struct service *s)
+{
+    const struct offload_settings settings = {s->conf->offload_threads, s->conf->offload_queue, observe_offload, s};
+    s->offload = s->conf->offload ? offload_create(s->base, &settings) : NULL;
+    if (s->conf->offload && s->offload == NULL)
+        log_warn("no thread can be started for work that would block the loop; it is done there");
+}
+
 /* The first requests shall find Redis in use, and what they store shall not be dropped because the listener comes. */
 static void on_all_described(struct service *s)
 {
@@ -197,6 +220,8 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     s->proc = start->proc;
     s->base = child_base();
     cache_attach(s->shared->cache, s->proc);
+    doing_attach(s->shared->board, s->proc);
+    start_offload(s);
     s->access_log = access_log_create(s->base, s->conf->access_log, err);
     if (s->access_log == NULL)
         return false;
@@ -232,7 +257,7 @@ static bool open_tls(struct worker *w, const struct http_handlers *consumers, st
     struct tls *tls = tls_create(w->service.conf, start->tickets, err);
     if (tls == NULL)
         return false;
-    w->https = http_create(w->service.base, w->service.conf, tls, consumers, &w->service);
+    w->https = http_create(w->service.base, w->service.conf, tls, w->service.offload, consumers, &w->service);
     return listen_on(w->https, start->tls_fds, start->tls_count, err);
 }
 
@@ -243,10 +268,11 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
     struct service *s = &w->service;
     if (!service_init(s, start, err))
         return false;
-    w->http = http_create(s->base, s->conf, NULL, &consumers, s);
-    w->admin = http_create(s->base, s->conf, NULL, &admins, s);
+    w->http = http_create(s->base, s->conf, NULL, NULL, &consumers, s);
+    w->admin = http_create(s->base, s->conf, NULL, NULL, &admins, s);
     if (s->conf->tls.set && !open_tls(w, &consumers, err))
         return false;
+    w->pulse = pulse_create(s);
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
     event_assign(&w->settle, s->base, -1, 0, settle, w);
@@ -261,6 +287,8 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
 static void worker_deinit(struct worker *w)
 {
     struct service *s = &w->service;
+    pulse_destroy(&w->pulse);
+    offload_destroy(&s->offload);
     gauges_write(s, 0, PROC_DRAINING);
     access_log_destroy(&s->access_log);
 }

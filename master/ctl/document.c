@@ -56,5 +56,6 @@ void document_histogram(cJSON *object, const struct histogram *h)
     quantile(object, "p50_us", h, 0.50);
     quantile(object, "p95_us", h, 0.95);
     quantile(object, "p99_us", h, 0.99);
+    quantile(object, "p999_us", h, 0.999);
     quantile(object, "max_us", h, 1);
 }

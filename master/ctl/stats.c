@@ -7,7 +7,8 @@
 /* Figures that say something of one process only; over all they stand in the document, but help no reader. */
 static bool is_of_one_process(int stat)
 {
-    return stat == STAT_pid || stat == STAT_state || stat == STAT_started_us || stat == STAT_beat_us;
+    return stat == STAT_pid || stat == STAT_state || stat == STAT_started_us || stat == STAT_beat_us ||
+           stat == STAT_loop_stuck_at;
 }
 
 static void add_metric(cJSON *to, const struct stat_info *info, int64_t value)

@@ -2,7 +2,11 @@
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
-#include "shm/board.h"
+#include "shm/doing.h"
+
+#include <stdio.h>
+
+enum { LOOP_BYTES = 256 };
 
 static const char *state_name(int64_t state)
 {
@@ -15,16 +19,33 @@ static int64_t since_us(const struct ctl *ctl, int slot, enum metric stat)
     return at_us == 0 ? 0 : MAX(ctl->now_us - at_us, INT64_C(0));
 }
 
+/* "turns", or what holds it up. */
+static void name_loop(const struct ctl *ctl, int slot, char *text, size_t bytes)
+{
+    int64_t stuck_us = stats_get(ctl->stats, slot, STAT_loop_stuck_us);
+    doing_word at = (doing_word)stats_get(ctl->stats, slot, STAT_loop_stuck_at);
+    int row = doing_route(at);
+    const char *route = row > 0 && row < stats_routes(ctl->stats) ? stats_route_name(ctl->stats, row) : NULL;
+    if (stuck_us == 0)
+        snprintf(text, bytes, "turns");
+    else
+        snprintf(text, bytes, "stuck for %s: %s%s%s", format_us(stuck_us).s, doing_words(at), route ? ", " : "",
+                 route ? route : "");
+}
+
 static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
 {
-    static const enum metric metrics[] = {STAT_pid,       STAT_generation,     STAT_restarts,
-                                          STAT_cpu_us,    STAT_resident_bytes, STAT_requests,
-                                          STAT_in_flight, STAT_connections};
+    static const enum metric metrics[] = {
+        STAT_pid,      STAT_generation, STAT_restarts,    STAT_cpu_us,       STAT_resident_bytes,
+        STAT_requests, STAT_in_flight,  STAT_connections, STAT_loop_blocked, STAT_loop_starved};
     cJSON *worker = cJSON_CreateObject();
     document_int(worker, "slot", slot);
     cJSON_AddStringToObject(worker, "state", state_name(stats_get(ctl->stats, slot, STAT_state)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
         document_int(worker, stat_infos[metrics[i]].name, stats_get(ctl->stats, slot, metrics[i]));
+    char loop[LOOP_BYTES];
+    name_loop(ctl, slot, loop, sizeof loop);
+    cJSON_AddStringToObject(worker, "loop", loop);
     document_int(worker, "uptime_us", since_us(ctl, slot, STAT_started_us));
     document_int(worker, "beat_age_us", since_us(ctl, slot, STAT_beat_us));
     cJSON_AddItemToArray(workers, worker);
@@ -46,6 +67,9 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_in_flight)).s);
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_connections)).s);
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_beat_us)).s : "-");
+    char loop[LOOP_BYTES];
+    name_loop(ctl, slot, loop, sizeof loop);
+    table_cell(table, "%s", lives ? loop : "-");
 }
 
 enum ctl_exit command_workers(const struct ctl *ctl)
@@ -58,7 +82,7 @@ enum ctl_exit command_workers(const struct ctl *ctl)
         return document_print(&document);
     }
     struct table *table = table_create("SLOT|PID|GENERATION|<STATE|UPTIME|RESTARTS|CPU|RESIDENT|REQUESTS|IN FLIGHT|"
-                                       "CONNECTIONS|LAST BEAT");
+                                       "CONNECTIONS|LAST BEAT|<LOOP");
     for (int slot = 0; slot < stats_slots(ctl->stats); slot++)
         put_row(table, ctl, slot);
     table_print(&table);
