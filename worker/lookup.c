@@ -99,6 +99,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
                             .gzip = entry->gzip,
                             .head = entry->head,
                             .etag = entry->etag,
+                            .once = source == SOURCE_MISS || source == SOURCE_REDIS || source == SOURCE_NONE,
                             .varies = source != SOURCE_NONE && entry->body.len >= CACHE_GZIP_LEAST_BYTES,
                             .vary = field_lines_list(notes.fields, "Vary", r->arena),
                             .age_us = age_us(source, entry, &notes, now_us)};

@@ -3,6 +3,7 @@
 #include "common/digits.h"
 #include "shm/doing.h"
 #include "worker/access_log.h"
+#include "worker/compress.h"
 #include "worker/cors.h"
 #include "worker/encoding.h"
 #include "worker/trace.h"
@@ -227,7 +228,7 @@ static void gzip_etag(const char *etag, char gzip_out[GZIP_ETAG_BYTES])
 }
 
 /* Adds the tag of what is sent. True: the consumer has it already; whichever coding it holds, its copy is as good as
- * the other. */
+ * the other, and its own tag tells it which one is meant. */
 static bool add_etag(struct headers *h, struct request *r, const char *etag, bool gzip)
 {
     struct slice held = http_list_in(r->http, "If-None-Match", r->arena);
@@ -237,8 +238,10 @@ static bool add_etag(struct headers *h, struct request *r, const char *etag, boo
     }
     char *gzipped = arena_bytes(r->arena, GZIP_ETAG_BYTES);
     gzip_etag(etag, gzipped);
-    add(h, SLICE("ETag"), slice_str(gzip ? gzipped : etag));
-    return held.len > 0 && (none_match(held, etag) || none_match(held, gzipped));
+    const char *sent = gzip ? gzipped : etag, *other = gzip ? etag : gzipped;
+    bool has_sent = held.len > 0 && none_match(held, sent), has_other = held.len > 0 && none_match(held, other);
+    add(h, SLICE("ETag"), slice_str(has_other && !has_sent ? other : sent));
+    return has_sent || has_other;
 }
 
 static struct slice cache_control_of(const struct request *r)
@@ -267,7 +270,7 @@ static void add_cache_fields(struct headers *h, const struct request *r, const s
 }
 
 /* RFC 9110 13.2.1: whether the consumer has it already is of interest where it would succeed. */
-void reply_answer(struct request *r, const struct answer *answer)
+static void send_answer(struct request *r, const struct answer *answer)
 {
     struct headers h;
     int status = answer->status;
@@ -286,14 +289,67 @@ void reply_answer(struct request *r, const struct answer *answer)
     request_finish(r, status, &h, &body);
 }
 
-void reply_stream_begin(struct request *r, struct slice head)
+/* The consumer has it already, by either tag. */
+static bool is_held(struct request *r, const struct answer *answer)
+{
+    struct headers ignored = {.count = 0};
+    return r->method == METHOD_GET && answer->etag != NULL && add_etag(&ignored, r, answer->etag, true);
+}
+
+/* An answer whose body is being compressed. */
+struct waiting {
+    struct request *r;
+    struct answer answer;
+};
+
+static void on_compressed(void *arg, struct slice body, struct slice gzip)
+{
+    struct waiting *w = arg;
+    w->answer.body = body;
+    w->answer.gzip = gzip;
+    if (gzip.len > 0)
+        service_count(w->r->service, STAT_compressed_answers);
+    send_answer(w->r, &w->answer);
+}
+
+/* What the answer points to, the body apart, is copied: its owner goes on. */
+static void compress_answer(struct request *r, const struct answer *answer)
+{
+    struct slice gzip;
+    struct waiting *w = arena_alloc(r->arena, sizeof *w);
+    *w = (struct waiting){r, *answer};
+    if (compress_body(r->service, answer->body, &gzip, on_compressed, w)) {
+        on_compressed(w, answer->body, gzip);
+        return;
+    }
+    w->answer.head = arena_copy(r->arena, answer->head);
+    w->answer.etag = answer->etag != NULL ? arena_str(r->arena, slice_str(answer->etag)) : NULL;
+    r->http->gone = NULL; /* what it was to stop is over */
+}
+
+void reply_answer(struct request *r, const struct answer *answer)
+{
+    struct answer mine = *answer;
+    bool could = answer->once && answer->body.len >= CACHE_GZIP_LEAST_BYTES && compress_is_on(r);
+    mine.varies |= could;
+    if (could && answer->gzip.len == 0 && compress_is_wanted(r) && !is_held(r, answer))
+        compress_answer(r, &mine);
+    else
+        send_answer(r, &mine);
+}
+
+void reply_stream_begin(struct request *r, struct slice head, bool gzip)
 {
     struct headers h;
     h.count = 0;
     add_lines(&h, head);
-    add_cache_fields(&h, r, &(struct answer){.age_us = -1});
+    if (gzip)
+        add_lines(&h, SLICE("Content-Encoding: gzip\r\n"));
+    add_cache_fields(&h, r, &(struct answer){.age_us = -1, .varies = compress_is_on(r)});
     add_common(&h, r);
     service_count(r->service, STAT_streams);
+    if (gzip)
+        service_count(r->service, STAT_compressed_answers);
     http_stream_begin(r->http, r->route->conf->status, h.at, h.count);
 }
 

@@ -1,5 +1,6 @@
 #include "worker/stream.h"
 #include "shm/doing.h"
+#include "worker/compress.h"
 #include "worker/format.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
@@ -22,21 +23,38 @@ void stream_recycle(struct buf *body)
 
 static void free_memory(struct stream *s)
 {
+    compress_pipe_destroy(&s->pipe);
     encode_drop(&s->encoding);
     stream_recycle(&s->body);
 }
 
-static void send_piece(struct stream *s)
+static void send_bytes(struct stream *s, struct slice bytes)
 {
-    s->sent_bytes += s->body.len;
-    http_stream_add(s->r->http, buf_slice(&s->body));
+    s->sent_bytes += bytes.len;
+    http_stream_add(s->r->http, bytes);
+}
+
+static void send_piece(struct stream *s, bool last)
+{
+    struct slice bytes = buf_slice(&s->body);
+    if (s->pipe != NULL && !compress_piece(s->pipe, &s->body, last, &bytes)) {
+        s->compressing = true;
+        s->last = last;
+        return;
+    }
+    send_bytes(s, bytes);
     s->body.len = 0;
 }
 
+static void on_compressed(void *arg, struct slice bytes);
+
 static void begin_sending(struct stream *s)
 {
+    bool gzip = compress_is_wanted(s->r);
     s->sends = true;
-    reply_stream_begin(s->r, format_head(s->r->format, true));
+    if (gzip && !s->head_only)
+        s->pipe = compress_pipe_create(s->r->service, on_compressed, s);
+    reply_stream_begin(s->r, format_head(s->r->format, true), gzip);
 }
 
 static enum pool_flow outgrow(struct stream *s)
@@ -50,11 +68,17 @@ static enum pool_flow outgrow(struct stream *s)
     return FLOW_MORE;
 }
 
+/* The consumer, or the thread that compresses for it, has as much as it can take. */
+static bool is_full(const struct stream *s)
+{
+    return http_stream_is_full(s->r->http) || (s->compressing && s->body.len >= PIECE_BYTES);
+}
+
 static enum pool_flow send_on(struct stream *s)
 {
-    if (s->body.len >= PIECE_BYTES)
-        send_piece(s);
-    s->waits = http_stream_is_full(s->r->http);
+    if (s->body.len >= PIECE_BYTES && !s->compressing)
+        send_piece(s, false);
+    s->waits = is_full(s);
     return s->waits ? FLOW_WAIT : FLOW_MORE;
 }
 
@@ -96,20 +120,57 @@ void stream_init(struct stream *s, struct request *r, size_t hold_bytes, bool (*
 
 void stream_go_on(struct stream *s)
 {
-    if (s->waits)
-        pool_resume(s->job);
+    if (!s->waits || is_full(s))
+        return;
     s->waits = false;
+    pool_resume(s->job);
 }
 
 /* s is the request's, and gone with it. */
-static enum stream_end end_sent(struct stream *s, bool whole)
+static void end_now(struct stream *s, bool whole)
 {
     struct request *r = s->r;
-    if (whole)
-        send_piece(s);
     size_t sent_bytes = s->sent_bytes;
     free_memory(s);
     reply_stream_end(r, sent_bytes, whole);
+}
+
+/* All rows are there. */
+static void send_last(struct stream *s)
+{
+    if (!s->compressing)
+        send_piece(s, true);
+    if (!s->compressing)
+        end_now(s, true);
+}
+
+static void on_compressed(void *arg, struct slice bytes)
+{
+    struct stream *s = arg;
+    s->compressing = false;
+    send_bytes(s, bytes);
+    if (s->last) {
+        end_now(s, true);
+    } else if (s->ended) {
+        send_last(s);
+    } else {
+        if (s->body.len >= PIECE_BYTES)
+            send_piece(s, false);
+        stream_go_on(s);
+    }
+}
+
+static enum stream_end end_sent(struct stream *s, bool whole)
+{
+    s->waits = false;
+    if (!whole) {
+        end_now(s, false);
+        return STREAM_SENT;
+    }
+    s->ended = true;
+    s->r->http->gone = NULL; /* there is no work to stop any more */
+    s->r->http->room = NULL;
+    send_last(s);
     return STREAM_SENT;
 }
 

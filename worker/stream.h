@@ -18,6 +18,10 @@ struct stream {
     struct buf body;  /* what is not sent yet */
     struct err wrong; /* its text is not empty: what the rows cannot be written for */
     bool sends, waits, head_only;
+    struct compress_pipe *pipe; /* NULL: it is sent as it is */
+    bool compressing;           /* a piece, of which made_piece() will hear */
+    bool last;                  /* the piece is the last one */
+    bool ended;                 /* all rows have come, and wait for it */
     size_t sent_bytes;
 };
 

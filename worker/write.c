@@ -35,7 +35,8 @@ struct write {
 static void answer(struct write *w)
 {
     struct request *r = w->r;
-    const struct answer answer = {.status = w->status, .body = buf_slice(&w->body), .head = w->head, .age_us = -1};
+    const struct answer answer = {
+        .status = w->status, .body = buf_slice(&w->body), .head = w->head, .age_us = -1, .once = true};
     w->r = NULL;
     if (w->answered)
         reply_answer(r, &answer);
