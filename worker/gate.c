@@ -53,7 +53,7 @@ static void conn_free(void *arg)
     if (conn->state != GATE_DEAD && conn->state != GATE_STARTING)
         conn_gone(conn); /* evhttp ended it */
     event_del(&conn->turn);
-    tls_conn_destroy(&conn->tls);
+    conn_end_tls(conn);
     if (conn->sealed != NULL)
         evbuffer_free(conn->sealed);
     if (conn->out != NULL)

@@ -2,6 +2,7 @@
  *
  *   gate.c          it begins and ends; evhttp's view of it
  *   gate_read.c     bytes from the socket, through TLS where there is any
+ *   gate_shake.c    the handshake of TLS
  *   gate_frame.c    from bytes to requests, one after the other
  *   gate_message.c  a request that is handed on, or refused
  *   gate_send.c     answers to the socket
@@ -36,10 +37,11 @@ struct http_conn {
     int fd;
     enum gate_state state;
     struct event turn, readable, writable;
-    struct buf in;           /* received, not used yet */
-    struct tls_conn *tls;    /* NULL: none */
-    struct evbuffer *sealed; /* of `out`, what the socket did not take of its TLS form; NULL: nothing */
-    struct evbuffer *out;    /* what the socket did not take at once; NULL: nothing */
+    struct buf in;             /* received, not used yet */
+    struct tls_conn *tls;      /* NULL: none */
+    struct offload_job *shake; /* a thread has tls, for a step of its handshake; NULL: none */
+    struct evbuffer *sealed;   /* of `out`, what the socket did not take of its TLS form; NULL: nothing */
+    struct evbuffer *out;      /* what the socket did not take at once; NULL: nothing */
     struct gate_message *message;
     bool taking; /* its bytes are being gone through: what is written is gathered */
     bool choked; /* not read from until it has taken its answers */
@@ -79,7 +81,15 @@ void conn_gone(struct http_conn *conn);
 /* ---- gate_read.c ---- */
 
 void conn_on_readable(evutil_socket_t fd, short what, void *conn);
+/* TLS was fed. Goes on with what it makes of it. */
+void conn_read_sealed(struct http_conn *conn, int64_t now_us);
+
+/* ---- gate_shake.c ---- */
+
 bool conn_is_handshaking(const struct http_conn *conn);
+/* TLS was fed. True: the step that follows is a thread's, and conn_read_sealed() comes after it. */
+bool conn_shake(struct http_conn *conn);
+void conn_end_tls(struct http_conn *conn);
 
 /* ---- gate_frame.c ---- */
 

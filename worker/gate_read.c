@@ -5,11 +5,6 @@
 
 #include <sys/socket.h>
 
-bool conn_is_handshaking(const struct http_conn *conn)
-{
-    return conn->tls != NULL && !tls_conn_is_open(conn->tls);
-}
-
 /* The consumer has closed its side: gone when it waits for an answer that is not made yet. */
 static void on_end_of_stream(struct http_conn *conn, int64_t now_us)
 {
@@ -22,7 +17,7 @@ static void on_end_of_stream(struct http_conn *conn, int64_t now_us)
     conn->state = GATE_ENDING;
     conn->unread = false;
     buf_deinit(&conn->in);
-    conn_watch(conn, false, now_us);
+    conn_send_out(conn, false, now_us); /* what TLS has said last waits for nothing yet */
 }
 
 /* A head that has not grown by a line is not worth another look. */
@@ -63,6 +58,10 @@ static ssize_t receive(struct http_conn *conn, size_t kept)
     if (n <= 0)
         return n;
     tls_conn_feed(conn->tls, slice_of(g->received, (size_t)n));
+    if (!tls_conn_is_open(conn->tls) && conn_shake(conn)) {
+        errno = EAGAIN;
+        return -1;
+    }
     return read_sealed(conn, kept);
 }
 
@@ -80,18 +79,28 @@ static ALWAYS_INLINE void take(struct http_conn *conn, size_t kept, size_t came,
     conn_consume(conn, slice_of(g->scratch, kept + came), now_us);
 }
 
-/* What came behind the proxy's word is TLS. */
-static void begin_sealed(struct http_conn *conn, int64_t now_us)
+void conn_read_sealed(struct http_conn *conn, int64_t now_us)
 {
-    tls_conn_feed(conn->tls, buf_slice(&conn->in));
-    buf_deinit(&conn->in);
     ssize_t n = read_sealed(conn, 0);
     if (n > 0)
         take(conn, 0, (size_t)n, now_us);
     else if (n == 0)
         on_end_of_stream(conn, now_us);
+    else if (conn_has_output(conn))
+        conn_send_out(conn, true, now_us);
     else
         conn_watch(conn, true, now_us);
+}
+
+/* What came behind the proxy's word is TLS. */
+static void begin_sealed(struct http_conn *conn, int64_t now_us)
+{
+    tls_conn_feed(conn->tls, buf_slice(&conn->in));
+    buf_deinit(&conn->in);
+    if (conn_shake(conn))
+        conn_watch(conn, true, now_us);
+    else
+        conn_read_sealed(conn, now_us);
 }
 
 void conn_on_readable(evutil_socket_t fd, short what, void *arg)

@@ -13,11 +13,14 @@ struct certificate {
 struct tls {
     struct certificate *certificates; /* the first is for who asks for no name, or for one that none has */
     int count;
+    bool slow; /* one of them, at least */
 };
 
 struct tls_conn {
     SSL *ssl;
     BIO *in, *out; /* ssl's own */
+    bool slow;
+    bool failed; /* tls_conn_shake() */
 };
 
 /* ---- certificates ---- */
@@ -101,6 +104,13 @@ static bool load(struct certificate *c, const struct conf_certificate *conf, str
     return true;
 }
 
+static bool is_slow(const struct certificate *c)
+{
+    const EVP_PKEY *key = SSL_CTX_get0_privatekey(c->ctx);
+    int type = EVP_PKEY_get_base_id(key);
+    return type != EVP_PKEY_ED25519 && (type != EVP_PKEY_EC || EVP_PKEY_get_bits(key) > 256);
+}
+
 struct tls *tls_create(const struct conf *conf, const struct tls_tickets *tickets, struct err *err)
 {
     struct tls *tls = xcalloc(1, sizeof *tls);
@@ -112,6 +122,7 @@ struct tls *tls_create(const struct conf *conf, const struct tls_tickets *ticket
             return NULL;
         }
         settle(conf, tls, tickets, tls->certificates[i].ctx);
+        tls->slow |= is_slow(&tls->certificates[i]);
     }
     return tls;
 }
@@ -148,6 +159,7 @@ struct tls_conn *tls_conn_create(const struct tls *tls)
     BIO_set_mem_eof_return(c->out, -1);
     SSL_set_bio(c->ssl, c->in, c->out);
     SSL_set_accept_state(c->ssl);
+    c->slow = tls->slow; /* which one it will be the consumer has not said yet */
     return c;
 }
 
@@ -169,6 +181,8 @@ enum tls_read tls_conn_read(struct tls_conn *c, char *at, size_t room, size_t *l
 {
     ERR_clear_error();
     *len_out = 0;
+    if (c->failed)
+        return TLS_FAILED;
     while (*len_out < room) {
         size_t n;
         if (SSL_read_ex(c->ssl, at + *len_out, room - *len_out, &n) == 1) {
@@ -188,6 +202,19 @@ enum tls_read tls_conn_read(struct tls_conn *c, char *at, size_t room, size_t *l
 bool tls_conn_is_open(const struct tls_conn *c)
 {
     return SSL_is_init_finished(c->ssl);
+}
+
+bool tls_conn_is_slow(const struct tls_conn *c)
+{
+    return c->slow && !tls_conn_is_open(c);
+}
+
+void tls_conn_shake(struct tls_conn *c)
+{
+    ERR_clear_error();
+    int result = SSL_do_handshake(c->ssl);
+    int why = result == 1 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, result);
+    c->failed = why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE;
 }
 
 bool tls_conn_write(struct tls_conn *c, struct slice text)

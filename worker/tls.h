@@ -36,6 +36,13 @@ enum tls_read {
 enum tls_read tls_conn_read(struct tls_conn *conn, char *at, size_t room, size_t *len_out);
 bool tls_conn_is_open(const struct tls_conn *conn); /* the handshake is over */
 
+/* Its handshake needs a private key that takes long: RSA (2048 bits 1 ms, 4096 bits 6 ms), or a curve larger than P-256
+ * (P-384 1 ms, P-256 26 us; openssl speed). */
+bool tls_conn_is_slow(const struct tls_conn *conn);
+/* The next step of a handshake, of what was fed. In any thread, while nobody else touches the session; what became of
+ * it tls_conn_read() tells. */
+void tls_conn_shake(struct tls_conn *conn);
+
 bool tls_conn_write(struct tls_conn *conn, struct slice text) MUST_USE; /* false: it failed */
 void tls_conn_end(struct tls_conn *conn);                               /* tells the consumer that no more comes */
 /* What is to be sent, and that so much of it was taken. */

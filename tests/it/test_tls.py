@@ -1,14 +1,17 @@
 """HTTPS with clients that we did not write: curl, openssl and Python's ssl."""
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
 
+from lib.load import at_once
 from lib.ports import free_ports
 from lib.process import eventually, tell
 
@@ -20,9 +23,21 @@ route POST /echo { query "SELECT length(:text::text) AS n"; result row; }
 """
 
 
-def make_certificate(folder, name, days=10):
+P_256, RSA_4096 = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["rsa:4096"]
+
+
+LARGE = tempfile.TemporaryDirectory(prefix="perfd-it.")  # its key takes seconds to make
+
+
+def make_certificate(folder, name, days=10, key=P_256):
     """Signed by itself, so it is its own authority."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+    if key is RSA_4096 and folder != LARGE.name:
+        if not os.path.exists(f"{LARGE.name}/{name}.pem"):
+            make_certificate(LARGE.name, name, days, key)
+        for kind in ("key", "pem"):
+            shutil.copy(f"{LARGE.name}/{name}.{kind}", folder)
+        return
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days",
                     str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout",
                     f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"], check=True, capture_output=True)
 
@@ -37,11 +52,11 @@ def api(make_perfd, db):
     return make_tls(make_perfd, db)
 
 
-def make_tls(make_perfd, db, settings="", more="", start=True):
-    perfd = make_perfd(CONF, db, workers=2, cache="size 64MB; entries 1000;")
+def make_tls(make_perfd, db, settings="", more="", start=True, workers=2, key=P_256):
+    perfd = make_perfd(CONF, db, workers=workers, cache="size 64MB; entries 1000;")
     perfd.tls, = free_ports(1)
-    for name in ("one.test", "two.test"):
-        make_certificate(perfd.folder, name)
+    make_certificate(perfd.folder, "one.test", key=key)
+    make_certificate(perfd.folder, "two.test")
     perfd.head += (f"tls {{ listen 127.0.0.1:{perfd.tls}; certificate one.test.pem one.test.key; "
                    f"certificate two.test.pem two.test.key; {more} }}\n{settings}\n")
     perfd.configure(CONF)
@@ -273,3 +288,82 @@ def test_behind_a_proxy_that_speaks_first(make_perfd, db):
     assert '{"one":1}' in done.stdout, done
     request_id = re.search(r"X-Request-Id: (\w+)", done.stdout).group(1)
     assert api.access_line(request_id)["remote"] == "127.0.0.1"
+
+
+# --- keys that take long: their handshakes are done by threads
+
+
+@pytest.fixture(scope="module")
+def slow(make_module_perfd, db):
+    return make_tls(make_module_perfd, db, workers=1, key=RSA_4096)
+
+
+@pytest.mark.parametrize("more", [("--tlsv1.3",), ("--tls-max", "1.2"), ("--tls-max", "1.2", "--ciphers", "AES128-GCM-SHA256")],
+                         ids=["1.3", "1.2", "rsa_key_exchange"])
+def test_a_large_key(slow, more):
+    before = slow.stat("offload_tls")
+    for name in ("one.test", "two.test"):
+        if name == "one.test" or "--ciphers" not in more:
+            assert curl(slow, "/one", *more, name=name).stdout == '{"one":1}', (name, more)
+    assert slow.stat("offload_tls") - before >= 2
+    assert curl(slow, "/large/900000", *more).stdout == '{"text":"%s"}' % ("x" * 900_000)
+
+
+def test_small_keys_are_not_worth_a_thread(api):
+    assert curl(api, "/one").stdout == '{"one":1}' and api.stat("offload_tls") == 0
+
+
+def many_handshakes(perfd, count=24):
+    """All at once; how often the loop was held up."""
+    def ask_once(_):
+        with connect(perfd, context(perfd)) as conn:
+            return ask(conn)[1]
+    before = perfd.stat("loop_blocked")
+    assert at_once(count, ask_once) == [b'{"one":1}'] * count
+    return perfd.stat("loop_blocked") - before
+
+
+def test_many_handshakes_hold_up_nothing(make_perfd, db, slow):
+    alone = make_tls(make_perfd, db, settings="offload off;", workers=1, key=RSA_4096)
+    assert any(many_handshakes(alone) > 0 for _ in range(5)), "two dozen of them are 100 ms"
+    assert alone.stat("offload_tls") == 0 and alone.log_contains("a TLS handshake")
+    assert min(many_handshakes(slow) for _ in range(5)) == 0
+
+
+def hello(perfd):
+    """What a consumer says first."""
+    inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context(perfd).wrap_bio(inward, outward, server_hostname="one.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        session.do_handshake()
+    return outward.read()
+
+
+def test_who_goes_away_within_a_handshake(slow):
+    for turn in range(60):
+        with socket.create_connection(("127.0.0.1", slow.tls), timeout=10) as sock:
+            sock.sendall(hello(slow) + (b"and nonsense" if turn % 3 == 0 else b""))
+            time.sleep(0.0005 * (turn % 20))
+            if turn % 2:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+    assert eventually(lambda: slow.stat("connections") == 0 and slow.stat("offload_active") == 0, 5)
+    assert curl(slow, "/one").stdout == '{"one":1}'
+
+
+def test_a_handshake_has_its_time_by_a_thread_too(make_perfd, db):
+    api = make_tls(make_perfd, db, settings="head_timeout 500ms; offload_threads 1;", workers=1, key=RSA_4096)
+    with socket.create_connection(("127.0.0.1", api.tls), timeout=5) as conn:
+        conn.sendall(hello(api))
+        while conn.recv(65536):
+            pass
+    with socket.create_connection(("127.0.0.1", api.tls), timeout=5) as conn:
+        conn.sendall(hello(api)[:40] + os.urandom(600))
+        while conn.recv(65536):
+            pass
+    assert curl(api, "/one").stdout == '{"one":1}'
+
+
+def test_a_large_key_behind_a_proxy(make_perfd, db):
+    api = make_tls(make_perfd, db, settings="proxy_protocol on;", start=False, key=RSA_4096).launch()
+    assert eventually(lambda: api.status("/readyz", api.admin) == 200, 10)
+    assert curl(api, "/one", "--haproxy-protocol").stdout == '{"one":1}'
