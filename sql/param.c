@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,21 +347,44 @@ static const char *check_enum(const struct param_value *value, const struct conf
     return arena_printf(arena, "must be one of %s", list);
 }
 
-/* Compiled once a rule: rules live as long as the configuration, and so the process. */
+/* Compiled once a rule and thread: rules live as long as the configuration, and so the process, and regexec() keeps
+ * others out while it looks at a long text. */
+struct pattern {
+    const struct conf_param *rule;
+    regex_t regex;
+    struct pattern *next;
+};
+
+static pthread_once_t patterns_once = PTHREAD_ONCE_INIT;
+static pthread_key_t patterns_key; /* the thread's first */
+
+static void free_patterns(void *first)
+{
+    for (struct pattern *p = first, *next; p != NULL; p = next) {
+        next = p->next;
+        regfree(&p->regex);
+        free(p);
+    }
+}
+
+static void make_patterns_key(void)
+{
+    CHECK(pthread_key_create(&patterns_key, free_patterns) == 0);
+}
+
 static regex_t *pattern_of(const struct conf_param *rule)
 {
-    static struct {
-        const struct conf_param *rule;
-        regex_t regex;
-    } * known;
-    static int count;
-    for (int i = 0; i < count; i++)
-        if (known[i].rule == rule)
-            return &known[i].regex;
-    known = xrealloc(known, (size_t)(count + 1) * sizeof *known);
-    CHECK(regcomp(&known[count].regex, rule->pattern, REG_EXTENDED | REG_NOSUB) == 0);
-    known[count].rule = rule;
-    return &known[count++].regex;
+    CHECK(pthread_once(&patterns_once, make_patterns_key) == 0);
+    struct pattern *first = pthread_getspecific(patterns_key);
+    for (struct pattern *p = first; p != NULL; p = p->next)
+        if (p->rule == rule)
+            return &p->regex;
+    struct pattern *p = xmalloc(sizeof *p);
+    p->rule = rule;
+    p->next = first;
+    CHECK(regcomp(&p->regex, rule->pattern, REG_EXTENDED | REG_NOSUB) == 0);
+    CHECK(pthread_setspecific(patterns_key, p) == 0);
+    return &p->regex;
 }
 
 const char *param_check(const struct param_value *value, const struct conf_param *rule, struct arena *arena)

@@ -7,6 +7,7 @@
 #include "worker/format.h"
 #include "worker/health.h"
 #include "worker/lookup.h"
+#include "worker/offload.h"
 #include "worker/page.h"
 #include "worker/recall.h"
 #include "worker/reply.h"
@@ -16,7 +17,10 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { REQUEST_ID_MAX = 128 };
+/* A body of READ_AT_ONCE_BYTES takes 100 us to scan, and what it says as long again to be typed
+ * (tests/bench/thresholds).
+ */
+enum { REQUEST_ID_MAX = 128, READ_AT_ONCE_BYTES = 32 << 10 };
 
 /* ---- beginning ---- */
 
@@ -161,18 +165,10 @@ static void match(struct request *r)
 
 /* ---- parameters ---- */
 
-/* False: answered. An upstream gets the body as it came. */
-static bool read_body(struct request *r, struct json_field **fields, int *count)
+/* An upstream gets it as it came. */
+static bool has_json(const struct request *r)
 {
-    struct json_error error;
-    *count = 0;
-    if (r->method == METHOD_GET || r->http->body.len == 0 || r->route->conf->from == FROM_UPSTREAM)
-        return true;
-    if (json_scan_object(r->http->body, r->arena, fields, count, &error))
-        return true;
-    problem_add(&r->problem, r->arena, NULL, (long)error.offset, error.what);
-    reply_refuse(r, 400, "bad_body", "the body is not a JSON object");
-    return false;
+    return r->method != METHOD_GET && r->http->body.len > 0 && r->route->conf->from != FROM_UPSTREAM;
 }
 
 /* What a route of its kind makes of its parameters. */
@@ -183,17 +179,57 @@ static bool prepare(struct request *r)
     return r->route->page == NULL || page_read(r);
 }
 
-static bool read_params(struct request *r)
+static void refuse(struct request *r, const char *code, const char *detail)
 {
+    r->problem.status = 400;
+    r->problem.code = code;
+    r->problem.detail = detail;
+}
+
+/* r->problem's status is not 0 afterwards: something is wrong with them. Touches nothing but the request's own, and its
+ * route's, which stands still: of a large body a thread does it. */
+static void read_params(void *arg)
+{
+    struct request *r = arg;
     struct json_field *fields = NULL;
-    int count;
-    if (!read_body(r, &fields, &count))
-        return false;
+    struct json_error error;
+    int count = 0;
+    if (has_json(r) && !json_scan_object(r->http->body, r->arena, &fields, &count, &error)) {
+        problem_add(&r->problem, r->arena, NULL, (long)error.offset, error.what);
+        refuse(r, "bad_body", "the body is not a JSON object");
+        return;
+    }
     const struct params_source source = {r->place, r->method, r->path_values, &r->target, fields, count};
-    if (params_read(r->route, &source, r->arena, &r->values, &r->problem) && prepare(r))
-        return true;
-    reply_refuse(r, 400, "bad_parameter", NULL);
-    return false;
+    if (!params_read(r->route, &source, r->arena, &r->values, &r->problem) || !prepare(r))
+        refuse(r, "bad_parameter", NULL);
+}
+
+static void on_params(void *arg)
+{
+    struct request *r = arg;
+    doing_for(DOING_params, r->route->row);
+    if (r->problem.status != 0) {
+        reply_problem(r);
+        return;
+    }
+    r->format = wanted_format(r);
+    if (r->method == METHOD_GET)
+        fetch_start(r);
+    else
+        write_start(r);
+}
+
+/* By a worker that ends: nobody answers any more. */
+static void on_dropped(void *arg)
+{
+    request_release(arg);
+}
+
+static bool read_by_thread(struct request *r)
+{
+    static const struct offload_work work = {read_params, on_params, on_dropped};
+    return has_json(r) && r->http->body.len > READ_AT_ONCE_BYTES &&
+           offload_start(r->service->offload, OFFLOAD_JSON, &work, r) != NULL;
 }
 
 static void on_described(void *arg)
@@ -214,13 +250,10 @@ static void on_described(void *arg)
             reply_refuse(r, 503, "database_unavailable", "the database cannot be reached");
         return;
     }
-    if (!read_params(r))
+    if (read_by_thread(r))
         return;
-    r->format = wanted_format(r);
-    if (r->method == METHOD_GET)
-        fetch_start(r);
-    else
-        write_start(r);
+    read_params(r);
+    on_params(r);
 }
 
 void request_begin(void *service, struct http_request *http)
