@@ -212,6 +212,7 @@ static void on_params(void *arg)
         reply_problem(r);
         return;
     }
+    doing_for(DOING_query, r->route->row);
     r->format = wanted_format(r);
     if (r->method == METHOD_GET)
         fetch_start(r);
