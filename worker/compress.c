@@ -43,31 +43,37 @@ bool compress_is_wanted(const struct request *r)
 struct compressing {
     struct gzip *gzip;
     struct slice body, result;
+    char *room; /* of the thread: its pages are not the loop's to fault in */
     compress_done *done;
     void *arg;
-    char bytes[]; /* the body, then room for the result */
+    char bytes[]; /* the body's */
 };
+
+static void compressing_free(struct compressing *c)
+{
+    give_gzip(c->gzip);
+    free(c->room);
+    free(c);
+}
 
 static void run(void *arg)
 {
     struct compressing *c = arg;
-    c->result = gzip_whole(c->gzip, c->body, c->bytes + c->body.len);
+    c->room = xmalloc(c->body.len);
+    c->result = gzip_whole(c->gzip, c->body, c->room);
 }
 
 static void on_done(void *arg)
 {
     struct compressing *c = arg;
     doing(DOING_answer);
-    give_gzip(c->gzip);
     c->done(c->arg, c->body, c->result);
-    free(c);
+    compressing_free(c);
 }
 
 static void on_drop(void *arg)
 {
-    struct compressing *c = arg;
-    give_gzip(c->gzip);
-    free(c);
+    compressing_free(arg);
 }
 
 static struct slice compress_now(struct slice body)
@@ -91,8 +97,8 @@ bool compress_body(struct service *s, struct slice body, struct slice *gzip_out,
         *gzip_out = compress_now(body);
         return true;
     }
-    struct compressing *c = xmalloc(sizeof *c + 2 * body.len);
-    *c = (struct compressing){take_gzip(), slice_of(c->bytes, body.len), slice_of(NULL, 0), done, arg};
+    struct compressing *c = xmalloc(sizeof *c + body.len);
+    *c = (struct compressing){take_gzip(), slice_of(c->bytes, body.len), slice_of(NULL, 0), NULL, done, arg};
     memcpy(c->bytes, body.at, body.len);
     if (offload_start(s->offload, OFFLOAD_GZIP, &work, c) != NULL)
         return false;
