@@ -20,7 +20,7 @@ struct tls_conn {
     SSL *ssl;
     BIO *in, *out; /* ssl's own */
     bool slow;
-    bool failed; /* tls_conn_shake() */
+    bool failed; /* by tls_conn_shake(); nothing more may be asked of it then (SSL_get_error(3)) */
 };
 
 /* ---- certificates ---- */

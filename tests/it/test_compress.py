@@ -157,16 +157,16 @@ def test_rows_can_be_read_when_they_arrive(start):
     with api.connect() as connection:
         began = time.monotonic()
         connection.send("GET", "/slow?s=2", headers={"Accept": "application/x-ndjson", **GZIP})
-        inflater, text, seen = zlib.decompressobj(31), b"", None
+        inflater, text, seen = zlib.decompressobj(31), b"", []
         while (line := connection.stream.readline()) != b"\r\n":
             assert line
         while size := int(connection.stream.readline(), 16):
             text += inflater.decompress(connection.stream.read(size))
             connection.stream.read(2)
-            if seen is None and len(text) > 1_500_000:
-                seen = time.monotonic() - began
+            seen.append((time.monotonic() - began, len(text)))
     assert inflater.eof and [json.loads(line)["n"] for line in text.splitlines()] == list(range(1, 20101))
-    assert len(text) < 2_200_000 and seen < 1.5 < time.monotonic() - began
+    early = max(length for seconds, length in seen if seconds < 1.5)
+    assert len(text) - early < 90_000 and seen[-1][0] > 1.5, "all but less than a piece, and what came after the pause"
 
 
 def test_a_stream_that_fails_is_seen_to(api):
@@ -199,12 +199,15 @@ def test_a_full_line_leaves_them_as_they_are(start):
 
 def test_who_goes_away_leaves_nothing_behind(start):
     api = start("offload_threads 1;")
-    for turn in range(30):
+    for turn in range(25):  # the last one is cut in the middle
         with api.connect() as connection:
-            connection.send("GET", f"/rows?rows={1500 if turn % 2 else 20_000}", headers=GZIP)
+            connection.send("GET", f"/rows?rows={1500 if turn % 2 else 100_000}", headers=GZIP)
             time.sleep(0.001 * turn)
+            if turn % 2 == 0:
+                connection.stream.read(2000)  # in the middle of it
     assert eventually(lambda: api.stat("in_flight") == 0 and api.stat("offload_active") == 0)
-    assert unzip(api.get("/rows?rows=1500", GZIP)) == api.get("/rows?rows=1500").body
+    for _ in range(6):  # with what they left of their compressors
+        assert unzip(api.get("/rows?rows=1500", GZIP)) == api.get("/rows?rows=1500").body
 
 
 def test_one_that_reads_slowly(start):
