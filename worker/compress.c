@@ -13,6 +13,7 @@ enum { SPARE_MAX = 4 };
 
 static struct gzip *spare[SPARE_MAX];
 static int spare_count;
+static size_t copied_bytes; /* of bodies that threads have, or will have */
 
 static struct gzip *take_gzip(void)
 {
@@ -28,9 +29,11 @@ static void give_gzip(struct gzip *gzip)
         gzip_destroy(&gzip);
 }
 
+/* What comes from elsewhere is whatever it is, and may be compressed already. */
 bool compress_is_on(const struct request *r)
 {
-    return r->service->conf->compress && r->route != NULL && r->route->conf->compress;
+    return r->service->conf->compress && r->route != NULL && r->route->conf->compress &&
+           r->route->conf->from == FROM_SQL;
 }
 
 bool compress_is_wanted(const struct request *r)
@@ -51,6 +54,7 @@ struct compressing {
 
 static void compressing_free(struct compressing *c)
 {
+    copied_bytes -= c->body.len;
     give_gzip(c->gzip);
     free(c->room);
     free(c);
@@ -97,6 +101,9 @@ bool compress_body(struct service *s, struct slice body, struct slice *gzip_out,
         *gzip_out = compress_now(body);
         return true;
     }
+    if (copied_bytes + body.len > (size_t)s->conf->stream_memory_bytes)
+        return true;
+    copied_bytes += body.len;
     struct compressing *c = xmalloc(sizeof *c + body.len);
     *c = (struct compressing){take_gzip(), slice_of(c->bytes, body.len), slice_of(NULL, 0), NULL, done, arg};
     memcpy(c->bytes, body.at, body.len);

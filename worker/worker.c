@@ -294,8 +294,8 @@ static void worker_deinit(struct worker *w)
 }
 
 /* As it comes, glibc gives the heap's free end back whenever it is longer than 128 KB: an answer of that size then
- * costs a page fault for each of its pages, every time. So does what is mapped by itself: an answer of a megabyte, whose
- * buffer is two, held the loop up for 9 ms instead of 5. */
+ * costs a page fault for each of its pages, every time. So does what is mapped by itself: an answer of a megabyte,
+ * whose buffer is two, held the loop up for 9 ms instead of 5. */
 static void keep_free_memory(void)
 {
     mallopt(M_TRIM_THRESHOLD, 8 << 20);

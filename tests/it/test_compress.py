@@ -197,6 +197,13 @@ def test_a_full_line_leaves_them_as_they_are(start):
     assert eventually(lambda: api.stat("offload_refused") > 0)
 
 
+def test_what_waits_for_a_thread_is_bounded(start):
+    api = start("stream_memory 100KB; offload_threads 1;")
+    large = api.get("/rows?rows=1500", GZIP)  # 110 KB
+    assert large.header("Content-Encoding") is None and len(large.json()) == 1500
+    assert unzip(api.get("/rows?rows=1000", GZIP)) == api.get("/rows?rows=1000").body
+
+
 def test_who_goes_away_leaves_nothing_behind(start):
     api = start("offload_threads 1;")
     for turn in range(25):  # the last one is cut in the middle
