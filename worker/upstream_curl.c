@@ -1,5 +1,6 @@
 #include "worker/upstream_curl.h"
 #include "common/clock.h"
+#include "shm/doing.h"
 #include "worker/upstream_head.h"
 
 #include <curl/curl.h>
@@ -272,6 +273,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct curl_conn *conn = ((struct socket *)arg)->conn;
     int running, mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    doing(DOING_upstream);
     if (!conn->busy) {
         conn->events->lost(conn->arg);
         return;
