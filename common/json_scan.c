@@ -266,26 +266,98 @@ static struct json_field *to_array(const struct name *names, int count, struct a
     return fields;
 }
 
+/* Up to the opener of what the text must be. */
+static bool begin_text(struct scan *s, char opener, const char *what)
+{
+    ptrdiff_t bad = utf8_check(slice_of(s->text, s->len));
+    if (bad >= 0)
+        return fail(s, (size_t)bad, "this byte is not UTF-8");
+    skip_space(s);
+    if (s->at == s->len)
+        return fail(s, 0, "the body is empty");
+    return peek(s) == (unsigned char)opener || fail(s, s->at, what);
+}
+
+static bool end_text(struct scan *s, const char *what)
+{
+    skip_space(s);
+    return s->at == s->len || fail(s, s->at, what);
+}
+
 bool json_scan_object(struct slice text, struct arena *arena, struct json_field **fields_out, int *count_out,
                       struct json_error *error_out)
 {
     struct scan s = {text.at, text.len, 0, 1, arena, error_out};
     struct name *names;
-    ptrdiff_t bad = utf8_check(text);
-    if (bad >= 0)
-        return fail(&s, (size_t)bad, "this byte is not UTF-8");
-    skip_space(&s);
-    if (s.at == s.len)
-        return fail(&s, 0, "the body is empty");
-    if (peek(&s) != '{')
-        return fail(&s, s.at, "the body must be a JSON object");
-    if (!scan_members(&s, &names, count_out))
+    if (!begin_text(&s, '{', "the body must be a JSON object") || !scan_members(&s, &names, count_out) ||
+        !end_text(&s, "something stands behind the object"))
         return false;
-    skip_space(&s);
-    if (s.at < s.len)
-        return fail(&s, s.at, "something stands behind the object");
     *fields_out = to_array(names, *count_out, arena);
     return true;
+}
+
+/* The objects of an array, as a chain. */
+struct element {
+    struct json_object object;
+    struct element *next;
+};
+
+static bool scan_object_element(struct scan *s, struct element **element_out)
+{
+    struct name *names;
+    struct element *element = arena_alloc(s->arena, sizeof *element);
+    skip_space(s);
+    element->object.offset = s->at;
+    if (peek(s) != '{')
+        return fail(s, s->at, "an object was expected");
+    if (!scan_members(s, &names, &element->object.field_count))
+        return false;
+    element->object.fields = to_array(names, element->object.field_count, s->arena);
+    skip_space(s);
+    *element_out = element;
+    return true;
+}
+
+static struct json_object *to_objects(const struct element *elements, int count, struct arena *arena)
+{
+    struct json_object *objects = arena_alloc(arena, (size_t)MAX(count, 1) * sizeof *objects);
+    for (int i = 0; i < count; i++, elements = elements->next)
+        objects[i] = elements->object;
+    return objects;
+}
+
+bool json_scan_objects(struct slice text, int most, struct arena *arena, struct json_object **objects_out,
+                       int *count_out, struct json_error *error_out)
+{
+    struct scan s = {text.at, text.len, 0, 2, arena, error_out};
+    struct element *first = NULL, **end = &first;
+    *count_out = 0;
+    if (!begin_text(&s, '[', "the body must be a JSON array"))
+        return false;
+    s.at++;
+    skip_space(&s);
+    for (bool more = !take(&s, ']'); more; end = &(*end)->next) {
+        if (++*count_out > most)
+            return true;
+        if (!scan_object_element(&s, end))
+            return false;
+        more = !take(&s, ']');
+        if (more && !take(&s, ','))
+            return fail(&s, s.at, "a comma or ] was expected");
+    }
+    *objects_out = to_objects(first, *count_out, arena);
+    return end_text(&s, "something stands behind the array");
+}
+
+bool json_is_text(struct slice text)
+{
+    struct json_error ignored;
+    struct json_field value;
+    struct arena *arena = arena_create();
+    struct scan s = {text.at, text.len, 0, 0, arena, &ignored};
+    bool is = utf8_check(text) < 0 && scan_value(&s, &value) && s.at == s.len;
+    arena_destroy(&arena);
+    return is;
 }
 
 int json_scan_elements(struct slice raw_array, struct arena *arena, struct json_field **elements_out)

@@ -21,6 +21,20 @@ struct json_error {
 /* The text must be one object. Fields in the body's order, in arena. */
 bool json_scan_object(struct slice text, struct arena *arena, struct json_field **fields_out, int *count_out,
                       struct json_error *error_out) MUST_USE;
+
+struct json_object {
+    struct json_field *fields;
+    int field_count;
+    size_t offset; /* of its brace in the text */
+};
+
+/* The text must be one array of objects. With more than `most` of them *count_out is most + 1, and nothing else is
+ * told: what stands behind was not looked at. */
+bool json_scan_objects(struct slice text, int most, struct arena *arena, struct json_object **objects_out,
+                       int *count_out, struct json_error *error_out) MUST_USE;
+/* The text is one value of whatever type, and nothing else. */
+bool json_is_text(struct slice text) MUST_USE;
+
 /* The elements of a raw array that the scanner passed (name is empty). */
 int json_scan_elements(struct slice raw_array, struct arena *arena, struct json_field **elements_out);
 /* The decoded bytes of a raw string that the scanner passed. \u0000 comes out as a NUL byte. */
