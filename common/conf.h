@@ -12,7 +12,7 @@
 
 enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT };
 /* Where the answers of a route come from. */
-enum route_source { FROM_SQL, FROM_UPSTREAM, FROM_FAN };
+enum route_source { FROM_SQL, FROM_UPSTREAM, FROM_FAN, FROM_BATCH };
 enum listen_kind { LISTEN_AUTO, LISTEN_ON, LISTEN_OFF };
 enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
 enum plan_mode { PLAN_AUTO, PLAN_GENERIC, PLAN_CUSTOM }; /* PostgreSQL's plan_cache_mode */
@@ -99,6 +99,17 @@ struct conf_upstream {
     struct conf_pos pos;
 };
 
+/* `NAME PATH [optional];` of a fan: one member of its answer. */
+struct conf_part {
+    const char *name;
+    const char *target; /* of a GET, a template: "/api/users/{id}/posts?limit={limit}" */
+    bool optional;      /* null where it fails */
+    int route;          /* which of the routes answers it */
+    struct conf_pos pos, target_pos;
+};
+
+enum { CONF_PARTS_MAX = 32, CONF_FAN_DEPTH_MAX = 3 };
+
 struct conf_route {
     enum method method;
     const char *path; /* "/api/users/{id}" */
@@ -130,6 +141,11 @@ struct conf_route {
     int combine_keys; /* lookups of several requests in one query at most; 0: each has its own */
     struct conf_pos combine_pos;
     struct conf_page page;
+    struct conf_part *parts; /* FROM_FAN */
+    int part_count;
+    int concurrency;          /* FROM_FAN, FROM_BATCH: requests for one answer at a time */
+    int64_t max_answer_bytes; /* FROM_FAN, FROM_BATCH: of all bodies that one is made of */
+    int max_items;            /* FROM_BATCH */
     struct conf_param *params;
     int param_count;
     uint64_t version; /* hash of all that shapes the answer: cache entries of a changed route do not match */

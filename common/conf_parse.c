@@ -45,6 +45,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_UPSTREAM] = {conf_set_upstream, 1, 1, true, true},
     [CONF_UPSTREAM_URL] = {conf_set_upstream_url, 1, 1, false, false},
     [CONF_ROUTE] = {conf_set_route, 2, 2, true, true},
+    [CONF_BATCH] = {conf_set_batch, 1, 1, true, true},
     [CONF_SQL] = {conf_set_sql, 1, 1, false, false},
     [CONF_QUERY] = {conf_set_query, 1, 1, false, false},
     [CONF_ROUTE_CACHE] = {conf_set_route_cache, 0, MANY, false, false},
@@ -52,6 +53,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_COMBINE] = {conf_set_combine, 1, 1, false, false},
     [CONF_PAGE] = {conf_set_page, 2, MANY, false, false},
     [CONF_TARGET] = {conf_set_target, 2, 2, false, false},
+    [CONF_FAN] = {conf_set_fan, 0, MANY, true, false},
 };
 
 const struct conf_directive *conf_seen(const struct conf_block *block, const char *name)
@@ -105,8 +107,8 @@ static bool unfinished(struct conf_parser *p, const struct conf_directive *d)
     return conf_error(p->err, d->pos, "\"%s\" has no ; at its end", d->name);
 }
 
-/* From its name in `first` to its ; or {. In the arena, because conf_block.seen keeps it. */
-static struct conf_directive *read_directive(struct conf_parser *p, const struct conf_token *first)
+/* In the arena, because conf_block.seen keeps it. */
+struct conf_directive *conf_read_directive(struct conf_parser *p, const struct conf_token *first)
 {
     struct conf_directive *d = arena_alloc(p->arena, sizeof *d);
     struct conf_token token;
@@ -223,7 +225,7 @@ bool conf_parse_block(struct conf_parser *p, struct conf_block *block, const str
             return conf_error(p->err, token.pos, "the name of a directive was expected");
         if (strpbrk(token.text, "{}") != NULL)
             return conf_error(p->err, token.pos, "a brace stands alone: put white space around it");
-        const struct conf_directive *d = read_directive(p, &token);
+        const struct conf_directive *d = conf_read_directive(p, &token);
         if (d == NULL)
             return false;
         const struct conf_row *row = conf_row_find(block->context, slice_str(d->name));

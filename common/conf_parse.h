@@ -57,6 +57,8 @@ bool conf_parse_file(struct conf_parser *p, const char *path, struct conf_pos at
 conf_set conf_set_include;
 
 /* conf_parse.c */
+/* From its name in `first` to its ; or {. NULL: it has neither. */
+struct conf_directive *conf_read_directive(struct conf_parser *p, const struct conf_token *first) MUST_USE;
 bool conf_parse_block(struct conf_parser *p, struct conf_block *block, const struct conf_directive *opener) MUST_USE;
 /* The arguments of d from the first-th on, as KEY=VALUE and KEY. */
 bool conf_parse_options(struct conf_parser *p, struct conf_block *block, const struct conf_directive *d,
@@ -80,6 +82,8 @@ conf_set conf_set_param; /* conf_param.c */
 conf_set conf_set_page;  /* conf_page.c */
 conf_set conf_set_combine;
 conf_set conf_set_upstream, conf_set_upstream_url, conf_set_target; /* conf_upstream.c */
+conf_set conf_set_batch;                                            /* conf_route.c */
+conf_set conf_set_fan;                                              /* conf_fan.c */
 
 /* A rule for the parameter, made without a line of its own if it has none yet. */
 struct conf_param *conf_param_of(struct conf_parser *p, struct conf_route *route, const char *name);
@@ -87,6 +91,13 @@ struct conf_param *conf_param_of(struct conf_parser *p, struct conf_route *route
 bool conf_finish_combine(struct conf_parser *p, const struct conf_route *route) MUST_USE;
 /* With its page, if it has one: what its other directives must say. */
 bool conf_finish_page(struct conf_parser *p, struct conf_route *route) MUST_USE;
+/* A route that is a fan: it has nothing that only a query has. */
+bool conf_check_fan(struct conf_parser *p, const struct conf_block *block, const struct conf_route *route) MUST_USE;
+bool conf_fan_takes(const struct conf_row *row); /* a row of a route's block */
+/* When all routes are known: which of them answer the parts of this one. */
+bool conf_finish_fan(struct conf_parser *p, struct conf_route *route) MUST_USE;
+/* When all fans are finished: they lead nowhere back to themselves, and what is cached has not too many tags. */
+bool conf_check_fans(struct conf_parser *p) MUST_USE;
 bool conf_finish_tls(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 bool conf_finish_cors(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 
@@ -95,6 +106,13 @@ bool conf_finish_source(struct conf_parser *p, const struct conf_block *block, c
 bool conf_row_of_sql(const struct conf_row *row); /* a directive of a route that only one with SQL has */
 /* The upstream that the route names. */
 bool conf_find_upstream(struct conf_parser *p, struct conf_route *route) MUST_USE;
+
+/* What is wrong with the path of a route, or NULL. */
+const char *conf_check_path(const char *path);
+/* The first segment of *at, which it moves behind it. */
+struct slice conf_next_segment(const char **at);
+/* A segment {name}; its name is between the braces. */
+bool conf_is_name_segment(struct slice segment, struct slice *name_out);
 
 /* What the routes share with the whole: time-outs that they inherit, a database, the version. */
 bool conf_finish_routes(struct conf_parser *p) MUST_USE;

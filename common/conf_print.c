@@ -55,7 +55,7 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
     print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
     print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache, print_params,
-    print_page, print_combine, print_target;
+    print_page, print_combine, print_target, print_fan;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -93,6 +93,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_UPSTREAM] = NULL,
     [CONF_UPSTREAM_URL] = print_text,
     [CONF_ROUTE] = NULL,
+    [CONF_BATCH] = NULL,
     [CONF_SQL] = print_sql,
     [CONF_QUERY] = print_query,
     [CONF_ROUTE_CACHE] = print_route_cache,
@@ -100,6 +101,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_PAGE] = print_page,
     [CONF_COMBINE] = print_combine,
     [CONF_TARGET] = print_target,
+    [CONF_FAN] = print_fan,
 };
 
 #define PRINTER(name)                                                                                                  \
@@ -111,6 +113,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
 {
     const struct conf_route *route = target;
     const struct conf_param *param = target;
+    if (row->context == CONF_IN_ROUTE && (route->from == FROM_FAN ? !conf_fan_takes(row) : row->kind == CONF_FAN))
+        return false;
     bool is_min = row->offset == offsetof(struct conf_param, min);
     if (conf_row_of_sql(row) && route->from != FROM_SQL)
         return false;
@@ -166,7 +170,7 @@ static void print_lines(struct printer *p, enum conf_context context, const void
             continue;
         fprintf(p->out, "%s%s ", indent, row->name);
         printers[row->kind](p, row, field, target);
-        fputs(";\n", p->out);
+        fputs(row->kind == CONF_FAN ? "\n" : ";\n", p->out);
     }
 }
 
@@ -347,6 +351,19 @@ PRINTER(print_target)
     print_word(p->out, route->templates.at[0]);
 }
 
+PRINTER(print_fan)
+{
+    const struct conf_route *route = target;
+    print_options(p, CONF_IN_FAN, route, "");
+    fputs(" {\n", p->out);
+    for (const struct conf_part *part = route->parts; part < route->parts + route->part_count; part++) {
+        fprintf(p->out, "        %s ", part->name);
+        print_word(p->out, part->target);
+        fputs(part->optional ? " optional;\n" : ";\n", p->out);
+    }
+    fputs("    }", p->out);
+}
+
 PRINTER(print_page)
 {
     const struct conf_page *page = field;
@@ -365,6 +382,16 @@ static void print_block(struct printer *p, const char *name, enum conf_context c
     fputs("}\n", p->out);
 }
 
+static void print_route(struct printer *p, const struct conf_route *r)
+{
+    bool batch = r->from == FROM_BATCH;
+    fprintf(p->out, batch ? "\nbatch " : "\nroute %s ", method_names[r->method]);
+    print_word(p->out, r->path);
+    fputs(" {\n", p->out);
+    print_lines(p, batch ? CONF_IN_BATCH : CONF_IN_ROUTE, r, "    ");
+    fputs("}\n", p->out);
+}
+
 void conf_print(const struct conf *conf, FILE *out)
 {
     struct printer p = {arena_create(), out};
@@ -380,12 +407,7 @@ void conf_print(const struct conf *conf, FILE *out)
     print_block(&p, "cache", CONF_IN_CACHE, conf);
     for (const struct conf_upstream *u = conf->upstreams; u < conf->upstreams + conf->upstream_count; u++)
         print_block(&p, arena_printf(p.arena, "upstream %s", u->name), CONF_IN_UPSTREAM, u);
-    for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++) {
-        fprintf(out, "\nroute %s ", method_names[r->method]);
-        print_word(out, r->path);
-        fputs(" {\n", out);
-        print_lines(&p, CONF_IN_ROUTE, r, "    ");
-        fputs("}\n", out);
-    }
+    for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++)
+        print_route(&p, r);
     arena_destroy(&p.arena);
 }

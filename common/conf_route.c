@@ -23,8 +23,7 @@ static bool read_method(struct conf_parser *p, const struct conf_arg *arg, enum 
                       conf_suggest(p, methods, arg->text));
 }
 
-/* A segment {name}; its name is between the braces. */
-static bool is_name_segment(struct slice segment, struct slice *name_out)
+bool conf_is_name_segment(struct slice segment, struct slice *name_out)
 {
     *name_out = slice_of(segment.at + 1, segment.len - 2);
     return segment.len > 2 && segment.at[0] == '{' && segment.at[segment.len - 1] == '}' && conf_name_ok(*name_out);
@@ -40,10 +39,10 @@ static const char *check_segment(struct slice segment)
         return "has a segment . or ..";
     if (memchr(segment.at, '{', segment.len) == NULL && memchr(segment.at, '}', segment.len) == NULL)
         return NULL;
-    return is_name_segment(segment, &name) ? NULL : "may name a parameter only as a whole segment: /{name}";
+    return conf_is_name_segment(segment, &name) ? NULL : "may name a parameter only as a whole segment: /{name}";
 }
 
-static struct slice next_segment(const char **at)
+struct slice conf_next_segment(const char **at)
 {
     struct slice segment = slice_of(*at + 1, strcspn(*at + 1, "/"));
     *at = segment.at + segment.len;
@@ -55,16 +54,16 @@ static bool repeats_name(const char *path)
 {
     struct slice one, other;
     for (const char *at = path; *at == '/';) {
-        if (!is_name_segment(next_segment(&at), &one))
+        if (!conf_is_name_segment(conf_next_segment(&at), &one))
             continue;
         for (const char *later = at; *later == '/';)
-            if (is_name_segment(next_segment(&later), &other) && slice_eq(one, other))
+            if (conf_is_name_segment(conf_next_segment(&later), &other) && slice_eq(one, other))
                 return true;
     }
     return false;
 }
 
-static const char *check_path(const char *path)
+const char *conf_check_path(const char *path)
 {
     int segments = 0;
     if (path[0] != '/')
@@ -77,7 +76,7 @@ static const char *check_path(const char *path)
     if (path[1] == '\0')
         return NULL;
     for (const char *at = path; *at == '/';) {
-        const char *bad = check_segment(next_segment(&at));
+        const char *bad = check_segment(conf_next_segment(&at));
         if (bad != NULL)
             return bad;
         if (++segments > SEGMENTS_MAX)
@@ -91,9 +90,9 @@ static bool same_shape(const char *a, const char *b)
 {
     struct slice ignored;
     while (*a == '/' && *b == '/') {
-        struct slice left = next_segment(&a), right = next_segment(&b);
-        bool named = is_name_segment(left, &ignored);
-        if (named != is_name_segment(right, &ignored) || (!named && !slice_eq(left, right)))
+        struct slice left = conf_next_segment(&a), right = conf_next_segment(&b);
+        bool named = conf_is_name_segment(left, &ignored);
+        if (named != conf_is_name_segment(right, &ignored) || (!named && !slice_eq(left, right)))
             return false;
     }
     return *a == *b;
@@ -101,7 +100,7 @@ static bool same_shape(const char *a, const char *b)
 
 static bool read_path(struct conf_parser *p, const struct conf_arg *arg, struct conf_route *route)
 {
-    const char *bad = check_path(arg->text);
+    const char *bad = conf_check_path(arg->text);
     if (bad != NULL)
         return conf_error(p->err, arg->pos, "the path \"%.100s\" %s", arg->text, bad);
     route->path = arg->text;
@@ -265,28 +264,57 @@ static struct conf_route *add_route(struct conf_parser *p)
     return &conf->routes[conf->route_count++];
 }
 
+/* With what every kind of route has. */
+static struct conf_route *begin_route(struct conf_parser *p, struct conf_pos pos)
+{
+    if (p->conf->route_count == CONF_ROUTES_MAX) {
+        conf_error(p->err, pos, "there are 1,000 routes already; that is the most");
+        return NULL;
+    }
+    struct conf_route *route = p->route = add_route(p);
+    route->pos = pos;
+    route->timeout_us = route->slow_query_us = route->cache_ttl_us = route->cache_tti_us = INHERITED_US;
+    return route;
+}
+
 bool conf_set_route(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
     (void)row, (void)field;
-    if (p->conf->route_count == CONF_ROUTES_MAX)
-        return conf_error(p->err, d->pos, "there are 1,000 routes already; that is the most");
-    struct conf_route *route = p->route = add_route(p);
+    struct conf_route *route = begin_route(p, d->pos);
     struct conf_block block = {.context = CONF_IN_ROUTE, .target = route};
-    route->pos = d->pos;
-    route->timeout_us = route->slow_query_us = route->cache_ttl_us = route->cache_tti_us = INHERITED_US;
-    if (!read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
+    if (route == NULL || !read_method(p, &d->args[0], &route->method) || !read_path(p, &d->args[1], route))
         return false;
     conf_apply_defaults(p, CONF_IN_ROUTE, route);
     conf_apply_defaults(p, CONF_IN_ROUTE_CACHE, route);
     if (!conf_parse_block(p, &block, d) || !conf_finish_source(p, &block, route) || !check_status(p, &block, route) ||
         !check_target(p, &block, route))
         return false;
-    if (!conf_finish_page(p, route) || !conf_finish_combine(p, route))
+    if (!conf_finish_page(p, route) || !conf_finish_combine(p, route) || !conf_check_fan(p, &block, route))
         return false;
     if (route->from == FROM_SQL && route->sql_text == NULL)
         return conf_error(p->err, d->pos, "the route %s needs a query: sql FILE; or query \"TEXT\"; (or an upstream)",
                           route->name);
     return true;
+}
+
+bool conf_set_batch(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    (void)row, (void)field;
+    struct conf_route *route = begin_route(p, d->pos);
+    struct conf_block block = {.context = CONF_IN_BATCH, .target = route};
+    if (route == NULL)
+        return false;
+    conf_apply_defaults(p, CONF_IN_ROUTE, route);
+    conf_apply_defaults(p, CONF_IN_BATCH, route);
+    route->method = METHOD_POST;
+    route->from = FROM_BATCH;
+    route->result = RESULT_VALUE;
+    route->status = 200;
+    if (!read_path(p, &d->args[0], route))
+        return false;
+    if (strchr(route->path, '{') != NULL)
+        return conf_error(p->err, d->args[0].pos, "the path of a batch has no parameters");
+    return conf_parse_block(p, &block, d);
 }
 
 bool conf_finish_routes(struct conf_parser *p)
@@ -302,6 +330,8 @@ bool conf_finish_routes(struct conf_parser *p)
         if (r->plan == PLAN_GENERIC && !conf->database.prepare)
             return conf_error(p->err, r->pos,
                               "plan generic needs prepared statements: not with the database's prepare off");
+        if (r->from == FROM_FAN || r->from == FROM_BATCH)
+            r->timeout_us = conf->request_timeout_us;
         if (r->timeout_us == INHERITED_US)
             r->timeout_us = r->upstream ? r->upstream->timeout_us : conf->database.statement_timeout_us;
         if (r->slow_query_us == INHERITED_US)
@@ -310,7 +340,12 @@ bool conf_finish_routes(struct conf_parser *p)
             r->cache_ttl_us = r->upstream ? 0 : conf->cache.ttl_us;
         if (r->cache_tti_us == INHERITED_US)
             r->cache_tti_us = r->upstream ? 0 : conf->cache.tti_us;
-        r->version = conf_route_version(conf, r);
+        if (!conf_finish_fan(p, r))
+            return false;
     }
+    if (!conf_check_fans(p))
+        return false;
+    for (struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++)
+        r->version = conf_route_version(conf, r);
     return true;
 }

@@ -25,6 +25,7 @@ const char *const conf_context_names[CONF_CONTEXT_COUNT] = {
     [CONF_IN_CORS] = "cors",   [CONF_IN_CACHE] = "cache",
     [CONF_IN_ROUTE] = "route", [CONF_IN_ROUTE_CACHE] = "route's cache",
     [CONF_IN_PARAM] = "param", [CONF_IN_UPSTREAM] = "upstream",
+    [CONF_IN_FAN] = "fan",     [CONF_IN_BATCH] = "batch",
 };
 
 const struct conf_row *conf_row_find(enum conf_context context, struct slice name)

@@ -18,6 +18,8 @@ enum conf_context {
     CONF_IN_UPSTREAM,
     CONF_IN_ROUTE,
     CONF_IN_ROUTE_CACHE,
+    CONF_IN_FAN,
+    CONF_IN_BATCH,
     CONF_IN_PARAM,
     CONF_CONTEXT_COUNT
 };
@@ -58,6 +60,7 @@ enum conf_kind {
     CONF_UPSTREAM,
     CONF_UPSTREAM_URL,
     CONF_ROUTE,
+    CONF_BATCH,
     CONF_SQL,
     CONF_QUERY,
     CONF_ROUTE_CACHE,
@@ -65,6 +68,7 @@ enum conf_kind {
     CONF_PAGE,
     CONF_COMBINE,
     CONF_TARGET,
+    CONF_FAN,
     CONF_KIND_COUNT
 };
 

@@ -46,6 +46,17 @@ static const char *masked(const struct conf *conf, const char *url)
     return url ? conf_mask_url(conf->arena, url) : NULL;
 }
 
+/* With the routes that answer them: a fan's answer shows what theirs are. */
+static void add_parts(struct buf *b, const struct conf *conf, const struct conf_route *r)
+{
+    add_int(b, r->part_count);
+    for (int i = 0; i < r->part_count; i++) {
+        add_text(b, r->parts[i].name);
+        add_int(b, r->parts[i].optional);
+        add_int(b, (int64_t)conf_route_version(conf, &conf->routes[r->parts[i].route]));
+    }
+}
+
 /* The database counts: after a reload that names another one, nothing of the first may be answered. Its password does
  * not: a new one must not empty the caches. Nor do timeout, slow_query, errors, redis, invalidates and compress: no
  * answer that is kept shows them.
@@ -82,6 +93,7 @@ uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
     add_int(&b, r->param_count);
     for (int i = 0; i < r->param_count; i++)
         add_param(&b, &r->params[i]);
+    add_parts(&b, conf, r);
     uint64_t version = XXH3_64bits(b.at, b.len);
     buf_deinit(&b);
     return version;

@@ -38,6 +38,8 @@ static const char *source_word(const struct conf_route *route)
         return "upstream's target";
     case FROM_FAN:
         return "fan";
+    case FROM_BATCH:
+        return "batch";
     }
     return "";
 }
