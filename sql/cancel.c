@@ -5,7 +5,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-enum { AT_ONCE_MAX = 8, STACK_BYTES = 256 << 10, ERROR_BYTES = 256 };
+/* AT_ONCE_MAX: as many as one consumer's batch may have running when it leaves, and some. */
+enum { AT_ONCE_MAX = 32, STACK_BYTES = 256 << 10, ERROR_BYTES = 256 };
 
 static _Atomic int under_way;
 
