@@ -43,7 +43,7 @@ static void fetch_as_owner(struct fetch *f)
 
 static bool time_is_over(const struct request *r)
 {
-    return clock_mono_us() - r->started_us >= r->service->conf->request_timeout_us;
+    return clock_mono_us() >= r->deadline_us;
 }
 
 static void on_late(struct fetch *f)
@@ -104,10 +104,9 @@ static void wait_for_owner(struct fetch *f)
 {
     const struct conf *conf = f->r->service->conf;
     int64_t owner_us = f->r->route->conf->timeout_us + conf->database.acquire_timeout_us + WAIT_GRACE_US;
-    f->parked =
-        (struct parked){.ticket = f->ticket,
-                        .deadline_us = MIN(clock_mono_us() + owner_us, f->r->started_us + conf->request_timeout_us),
-                        .ended = on_flight_ended};
+    f->parked = (struct parked){.ticket = f->ticket,
+                                .deadline_us = MIN(clock_mono_us() + owner_us, f->r->deadline_us),
+                                .ended = on_flight_ended};
     if (park_add(f->r->service->park, &f->parked))
         return;
     service_count(f->r->service, STAT_cache_refused);
@@ -158,6 +157,7 @@ static void refresh(struct fetch *f)
     s->in_flight++;
     service_count(s, STAT_cache_refreshes);
     f->r->started_us = f->began_us = clock_mono_us();
+    f->r->deadline_us = f->began_us + s->conf->request_timeout_us;
     fetch_as_owner(f);
 }
 
@@ -241,12 +241,15 @@ void fetch_start(struct request *r)
     }
     const struct cache_key key = lookup_key(r);
     lookup_init(&f->lookup, r, &key);
-    lookup_tags(&f->lookup);
+    f->untagged = !lookup_tags(&f->lookup);
     enum cache_state state = lookup_find(&f->lookup, f->began_us, &entry);
     if (state == CACHE_FRESH && entry.uncacheable) {
         cache_release(&entry);
         service_count(r->service, STAT_cache_misses);
         f->keeps_out = true;
+        fetch_alone(f);
+    } else if (state == CACHE_MISS && f->untagged) {
+        service_count(r->service, STAT_cache_misses);
         fetch_alone(f);
     } else if (!answer_found(f, state, &entry, f->began_us)) {
         service_count(r->service, STAT_cache_misses);

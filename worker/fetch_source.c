@@ -9,6 +9,8 @@
 
 /* A longer body's memory is given back. */
 enum { BODY_KEPT_BYTES = 1 << 20 };
+/* How long an answer is kept that lacks a part because of an error. */
+#define SHRUNK_US US_PER_S
 
 static struct redis_key redis_key_of(const struct fetch *f)
 {
@@ -17,7 +19,12 @@ static struct redis_key redis_key_of(const struct fetch *f)
 
 static bool uses_redis(const struct fetch *f)
 {
-    return f->r->service->redis != NULL && f->r->route->conf->redis && !f->r->personal;
+    return f->r->service->redis != NULL && f->r->route->conf->redis && !f->r->personal && !f->untagged;
+}
+
+static bool is_kept(const struct fetch *f)
+{
+    return f->r->route->conf->cached && !f->untagged;
 }
 
 /* So that what was stored together does not end together. */
@@ -53,15 +60,16 @@ static struct slice head_of(const struct fetch *f, struct slice body)
 static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struct cache_entry *entry)
 {
     const struct conf_route *conf = f->r->route->conf;
-    *entry = (struct cache_entry){.body = body,
-                                  .head = head_of(f, body),
-                                  .own_head = f->r->head.len > 0,
-                                  .created_us = now_us,
-                                  .fresh_until_us = now_us + jittered(conf->cache_ttl_us),
-                                  .born_seq = f->born_seq,
-                                  .cost_us = now_us - f->began_us,
-                                  .tag_count = f->lookup.tag_count,
-                                  .status = conf->status};
+    *entry = (struct cache_entry){
+        .body = body,
+        .head = head_of(f, body),
+        .own_head = f->r->head.len > 0,
+        .created_us = now_us,
+        .fresh_until_us = now_us + jittered(f->shrunk ? MIN(conf->cache_ttl_us, SHRUNK_US) : conf->cache_ttl_us),
+        .born_seq = f->born_seq,
+        .cost_us = now_us - f->began_us,
+        .tag_count = f->lookup.tag_count,
+        .status = conf->status};
     memcpy(entry->tag_slots, f->lookup.tag_slots, sizeof entry->tag_slots);
     reply_etag(body, f->r->head, entry->etag);
 }
@@ -74,7 +82,7 @@ static void on_failed(struct fetch *f)
     int status = r->problem.status;
     bool shared = status == 404 || status >= 500;
     /* 503 is this worker's own: no connection, no room in the queue. */
-    if (conf->cached && conf->cache_negative_us > 0 && shared && status != 503)
+    if (is_kept(f) && conf->cache_negative_us > 0 && shared && status != 503)
         lookup_store_problem(&f->lookup, f->born_seq, clock_mono_us());
     fetch_finish_flight(f, shared ? FLIGHT_ERROR : FLIGHT_NONE, status);
     fetch_answer_failure(f, conf->cached ? SOURCE_MISS : SOURCE_NONE);
@@ -87,7 +95,7 @@ void fetch_keep(struct fetch *f, const struct cache_entry *entry, int64_t now_us
     FAULT(fetch_stored);
     fetch_finish_flight(f, stored && entry->fresh_until_us > now_us ? FLIGHT_VALUE : FLIGHT_NONE, 0);
     /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
-    if (uses_redis(f) && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
+    if (uses_redis(f) && !f->shrunk && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
         const struct redis_key key = redis_key_of(f);
         redis_store(s->redis, &key, &f->versions, entry, now_us);
     }
@@ -101,8 +109,10 @@ static void on_body(struct fetch *f, struct slice body)
         f->born_seq = tags_now(f->r->service->shared->tags);
     FAULT(fetch_read);
     fill_entry(f, body, now_us, &entry);
-    if (f->r->route->conf->cached)
+    if (is_kept(f))
         fetch_keep(f, &entry, now_us);
+    else
+        fetch_finish_flight(f, FLIGHT_NONE, 0);
     fetch_answer(f, f->r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE, &entry, false, now_us);
 }
 
@@ -233,19 +243,52 @@ static void from_database(struct fetch *f)
         watch_consumer(f);
 }
 
+/* ---- other routes ---- */
+
+static void on_fan_done(void *arg, const struct fan_answer *answer)
+{
+    struct fetch *f = arg;
+    f->fan = NULL;
+    f->shrunk = answer->shrunk;
+    if (answer->whole)
+        on_body(f, answer->body);
+    else
+        on_failed(f);
+}
+
+static void on_fan_gone(void *arg)
+{
+    struct fetch *f = arg;
+    fan_forget(&f->fan);
+    fetch_finish_flight(f, FLIGHT_NONE, 0);
+    fetch_fail(f, SOURCE_NONE, 503, "gone", NULL);
+}
+
+static void from_fan(struct fetch *f)
+{
+    f->fan = fan_start(f->r, on_fan_done, f);
+    if (is_kept(f) || f->refreshes)
+        return;
+    f->r->http->gone = on_fan_gone;
+    f->r->http->handler_arg = f;
+}
+
 void fetch_from_origin(struct fetch *f)
 {
     switch (f->r->route->conf->from) {
     case FROM_SQL:
         from_database(f);
-        break;
+        return;
     case FROM_UPSTREAM:
         fetch_from_upstream(f);
-        break;
+        return;
     case FROM_FAN:
-        CHECK(!"there are no fan routes yet");
+        from_fan(f);
+        return;
+    case FROM_BATCH:
         break;
     }
+    CHECK(!"a batch is not read");
 }
 
 /* ---- Redis ---- */

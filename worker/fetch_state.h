@@ -8,6 +8,7 @@
 #define WORKER_FETCH_STATE_H
 
 #include "worker/combine.h"
+#include "worker/fan.h"
 #include "worker/lookup.h"
 #include "worker/park.h"
 #include "worker/redis.h"
@@ -22,6 +23,7 @@ struct fetch {
     struct flight_ticket ticket;
     int joins;
     bool keeps_out;         /* of the cache: the last answer was too large for it */
+    bool untagged;          /* not to be kept: of what it is made is not known */
     bool refreshes;         /* nobody waits for it: the consumer has its answer */
     int64_t known_until_us; /* of the value that it refreshes */
     struct parked parked;
@@ -33,6 +35,8 @@ struct fetch {
     bool asks_plainly;                     /* without them */
     struct stream stream;                  /* of rows */
     struct combined combined;              /* in place of job, where the route combines its lookups */
+    struct fan *fan;
+    bool shrunk; /* of the fan: see struct fan_answer */
 };
 
 double fetch_uniform(void); /* in (0, 1] */

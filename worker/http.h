@@ -27,6 +27,19 @@ struct http_body {
     void *arg;
 };
 
+struct http_request;
+struct problem;
+
+/* Who takes an answer in place of a connection: what http_reply() and http_stream_*() are told, within the call. */
+struct http_taker {
+    void (*reply)(struct http_request *request, int status, const struct http_header *headers, int count,
+                  const struct http_body *body);
+    void (*begin)(struct http_request *request, int status, const struct http_header *headers, int count);
+    void (*add)(struct http_request *request, struct slice bytes);
+    bool (*is_full)(const struct http_request *request);
+    void (*end)(struct http_request *request, bool whole);
+};
+
 struct http_request {
     const struct http_head *head;
     enum http_method method;
@@ -44,6 +57,16 @@ struct http_request {
     /* The handler's, of one that answers in pieces: the consumer has taken most of what was sent. From the loop. */
     void (*room)(void *arg);
     void *handler_arg;
+    /* The handler's, for a taker: what the answer tells where it is a problem, and whether its body was made elsewhere,
+     * so that it need not be what its Content-Type says. */
+    const struct problem *problem;
+    bool foreign;
+    /* Of one that was made within the process, inside another one. */
+    const struct http_taker *taker; /* NULL: a connection has it */
+    bool forsaken;                  /* nobody waits for its answer */
+    struct slice id;                /* with its NUL */
+    int depth;                      /* in how many others it is */
+    int64_t deadline_us;            /* CLOCK_MONOTONIC */
     /* The door's own. */
     struct http_conn *conn; /* NULL: gone */
     struct gate_message *message;
@@ -69,7 +92,7 @@ bool http_listen(struct http *http, int fd) MUST_USE;
 /* Nobody waits for the answer any more. */
 static inline bool http_is_gone(const struct http_request *request)
 {
-    return request->conn == NULL;
+    return request->taker != NULL ? request->forsaken : request->conn == NULL;
 }
 
 /* First value of a request header, empty when absent. */

@@ -135,6 +135,10 @@ static void write_chunk(struct http_conn *conn, struct slice bytes)
 void http_reply(struct http_request *r, int status, const struct http_header *headers, int count,
                 const struct http_body *body)
 {
+    if (r->taker != NULL) {
+        r->taker->reply(r, status, headers, count, body);
+        return;
+    }
     bool sends = r->conn != NULL && r->method != HTTP_HEAD && body->bytes.len > 0;
     if (r->conn != NULL) {
         struct http_answers *answers = http_answers_of(r->conn);
@@ -168,6 +172,8 @@ static bool is_chunked(const struct http_request *r)
 void http_stream_begin(struct http_request *r, int status, const struct http_header *headers, int count)
 {
     struct http_fields f;
+    if (r->taker != NULL)
+        r->taker->begin(r, status, headers, count);
     if (r->conn == NULL)
         return;
     struct http_answers *answers = http_answers_of(r->conn);
@@ -185,6 +191,8 @@ void http_stream_begin(struct http_request *r, int status, const struct http_hea
 
 void http_stream_add(struct http_request *r, struct slice bytes)
 {
+    if (r->taker != NULL)
+        r->taker->add(r, bytes);
     if (r->conn == NULL || r->method == HTTP_HEAD || bytes.len == 0)
         return;
     if (r->hold != NULL)
@@ -198,6 +206,8 @@ void http_stream_add(struct http_request *r, struct slice bytes)
 
 bool http_stream_is_full(const struct http_request *r)
 {
+    if (r->taker != NULL)
+        return r->taker->is_full(r);
     size_t waiting = r->conn != NULL ? gate_waiting(r->conn) : 0;
     return waiting > WAITING_MOST || (waiting > WAITING_LEAST && gate_is_over_memory(r->conn));
 }
@@ -205,6 +215,10 @@ bool http_stream_is_full(const struct http_request *r)
 void http_stream_end(struct http_request *r, bool whole)
 {
     r->gone = NULL;
+    if (r->taker != NULL) {
+        r->taker->end(r, whole);
+        return;
+    }
     if (r->conn != NULL && !whole)
         gate_cut(r->conn); /* which leaves it NULL */
     if (r->hold != NULL)

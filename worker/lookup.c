@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "shm/doing.h"
 #include "worker/encoding.h"
+#include "worker/fan.h"
 #include "worker/field_lines.h"
 #include "worker/reply.h"
 
@@ -34,13 +35,14 @@ void lookup_init(struct lookup *l, struct request *r, const struct cache_key *ke
         lookup_kept_init(l);
 }
 
-void lookup_tags(struct lookup *l)
+bool lookup_tags(struct lookup *l)
 {
     const struct request *r = l->r;
     l->tag_count = r->route->conf->cache_tags.count;
     params_tags(r->route, &r->route->conf->cache_tags, r->values, l->tag_slots);
     if (has_upstream(l))
         lookup_kept_tags(l);
+    return fan_tags(r, l->tag_slots, &l->tag_count);
 }
 
 enum cache_state lookup_find(struct lookup *l, int64_t now_us, struct cache_entry *entry_out)

@@ -19,7 +19,8 @@ struct lookup {
 
 struct cache_key lookup_key(const struct request *r); /* of its route and values */
 void lookup_init(struct lookup *lookup, struct request *r, const struct cache_key *key);
-void lookup_tags(struct lookup *lookup); /* what storing and waiting need beside */
+/* What storing and waiting need beside. False: not all of them can be told, so nothing may be stored. */
+bool lookup_tags(struct lookup *lookup) MUST_USE;
 /* As cache_get(): what is found must be answered or released. */
 enum cache_state lookup_find(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out) MUST_USE;
 /* Answers the request by an entry, or by the problem that a negative one tells. lent: it came from lookup_find(), is

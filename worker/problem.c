@@ -20,6 +20,7 @@ const char *problem_title(int status)
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
+        {502, "Bad Gateway"},
         {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
@@ -74,6 +75,7 @@ void problem_write(const struct problem *p, const char *request_id, struct buf *
     json_write_int(out, p->status);
     write_member(out, "detail", p->detail);
     write_member(out, "code", p->code);
+    write_member(out, "part", p->part);
     write_member(out, "request_id", request_id);
     if (p->errors != NULL) {
         json_write_key(out, "errors");

@@ -16,6 +16,7 @@ struct problem {
     int status;
     const char *code;   /* stable word for programs: "bad_parameter" */
     const char *detail; /* for humans, may be NULL */
+    const char *part;   /* of a fan, that it comes from; NULL: none */
     struct problem_error *errors, *last;
 };
 

@@ -170,31 +170,42 @@ static void log_request(const struct request *r, int status, size_t sent, bool c
                                            .database_us = r->run_us});
 }
 
-/* What is told of it before its exchange ends. */
-static void account(struct request *r, int status, size_t sent, bool cut, int64_t now_us)
+static void count_request(struct service *s, int status, size_t sent)
 {
-    struct service *s = r->service;
-    int64_t took_us = now_us - r->started_us;
     service_count(s, STAT_requests);
     stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
     if (status >= 500)
         service_count(s, STAT_responses_5xx);
     else if (status >= 400)
         service_count(s, STAT_responses_4xx);
+}
+
+/* What is told of it before its exchange ends. */
+static void account(struct request *r, int status, size_t sent, bool cut, int64_t now_us)
+{
+    struct service *s = r->service;
+    int64_t took_us = now_us - r->started_us;
+    if (r->http->taker == NULL)
+        count_request(s, status, sent);
+    else
+        service_count(s, STAT_inner_requests);
     if (r->route != NULL)
         count_route(r, status, sent, took_us);
     if (access_log_is_on(s->access_log))
         log_request(r, status, sent, cut, took_us);
     s->in_flight--;
     r->http->ended_us = now_us;
+    r->http->foreign = r->route != NULL && r->route->conf->from == FROM_UPSTREAM;
 }
 
 static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)
 {
     int64_t now_us = clock_mono_us();
     doing_for(DOING_answer, r->route != NULL ? r->route->row : 0);
-    add_common(h, r);
-    add_timing(h, r, now_us - r->started_us);
+    if (r->http->taker == NULL) {
+        add_common(h, r);
+        add_timing(h, r, now_us - r->started_us);
+    }
     account(r, status, r->http->method == HTTP_HEAD ? 0 : body->bytes.len, false, now_us);
     http_reply(r->http, status, h->at, h->count, body);
     r->http = NULL;
@@ -375,6 +386,7 @@ void reply_problem(struct request *r)
     struct headers h = {0};
     struct buf body = {0};
     problem_write(&r->problem, r->id.at, &body);
+    r->http->problem = &r->problem;
     add(&h, SLICE("Content-Type"), SLICE("application/problem+json"));
     add(&h, SLICE("Cache-Control"), SLICE("no-store"));
     if (r->source == SOURCE_HIT && r->service->conf->server_timing)

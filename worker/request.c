@@ -3,6 +3,7 @@
 #include "common/digits.h"
 #include "common/json_scan.h"
 #include "shm/doing.h"
+#include "worker/batch.h"
 #include "worker/fetch.h"
 #include "worker/format.h"
 #include "worker/health.h"
@@ -42,6 +43,8 @@ static bool id_is_fit(struct slice id)
 static struct slice make_id(struct arena *arena, const struct http_request *http)
 {
     static uint64_t base, count;
+    if (http->taker != NULL)
+        return arena_copy(arena, http->id);
     struct slice given = http_header_in(http, "X-Request-Id");
     if (id_is_fit(given))
         return arena_copy(arena, given);
@@ -64,6 +67,8 @@ static struct request *request_create(struct service *service, struct http_reque
     r->method = METHOD_COUNT;
     r->holds = 1;
     r->started_us = http->started_us;
+    r->depth = http->depth;
+    r->deadline_us = http->taker ? http->deadline_us : r->started_us + service->conf->request_timeout_us;
     r->wait_us = r->run_us = -1;
     service->in_flight++;
     return r;
@@ -165,10 +170,11 @@ static void match(struct request *r)
 
 /* ---- parameters ---- */
 
-/* An upstream gets it as it came. */
+/* An upstream gets it as it came, a batch reads it itself. */
 static bool has_json(const struct request *r)
 {
-    return r->method != METHOD_GET && r->http->body.len > 0 && r->route->conf->from != FROM_UPSTREAM;
+    enum route_source from = r->route->conf->from;
+    return r->method != METHOD_GET && r->http->body.len > 0 && from != FROM_UPSTREAM && from != FROM_BATCH;
 }
 
 /* What a route of its kind makes of its parameters. */
@@ -216,6 +222,8 @@ static void on_params(void *arg)
     r->format = wanted_format(r);
     if (r->method == METHOD_GET)
         fetch_start(r);
+    else if (r->route->conf->from == FROM_BATCH)
+        batch_start(r);
     else
         write_start(r);
 }

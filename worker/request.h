@@ -18,7 +18,8 @@ struct request {
     struct http_request *http; /* NULL: answered */
     struct arena *arena;
     int holds; /* the consumer's, until it is answered, and those of who works on for others */
-    int64_t started_us;
+    int64_t started_us, deadline_us;
+    int depth;       /* in how many other requests it is */
     struct slice id; /* with its NUL */
     struct target target;
     const struct router_place *place;

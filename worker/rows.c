@@ -13,7 +13,7 @@ struct pool_work rows_work(const struct request *r)
                              .plan = r->route->conf->plan,
                              .owner = r->route,
                              .timeout_us = r->route->conf->timeout_us,
-                             .deadline_us = r->started_us + r->service->conf->request_timeout_us};
+                             .deadline_us = r->deadline_us};
     if (r->page != NULL)
         page_work(r, &work);
     return work;

@@ -1,0 +1,185 @@
+#include "worker/batch.h"
+#include "common/json_write.h"
+#include "worker/batch_items.h"
+#include "worker/inner.h"
+#include "worker/reply.h"
+
+#include <stdlib.h>
+
+/* A longer answer is sent from where it was made. */
+enum { LEND_BYTES = 16 << 10 };
+
+struct batch {
+    struct request *r;
+    struct inner_run *run;
+    const struct batch_item *items; /* the run's */
+    struct buf *texts;              /* [count]: of answers whose turn has not come */
+    int count, written;             /* of them, in order */
+    struct buf out;
+};
+
+/* ---- an answer ---- */
+
+static struct slice trimmed(struct slice s)
+{
+    while (s.len > 0 && strchr(" \t\r\n", s.at[s.len - 1]) != NULL)
+        s.len--;
+    return s;
+}
+
+/* "headers":{...}, where there are any. */
+static void write_fields(struct buf *out, const struct inner_answer *answer)
+{
+    bool typed = answer->body.len > 0 && !answer->is_json && answer->type.len > 0;
+    if (answer->fields.len == 0 && !typed)
+        return;
+    json_write_key(out, "headers");
+    buf_addc(out, '{');
+    for (const char *at = answer->fields.at, *stop = at + answer->fields.len; at < stop;) {
+        const char *colon = strchr(at, ':'), *end = strchr(at, '\r');
+        buf_adds(out, out->at[out->len - 1] == '{' ? "" : ",");
+        json_write_string(out, slice_of(at, (size_t)(colon - at)));
+        buf_addc(out, ':');
+        json_write_string(out, slice_of(colon + 2, (size_t)(end - colon - 2)));
+        at = end + 2;
+    }
+    if (typed) {
+        json_write_key(out, "Content-Type");
+        json_write_string(out, answer->type);
+    }
+    buf_addc(out, '}');
+}
+
+static void write_answer(struct buf *out, struct slice id, const struct inner_answer *answer)
+{
+    struct slice body = answer->is_json ? trimmed(answer->body) : answer->body;
+    buf_reserve(out, body.len + id.len + 64);
+    buf_adds(out, "{\"id\":");
+    buf_add(out, id.at, id.len);
+    buf_adds(out, ",\"status\":");
+    json_write_int(out, answer->status);
+    write_fields(out, answer);
+    buf_adds(out, ",\"body\":");
+    if (body.len == 0)
+        buf_adds(out, "null");
+    else if (answer->is_json)
+        buf_add(out, body.at, body.len);
+    else
+        json_write_string(out, body);
+    buf_addc(out, '}');
+}
+
+/* ---- all of them ---- */
+
+static void write_text(struct batch *b, struct slice text)
+{
+    buf_adds(&b->out, b->written++ > 0 ? "," : "[");
+    buf_add(&b->out, text.at, text.len);
+}
+
+static void on_answered(void *arg, int index, const struct inner_answer *answer)
+{
+    struct batch *b = arg;
+    if (index > b->written) {
+        write_answer(&b->texts[index], b->items[index].id, answer);
+        return;
+    }
+    buf_adds(&b->out, b->written++ > 0 ? "," : "[");
+    write_answer(&b->out, b->items[index].id, answer);
+    while (b->written < b->count && b->texts[b->written].len > 0) {
+        struct buf *text = &b->texts[b->written];
+        write_text(b, buf_slice(text));
+        buf_deinit(text);
+    }
+}
+
+static void give_back(void *arg)
+{
+    free(arg);
+}
+
+static bool is_wanted(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static void on_done(void *arg)
+{
+    struct batch *b = arg;
+    buf_adds(&b->out, b->count > 0 ? "]\n" : "[]\n");
+    struct answer answer = {
+        .status = b->r->route->conf->status, .body = buf_slice(&b->out), .head = SLICE(REPLY_JSON_HEAD), .age_us = -1};
+    struct buf out = b->out;
+    if (out.len > LEND_BYTES) {
+        answer.release = give_back;
+        answer.is_wanted = is_wanted;
+        answer.arg = out.at;
+    }
+    reply_answer(b->r, &answer); /* b is the request's */
+    if (answer.release == NULL)
+        buf_deinit(&out);
+}
+
+static void on_gone(void *arg)
+{
+    struct batch *b = arg;
+    inner_forget(&b->run);
+    for (int i = 0; i < b->count; i++)
+        buf_deinit(&b->texts[i]);
+    buf_deinit(&b->out);
+    reply_refuse(b->r, 503, "gone", NULL);
+}
+
+/* ---- beginning ---- */
+
+static const struct inner_ask *make_asks(const struct batch *b, struct arena *arena)
+{
+    const struct conf *conf = b->r->service->conf;
+    struct inner_ask *asks = arena_alloc(arena, (size_t)MAX(b->count, 1) * sizeof *asks);
+    for (int i = 0; i < b->count; i++) {
+        const struct batch_item *item = &b->items[i];
+        asks[i] = (struct inner_ask){item->method, item->path, item->body, arena_printf(arena, "%d", i), {0}};
+        if (item->path.len > (size_t)conf->max_uri_bytes)
+            asks[i].refusal = (struct http_refusal){414, "uri_too_long", NULL};
+    }
+    return asks;
+}
+
+static void run(struct batch *b)
+{
+    const struct conf_route *conf = b->r->route->conf;
+    struct arena *arena = inner_arena(b->run);
+    b->texts = arena_alloc(b->r->arena, (size_t)MAX(b->count, 1) * sizeof *b->texts);
+    b->r->http->gone = on_gone;
+    b->r->http->handler_arg = b;
+    inner_start(b->run, &(struct inner_work){.asks = make_asks(b, arena),
+                                             .count = b->count,
+                                             .concurrency = conf->concurrency,
+                                             .max_bytes = (size_t)conf->max_answer_bytes,
+                                             .answered = on_answered,
+                                             .done = on_done,
+                                             .arg = b});
+}
+
+/* The body is copied, because items may outlive the request that they came with. */
+void batch_start(struct request *r)
+{
+    struct batch *b = arena_alloc(r->arena, sizeof *b);
+    struct batch_item *items;
+    if (r->depth > 0) {
+        reply_refuse(r, 400, "nested_batch", "a batch is no item of a batch");
+        return;
+    }
+    b->r = r;
+    b->run = inner_create(r);
+    struct arena *arena = inner_arena(b->run);
+    struct slice body = arena_copy(arena, r->http->body);
+    if (!batch_items_read(body, r->route->conf->max_items, arena, &items, &b->count, &r->problem)) {
+        reply_problem(r); /* which may point into the arena */
+        inner_forget(&b->run);
+        return;
+    }
+    b->items = items;
+    run(b);
+}
