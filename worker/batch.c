@@ -165,21 +165,20 @@ static void run(struct batch *b)
 /* The body is copied, because items may outlive the request that they came with. */
 void batch_start(struct request *r)
 {
-    struct batch *b = arena_alloc(r->arena, sizeof *b);
     struct batch_item *items;
+    int count;
     if (r->depth > 0) {
         reply_refuse(r, 400, "nested_batch", "a batch is no item of a batch");
         return;
     }
-    b->r = r;
-    b->run = inner_create(r);
-    struct arena *arena = inner_arena(b->run);
-    struct slice body = arena_copy(arena, r->http->body);
-    if (!batch_items_read(body, r->route->conf->max_items, arena, &items, &b->count, &r->problem)) {
-        reply_problem(r); /* which may point into the arena */
-        inner_forget(&b->run);
+    struct inner_run *inner = inner_create(r);
+    struct slice body = arena_copy(inner_arena(inner), r->http->body);
+    if (!batch_items_read(body, r->route->conf->max_items, inner_arena(inner), &items, &count, &r->problem)) {
+        reply_problem(r); /* which points into the run's arena */
+        inner_forget(&inner);
         return;
     }
-    b->items = items;
+    struct batch *b = arena_alloc(r->arena, sizeof *b);
+    *b = (struct batch){.r = r, .run = inner, .items = items, .count = count};
     run(b);
 }

@@ -255,7 +255,7 @@ static const struct http_taker taker = {on_reply, on_begin, on_add, on_is_full, 
 
 static bool is_json_type(struct slice type)
 {
-    const char *semicolon = memchr(type.at, ';', type.len);
+    const char *semicolon = type.len > 0 ? memchr(type.at, ';', type.len) : NULL;
     size_t len = semicolon ? (size_t)(semicolon - type.at) : type.len;
     while (len > 0 && (type.at[len - 1] == ' ' || type.at[len - 1] == '\t'))
         len--;

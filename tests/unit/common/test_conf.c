@@ -5,16 +5,9 @@
 
 #include <cmocka.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/conf.h"
-
-/* The tests run in the repository's root, as make does. */
-static char path[64];
+#include "tests/unit/conf_fixture.h"
 
 /* How many CPUs conf_load() finds, whatever this machine has; 0 is one. */
 static int cpus;
@@ -26,62 +19,6 @@ int sched_getaffinity(__pid_t pid, size_t size, cpu_set_t *set)
     for (int i = 0; i < MAX(cpus, 1); i++)
         CPU_SET(i, set);
     return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    snprintf(path, sizeof path, "./.test_conf.%d", (int)getpid());
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    unlink(path);
-    return 0;
-}
-
-static void write_file(const char *text, size_t len)
-{
-    FILE *out = fopen(path, "w");
-    assert_non_null(out);
-    assert_int_equal(fwrite(text, 1, len, out), len);
-    assert_int_equal(fclose(out), 0);
-}
-
-static struct conf *load(const char *text)
-{
-    struct err err;
-    write_file(text, strlen(text));
-    struct conf *conf = conf_load(path, &err);
-    if (conf == NULL)
-        fail_msg("%s\n%s", err.text, text);
-    return conf;
-}
-
-static void is_refused(const char *text, const char *at, const char *words)
-{
-    struct err err;
-    char where[96];
-    write_file(text, strlen(text));
-    struct conf *conf = conf_load(path, &err);
-    if (conf != NULL)
-        fail_msg("accepted: %s", text);
-    snprintf(where, sizeof where, "%s:%s: ", path, at);
-    if (strncmp(err.text, where, strlen(where)) != 0 || strstr(err.text, words) == NULL)
-        fail_msg("%s\nis not %s... %s", err.text, where, words);
-}
-
-static char *print(const struct conf *conf)
-{
-    char *text;
-    size_t len;
-    FILE *out = open_memstream(&text, &len);
-    assert_non_null(out);
-    conf_print(conf, out);
-    fclose(out);
-    return text;
 }
 
 static char *read_shipped(size_t *len)

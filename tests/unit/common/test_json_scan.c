@@ -144,6 +144,97 @@ static void an_object_has_at_most_1024_names(void **state)
     }
 }
 
+static bool scan_items(const char *text, struct arena *arena, struct json_object **objects, int *count,
+                       struct json_error *error)
+{
+    return json_scan_objects(slice_str(text), 3, arena, objects, count, error);
+}
+
+static void an_array_of_objects(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create();
+    struct json_object *o;
+    struct json_error error;
+    int count;
+    assert_true(scan_items(" [ ] ", arena, &o, &count, &error) && count == 0);
+    assert_true(scan_items(" [ {} ,{\"a\":1,\"b\":[{}]}\n,{\"a\":2} ] ", arena, &o, &count, &error));
+    assert_true(count == 3 && o[0].field_count == 0 && o[1].field_count == 2 && o[2].field_count == 1);
+    assert_true(o[0].offset == 3 && o[1].offset == 7 && o[2].offset == 25);
+    assert_true(slice_is(o[1].fields[1].name, "b") && slice_is(o[1].fields[1].raw, "[{}]"));
+    assert_true(slice_is(o[2].fields[0].raw, "2"));
+    arena_destroy(&arena);
+}
+
+static void refusals_of_an_array_name_the_byte(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"", 0, "the body is empty"},
+        {"{}", 0, "the body must be a JSON array"},
+        {"[", 1, "an object was expected"},
+        {"[{}", 3, "a comma or ] was expected"},
+        {"[{},]", 4, "an object was expected"},
+        {"[{}{}]", 3, "a comma or ] was expected"},
+        {"[{},[]]", 4, "an object was expected"},
+        {"[{}] 1", 5, "something stands behind the array"},
+        {"[{\"a\":1},{\"a\":1,\"a\":1}]", 16, "this name stands twice"},
+        {"[{\"a\":1},{\"a\":01}]", 14, "a number does not begin with 0"},
+        {"[{\"a\":\"\xff\"}]", 7, "this byte is not UTF-8"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct arena *arena = arena_create();
+        struct json_object *objects;
+        struct json_error error;
+        int count;
+        assert_false(scan_items(cases[i].text, arena, &objects, &count, &error));
+        assert_string_equal(error.what, cases[i].what);
+        assert_int_equal(error.offset, cases[i].offset);
+        arena_destroy(&arena);
+    }
+}
+
+static void of_too_many_only_that_is_told(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create();
+    struct json_object *objects;
+    struct json_error error;
+    int count;
+    assert_true(scan_items("[{},{},{}]", arena, &objects, &count, &error) && count == 3);
+    assert_true(scan_items("[{},{},{},{},?", arena, &objects, &count, &error) && count == 4);
+    arena_destroy(&arena);
+}
+
+static void an_array_nests_64_deep_too(void **state)
+{
+    (void)state;
+    for (int depth = 63; depth <= 64; depth++) {
+        struct arena *arena = arena_create();
+        struct buf text = {0};
+        struct json_object *objects;
+        struct json_error error;
+        int count;
+        buf_addc(&text, '[');
+        nested(&text, depth);
+        buf_addc(&text, ']');
+        assert_int_equal(json_scan_objects(buf_slice(&text), 9, arena, &objects, &count, &error), depth == 63);
+        buf_deinit(&text);
+        arena_destroy(&arena);
+    }
+}
+
+static void a_text_is_one_value(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"1", " null\n", "\"a\"", "[1,{\"a\":[]}]", "{}"};
+    static const char *const others[] = {"", " ", "1 2", "{} x", "<html>", "[1,]", "\"\xff\"", "{\"a\":1,\"a\":2}"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        assert_true(json_is_text(slice_str(texts[i])));
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        assert_false(json_is_text(slice_str(others[i])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +243,11 @@ int main(void)
         cmocka_unit_test(every_beginning_of_a_body_is_refused),
         cmocka_unit_test(depth_ends_at_64),
         cmocka_unit_test(an_object_has_at_most_1024_names),
+        cmocka_unit_test(an_array_of_objects),
+        cmocka_unit_test(refusals_of_an_array_name_the_byte),
+        cmocka_unit_test(of_too_many_only_that_is_told),
+        cmocka_unit_test(an_array_nests_64_deep_too),
+        cmocka_unit_test(a_text_is_one_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
