@@ -47,7 +47,7 @@ static void the_shipped_file_has_the_guides_figures(void **state)
     assert_int_equal(conf->upstreams[0].max_idle, 10);
     assert_int_equal(conf->upstreams[0].idle_timeout_us, 90 * US_PER_S);
     assert_int_equal(conf->upstreams[0].timeout_us, 10 * US_PER_S);
-    assert_int_equal(conf->route_count, 10);
+    assert_int_equal(conf->route_count, 12);
     conf_destroy(&conf);
 }
 
