@@ -373,7 +373,8 @@ static void finish(struct inner_run *run)
 
 static bool may_begin(const struct inner_run *run)
 {
-    return !run->over && run->next < run->work.count && run->running_count < run->work.concurrency;
+    return !run->over && clock_mono_us() < run->deadline_us && run->next < run->work.count &&
+           run->running_count < run->work.concurrency;
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)

@@ -168,10 +168,11 @@ def test_other_methods_and_parameters(api):
 
 
 def test_an_answer_too_large_for_the_batch_fails_alone(api):
-    answers = send(api, gets("/long?n=5", "/long?n=50", "/long?n=5000", "/items/1"), "/few")
+    before = api.stat("pool_cancelled")
+    answers = send(api, gets("/long?n=5", "/long?n=50", "/long?n=50000", "/items/1"), "/few")
     assert statuses(answers) == [200, 413, 413, 200]
     assert {a["body"]["code"] for a in answers[1:3]} == {"answer_too_large"}
-    assert eventually(lambda: api.stat("in_flight") == 0, 3), "the long one is read on"
+    assert eventually(lambda: api.stat("pool_cancelled") == before + 1, 3), "the long one is read on"
     assert statuses(send(api, gets("/long?n=5000"))) == [200], "where there is room it is answered"
 
 
@@ -188,7 +189,7 @@ def test_never_more_at_a_time_than_the_route_allows(api):
         answers = send(api, gets(*[f"/beside/{n}" for n in range(count)]), path)
         sessions = [answer["body"]["sessions"] for answer in answers]
         assert [answer["body"]["n"] for answer in answers] == list(range(count))
-        assert max(sessions) == most, f"{path}: {sessions}"
+        assert most / 2 < max(sessions) <= most, f"{path}: {sessions}"
 
 
 def test_ten_at_a_time_take_a_tenth_of_the_time(api):
@@ -235,7 +236,7 @@ def test_what_is_left_at_the_deadline_is_504(make_perfd, db):
     answers = send(api, items)
     assert statuses(answers) == [200, 504, 504, 200] + [504] * 20 and time.monotonic() - begin < 3
     assert all(answer["body"]["status"] == 504 for answer in answers if answer["body"].get("status"))
-    assert eventually(lambda: api.stat("in_flight") == 0, 5)
+    assert eventually(lambda: api.stat("in_flight") == 0 and api.stat("inner_requests") == 12, 5), "some began later"
     assert api.get("/items/1").status == 200
 
 

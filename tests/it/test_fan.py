@@ -49,7 +49,7 @@ route GET /sleeps/{s} { fan concurrency=2 { a /sleep/1?s={s}; b /sleep/2?s={s}; 
 route GET /quick { fan { a /sleep/1; b /sleep/2; c /sleep/3; d /sleep/4; e /sleep/5; } }
 route GET /narrow { fan concurrency=2 { a /beside/1; b /beside/2; c /beside/3; d /beside/4; e /beside/5; } }
 route GET /wide { fan { n /narrow; m /narrow; } }
-route GET /large { fan max_answer=20KB { a /long?n=5; b /long?n=5000 optional; } }
+route GET /large { fan max_answer=20KB { a /long?n=5; b /long?n=50000 optional; } }
 batch /batch { concurrency 3; }
 """
 
@@ -122,11 +122,12 @@ def test_a_part_that_fails_is_the_answer(api):
 
 def test_the_others_are_not_waited_for(api, db):
     db.run("UPDATE broken SET yes = true")
+    before = api.stat("pool_cancelled")
     try:
         begin = time.monotonic()
         problem = api.get("/strict").problem
         assert (problem["status"], problem["part"]) == (422, "maybe") and time.monotonic() - begin < 5
-        assert eventually(lambda: api.stat("in_flight") == 0, 3), "the slow part runs on"
+        assert eventually(lambda: api.stat("pool_cancelled") == before + 1, 3), "the slow part runs on"
     finally:
         db.run("UPDATE broken SET yes = false")
 
@@ -142,9 +143,10 @@ def test_an_optional_part_is_null_and_so_only_as_long_as_it_fails(api, db):
 
 
 def test_an_answer_too_large(api):
+    before = api.stat("pool_cancelled")
     answer = api.get("/large").json()
     assert len(answer["a"]) == 5 and answer["b"] is None
-    assert eventually(lambda: api.stat("in_flight") == 0, 3)
+    assert eventually(lambda: api.stat("pool_cancelled") == before + 1, 3), "it is read on"
 
 
 # ---- how they run
@@ -158,14 +160,14 @@ def test_parts_run_at_the_same_time(api):
 
 def test_never_more_at_a_time_than_the_route_allows(api):
     sessions = [part["sessions"] for part in api.get("/narrow").json().values()]
-    assert max(sessions) == 2, sessions
+    assert max(sessions) <= 2, sessions
 
 
 def test_a_fan_within_another_request_has_one_at_a_time(api):
     wide = api.get("/wide").json()
     assert max(part["sessions"] for fan in wide.values() for part in fan.values()) <= 2, wide
     answers = api.request("POST", "/batch", [{"path": "/narrow"}] * 6).json()
-    assert max(part["sessions"] for a in answers for part in a["body"].values()) == 3, answers
+    assert max(part["sessions"] for a in answers for part in a["body"].values()) <= 3, answers
 
 
 def test_the_consumer_of_a_fan_leaves(make_perfd, db):
@@ -234,13 +236,16 @@ def test_one_fan_a_key_is_under_way(api, db):
 
 
 def test_a_write_while_a_fan_is_under_way_is_seen_afterwards(api):
-    connection = api.connect()
-    connection.send("GET", "/kept/60?s=0.6")
-    assert eventually(lambda: api.stat("pool_active") > 0, 2)
-    change(api, "PATCH", "/users/60", {"name": "changed"})
-    assert api.get("/kept/60?s=0.6").json()["user"]["name"] == "changed"
-    connection.read()
-    assert api.get("/kept/60?s=0.6").json()["user"]["name"] == "changed"
+    """Neither the fan that is under way nor what it stores is good enough afterwards."""
+    for user, meanwhile in ((60, False), (61, True)):
+        connection = api.connect()
+        connection.send("GET", f"/kept/{user}?s=0.6", headers={"X-Request-Id": f"while-{user}"})
+        assert eventually(lambda: api.access_line(f"while-{user}.user"), 2)
+        change(api, "PATCH", f"/users/{user}", {"name": "changed"})
+        if meanwhile:
+            assert api.get(f"/kept/{user}?s=0.6").json()["user"]["name"] == "changed"
+        assert connection.read().json()["user"]["name"] == f"user {user}"
+        assert api.get(f"/kept/{user}?s=0.6").json()["user"]["name"] == "changed"
 
 
 def test_an_absence_is_no_longer_one_when_the_row_is_there(api):
