@@ -171,7 +171,7 @@ void batch_start(struct request *r)
         reply_refuse(r, 400, "nested_batch", "a batch is no item of a batch");
         return;
     }
-    struct inner_run *inner = inner_create(r);
+    struct inner_run *inner = inner_create(r, false);
     struct slice body = arena_copy(inner_arena(inner), r->http->body);
     if (!batch_items_read(body, r->route->conf->max_items, inner_arena(inner), &items, &count, &r->problem)) {
         reply_problem(r); /* which points into the run's arena */

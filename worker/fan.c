@@ -138,7 +138,7 @@ struct fan *fan_start(struct request *r, void (*done)(void *arg, const struct fa
     const struct conf_route *conf = r->route->conf;
     struct fan *fan = xcalloc(1, sizeof *fan);
     *fan = (struct fan){.r = r,
-                        .run = inner_create(r),
+                        .run = inner_create(r, conf->cached),
                         .bodies = xcalloc((size_t)conf->part_count, sizeof *fan->bodies),
                         .done = done,
                         .arg = arg};

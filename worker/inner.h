@@ -36,7 +36,9 @@ struct inner_work {
     void *arg;
 };
 
-struct inner_run *inner_create(const struct request *outer) MUST_USE;
+/* shared: others may be given what is made of the answers, so they are to depend on nothing of the consumer's own:
+ * of its header fields only those of its trace are handed on. */
+struct inner_run *inner_create(const struct request *outer, bool shared) MUST_USE;
 /* Where the asks are, with all that they point to: they may outlive the outer request. */
 struct arena *inner_arena(struct inner_run *run);
 /* Once. The run ends itself when all is done. */

@@ -42,6 +42,7 @@ route GET /kept/{id} { fan { user /users/{id}; posts /users/{id}/posts; count /c
     param s default=0; }
 route GET /outer/{id} { fan { inner /kept/{id}; plain /profile/{id}; first /users/1; } cache ttl=60s; }
 route GET /either/{id} { fan { maybe /maybe optional; user /users/{id} optional; count /count/{id}; } cache ttl=60s; }
+route GET /stale/{id} { fan { user /users/{id}; posts /users/{id}/posts; } cache ttl=300ms stale=60s; }
 route GET /strict { fan { count /count/1; maybe /maybe; sleep /sleep/1?s=9; } }
 route GET /word { fan { word /words/{name}?q={name}; } param name required; }
 route GET /kinds { fan { nothing /nothing; rows /users/1/posts?limit=1; value /count/1; } }
@@ -254,6 +255,31 @@ def test_an_absence_is_no_longer_one_when_the_row_is_there(api):
     assert api.get("/kept/7000").json()["user"] == {"id": 7000, "name": "born"}
     change(api, "DELETE", "/users/7000")
     assert api.get("/kept/7000").status == 404
+
+
+def test_a_stale_fan_is_fetched_anew_behind_its_answer(api):
+    assert api.get("/stale/20").cache == "MISS"
+    time.sleep(0.4)
+    before = api.stat("cache_refreshes")
+    assert api.get("/stale/20").cache == "STALE"
+    assert eventually(lambda: api.get("/stale/20").cache == "HIT", 3) and api.stat("cache_refreshes") > before
+    change(api, "PATCH", "/users/20", {"name": "changed"})
+    assert api.get("/stale/20").json()["user"]["name"] == "changed"
+
+
+def test_another_machine_finds_it_in_redis_unless_a_part_was_dropped(make_perfd, db, redis):
+    here, there = (make_perfd(CONF, db, redis=redis, workers=1).start() for _ in range(2))
+
+    def found_there(number):
+        assert here.get(f"/kept/{number}").cache == "MISS"
+        time.sleep(0.1)
+        return there.get(f"/kept/{number}").cache == "REDIS"
+
+    number = next(number for number in range(70, 76) if found_there(number))
+    change(there, "PATCH", f"/users/{number}", {"name": "changed"})
+    third = make_perfd(CONF, db, redis=redis, workers=1).start()
+    answer = third.get(f"/kept/{number}")
+    assert answer.cache == "MISS" and answer.json()["user"]["name"] == "changed"
 
 
 def test_changed_parts_do_not_answer_out_of_the_old_ones_cache(make_perfd, db):

@@ -1,0 +1,193 @@
+#include "common/json_scan.h"
+#include "worker/inner_state.h"
+
+static struct inner *inner_of(const struct http_request *http)
+{
+    return (struct inner *)(void *)((char *)(uintptr_t)http - offsetof(struct inner, http));
+}
+
+void inner_give_back(struct inner *inner)
+{
+    if (inner->lent.release != NULL)
+        inner->lent.release(inner->lent.arg);
+    inner->lent = (struct http_body){0};
+    buf_deinit(&inner->body);
+}
+
+void inner_refuse(struct inner *inner, int status, const char *code, const char *detail)
+{
+    struct problem *problem = arena_alloc(inner->run->arena, sizeof *problem);
+    *problem = (struct problem){.status = status, .code = code, .detail = detail};
+    inner_give_back(inner);
+    problem_write(problem, inner->http.id.at, &inner->body);
+    inner->status = status;
+    inner->problem = problem;
+    inner->type = SLICE("application/problem+json");
+    inner->fields = SLICE("");
+}
+
+static bool take_room(struct inner *inner, size_t bytes)
+{
+    bool fits = bytes <= inner->run->left_bytes;
+    inner->run->left_bytes -= fits ? bytes : 0;
+    return fits;
+}
+
+static void take_field(struct inner *inner, struct slice name, struct slice value, struct buf *fields)
+{
+    static const char *const wanted[] = {"Allow", "Link", "Location", "Retry-After"};
+    if (inner_is_name(name, "Content-Type"))
+        inner->type = arena_copy(inner->run->arena, value);
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+        if (inner_is_name(name, wanted[i])) {
+            buf_add(fields, name.at, name.len);
+            buf_adds(fields, ": ");
+            buf_add(fields, value.at, value.len);
+            buf_adds(fields, "\r\n");
+        }
+}
+
+/* Whole fields, each with its CRLF. */
+static void take_lines(struct inner *inner, struct slice lines, struct buf *fields)
+{
+    for (const char *at = lines.at, *stop = at + lines.len; at < stop;) {
+        const char *colon = memmem(at, (size_t)(stop - at), ": ", 2),
+                   *line_end = memmem(at, (size_t)(stop - at), "\r\n", 2);
+        CHECK(colon != NULL && line_end != NULL && colon < line_end);
+        take_field(inner, slice_of(at, (size_t)(colon - at)), slice_of(colon + 2, (size_t)(line_end - colon - 2)),
+                   fields);
+        at = line_end + 2;
+    }
+}
+
+static void take_head(struct inner *inner, int status, const struct http_header *headers, int count)
+{
+    struct buf fields = {0};
+    inner->status = status;
+    for (int i = 0; i < count; i++)
+        if (headers[i].name.len == 0)
+            take_lines(inner, headers[i].value, &fields);
+        else
+            take_field(inner, headers[i].name, headers[i].value, &fields);
+    inner->fields = fields.len > 0 ? arena_copy(inner->run->arena, buf_slice(&fields)) : SLICE("");
+    buf_deinit(&fields);
+}
+
+/* The request, whose it is, is gone when this is looked at. */
+static void take_problem(struct inner *inner)
+{
+    struct arena *arena = inner->run->arena;
+    const struct problem *from = inner->http.problem;
+    struct problem *to = arena_alloc(arena, sizeof *to);
+    *to = (struct problem){.status = from->status,
+                           .code = from->code ? arena_str(arena, slice_str(from->code)) : NULL,
+                           .detail = from->detail ? arena_str(arena, slice_str(from->detail)) : NULL,
+                           .part = from->part ? arena_str(arena, slice_str(from->part)) : NULL};
+    for (const struct problem_error *e = from->errors; e != NULL; e = e->next)
+        problem_add(to, arena, e->parameter ? arena_str(arena, slice_str(e->parameter)) : NULL, e->offset,
+                    arena_str(arena, slice_str(e->detail)));
+    inner->problem = to;
+}
+
+static void too_large(struct inner *inner)
+{
+    inner_refuse(inner, 413, "answer_too_large",
+                 "the answer is larger than what is left for all together; ask for it alone");
+}
+
+static void on_reply(struct http_request *http, int status, const struct http_header *headers, int count,
+                     const struct http_body *body)
+{
+    struct inner *inner = inner_of(http);
+    bool has_body = http->method != HTTP_HEAD && body->bytes.len > 0;
+    take_head(inner, status, headers, count);
+    if (http->problem != NULL)
+        take_problem(inner);
+    if (body->release != NULL)
+        inner->lent = *body;
+    if (has_body && !take_room(inner, body->bytes.len))
+        too_large(inner);
+    else if (has_body && body->release == NULL)
+        buf_add(&inner->body, body->bytes.at, body->bytes.len);
+    else if (!has_body)
+        inner_give_back(inner);
+    inner_end(inner);
+}
+
+static void on_begin(struct http_request *http, int status, const struct http_header *headers, int count)
+{
+    take_head(inner_of(http), status, headers, count);
+}
+
+static void on_add(struct http_request *http, struct slice bytes)
+{
+    struct inner *inner = inner_of(http);
+    if (http->method == HTTP_HEAD || inner->overflows)
+        return;
+    if (take_room(inner, bytes.len)) {
+        buf_add(&inner->body, bytes.at, bytes.len);
+        return;
+    }
+    inner->overflows = true;
+    inner->run->left_bytes += inner->body.len;
+    buf_deinit(&inner->body);
+    inner_turn_soon(inner->run); /* it cannot be told from here that nobody wants the rest */
+}
+
+static bool on_is_full(const struct http_request *http)
+{
+    return inner_of(http)->overflows;
+}
+
+static void on_end(struct http_request *http, bool whole)
+{
+    struct inner *inner = inner_of(http);
+    if (inner->overflows)
+        too_large(inner);
+    else if (!whole)
+        inner_refuse(inner, 503, "answer_cut", "the answer broke off before its end");
+    inner_end(inner);
+}
+
+const struct http_taker inner_taker = {on_reply, on_begin, on_add, on_is_full, on_end};
+
+/* ---- telling who waits ---- */
+
+static bool is_json_type(struct slice type)
+{
+    const char *semicolon = type.len > 0 ? memchr(type.at, ';', type.len) : NULL;
+    size_t len = semicolon ? (size_t)(semicolon - type.at) : type.len;
+    while (len > 0 && (type.at[len - 1] == ' ' || type.at[len - 1] == '\t'))
+        len--;
+    return (len == 16 && strncasecmp(type.at, "application/json", 16) == 0) ||
+           (len > 5 && strncasecmp(type.at + len - 5, "+json", 5) == 0);
+}
+
+static struct slice body_of(const struct inner *inner)
+{
+    return inner->lent.release ? inner->lent.bytes : buf_slice(&inner->body);
+}
+
+/* What was made elsewhere need not be what its type says. */
+static bool is_json(const struct inner *inner)
+{
+    return is_json_type(inner->type) && (!inner->http.foreign || json_is_text(body_of(inner)));
+}
+
+void inner_tell(struct inner_run *run, struct inner *inner)
+{
+    bool json = is_json(inner);
+    if (!json && utf8_check(body_of(inner)) >= 0) {
+        inner_refuse(inner, 502, "answer_not_text", "the answer is neither JSON nor text; ask for it alone");
+        json = true;
+    }
+    const struct inner_answer answer = {.status = inner->status,
+                                        .body = body_of(inner),
+                                        .is_json = json,
+                                        .type = inner->type,
+                                        .fields = inner->fields,
+                                        .problem = inner->problem};
+    run->answered[inner->index] = true;
+    run->answered_count++;
+    run->work.answered(run->work.arg, inner->index, &answer);
+}
