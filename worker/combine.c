@@ -36,7 +36,7 @@ struct batch {
 
 static int64_t deadline_of(const struct request *r)
 {
-    return r->started_us + r->service->conf->request_timeout_us;
+    return r->deadline_us;
 }
 
 /* ---- lookups in a batch ---- */

@@ -4,8 +4,9 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-/* Before others get their turn of the loop. */
-enum { BEGUN_A_TURN = 64 };
+/* BEGUN_A_TURN: before others get their turn of the loop. */
+enum { BEGUN_A_TURN = 64, OWN_FIELDS = 2 };
+#define JSON_TYPE SLICE("application/json")
 
 /* ---- what they inherit ---- */
 
@@ -35,10 +36,12 @@ static struct http_head *make_head(const struct http_head *outer, bool shared, s
 {
     size_t count = outer ? (size_t)outer->field_count : 0;
     struct http_head *head =
-        arena_alloc(arena, offsetof(struct http_head, fields) + (count + 1) * sizeof head->fields[0]);
+        arena_alloc(arena, offsetof(struct http_head, fields) + (count + OWN_FIELDS) * sizeof head->fields[0]);
     head->minor = 1;
     head->keep_alive = true;
-    head->fields[head->field_count++] = (struct http_field){SLICE("Accept"), SLICE("application/json")};
+    head->fields[head->field_count++] = (struct http_field){SLICE("Accept"), JSON_TYPE};
+    head->fields[head->field_count++] =
+        (struct http_field){SLICE("Content-Type"), JSON_TYPE}; /* where there is a body */
     for (size_t i = 0; i < count; i++) {
         const struct http_field *f = &outer->fields[i];
         if (is_handed_on(f->name, shared))

@@ -157,7 +157,8 @@ static void run(struct write *w)
         upstream_call_run(w->r, &(struct upstream_conditions){0}, on_answer, w);
         break;
     case FROM_FAN:
-        CHECK(!"there are no fan routes yet");
+    case FROM_BATCH:
+        CHECK(!"a fan is read, and a batch writes by its items");
         break;
     }
 }

@@ -79,8 +79,8 @@ static void fans_that_cannot_be_are_refused(void **state)
     is_refused(FAN("fan concurency=3 { u /users/{id}; }"), "6:25", "did you mean \"concurrency\"");
     is_refused(FAN("fan concurrency=0 { u /users/{id}; }"), "6:37", "out of bounds");
     is_refused(FAN("sql x.sql; fan { u /users/{id}; }"), "6:25", "x.sql");
-    is_refused(FAN("query 'SELECT 1'; fan { u /users/{id}; }"), "6:21", "\"query\" does not go with a fan");
-    is_refused(FAN("fan { u /users/{id}; } result row;"), "6:44", "\"result\" does not go with a fan");
+    is_refused(FAN("query 'SELECT 1'; fan { u /users/{id}; }"), "6:21", "query is for routes with SQL");
+    is_refused(FAN("fan { u /users/{id}; } result row;"), "6:44", "result is for routes with SQL");
     is_refused(USERS "route POST /a/{id} { fan { u /users/{id}; } }", "6:22", "only a GET is answered by a fan");
     is_refused(FAN_OF("u-1 /users/{id};"), "6:27", "is no part's name");
     is_refused(FAN_OF("u /users/{id}; u /users/1;"), "6:42", "the part u is given twice; first at");
