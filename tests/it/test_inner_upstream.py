@@ -1,0 +1,94 @@
+"""Items of a batch and parts of a fan that an upstream answers."""
+import pytest
+
+from lib.upstream import Upstream, answer, after
+from lib.process import eventually
+
+CONF = """
+upstream api {{ url {url}; forward Authorization Accept-Language; take Location; }}
+route GET  /any/{{name}}  {{ upstream api /{{name}}; }}
+route POST /any/{{name}}  {{ upstream api /{{name}}; }}
+route GET  /fan/{{name}}  {{ fan {{ one /any/{{name}}; two /any/fixed optional; }} }}
+route GET  /kept/{{name}} {{ fan {{ one /any/{{name}}; }} cache ttl=60s; }}
+batch /batch {{ }}
+"""
+
+
+@pytest.fixture(scope="module")
+def backend():
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="module")
+def module_api(make_module_perfd, backend):
+    return make_module_perfd(CONF.format(url=backend.url), workers=1).start()
+
+
+@pytest.fixture
+def api(module_api, backend):
+    yield module_api
+    backend.behaviours.clear()
+    backend.asked.clear()
+
+
+def send(api, *items, **kwargs):
+    response = api.request("POST", "/batch", [{"path": i} if isinstance(i, str) else i for i in items], **kwargs)
+    assert response.status == 200, response
+    return response.json()
+
+
+def test_a_body_is_json_only_where_it_is(api, backend):
+    backend.on("/good", answer(b' {"a": [1]} \n'))
+    backend.on("/problem", answer(b'{"why":"so"}', status=409, kind="application/problem+json; charset=utf-8"))
+    backend.on("/lies", answer(b'{"a": 1}}, {"id": 0', kind="application/json"))
+    backend.on("/page", answer(b'<p class="x">\xc3\xa9</p>\n', kind="text/html"))
+    backend.on("/image", answer(b"\xff\xd8\xff\xe0", kind="image/jpeg"))
+    backend.on("/none", answer(b"", status=204))
+    good, problem, lies, page, image, none = send(api, "/any/good", "/any/problem", "/any/lies", "/any/page", "/any/image",
+                                                  "/any/none")
+    assert good == {"id": 0, "status": 200, "body": {"a": [1]}}
+    assert problem == {"id": 1, "status": 409, "body": {"why": "so"}}
+    assert (lies["status"], lies["body"]) == (200, '{"a": 1}}, {"id": 0')
+    assert page == {"id": 3, "status": 200, "headers": {"Content-Type": "text/html"}, "body": '<p class="x">é</p>\n'}
+    assert (image["status"], image["body"]["code"]) == (502, "answer_not_text")
+    assert none == {"id": 5, "status": 204, "body": None}
+
+
+def test_what_an_item_takes_along(api, backend):
+    backend.on("/a", answer(b"{}", status=201, fields=["Location: /there"]))
+    headers = {"Authorization": "Basic x", "Accept-Language": "de", "X-Request-Id": "outer"}
+    (made,) = send(api, {"method": "POST", "path": "/any/a", "body": {"b": [1.5, "ü"]}}, headers=headers)
+    assert made == {"id": 0, "status": 201, "headers": {"Location": "/there"}, "body": {}}
+    (asked,) = backend.asked
+    assert asked.body == b'{"b": [1.5, "\\u00fc"]}' and asked.header("Content-Type") == "application/json"
+    assert (asked.header("Authorization"), asked.header("Accept-Language")) == ("Basic x", "de")
+    assert asked.header("X-Request-Id") == "outer.0"
+
+
+def test_a_part_that_fails(api, backend):
+    backend.on("/bad", answer(b"<p>no</p>", status=418, kind="text/html"))
+    problem = api.get("/fan/bad").problem
+    assert (problem["status"], problem["code"], problem["part"], problem["detail"]) == (
+        418, "part_failed", "one", "one: it failed")
+    backend.on("/fixed", answer(b"", status=301, fields=["Location: /"]))
+    backend.on("/page", answer(b"<p>yes</p>", kind="text/html"))
+    assert api.get("/fan/page").json() == {"one": "<p>yes</p>", "two": None}
+
+
+def test_nothing_of_a_consumer_s_reaches_an_answer_that_others_get(api, backend):
+    headers = {"Authorization": "Basic x", "Accept-Language": "de", "Cookie": "a=b"}
+    assert api.get("/fan/a", headers).status == 200 and backend.asked[0].header("Authorization") == "Basic x"
+    backend.asked.clear()
+    assert api.get("/kept/a", headers).cache == "MISS" and api.get("/kept/a").cache == "HIT"
+    assert backend.asked[0].header("Authorization") is None and backend.asked[0].header("Accept-Language") is None
+
+
+def test_who_leaves_ends_what_the_upstream_was_asked(api, backend):
+    backend.on("/slow", after(9, answer(b"{}")))
+    connection = api.connect()
+    connection.send("GET", "/fan/slow")
+    assert eventually(lambda: backend.count("/slow") == 1, 5) and eventually(lambda: api.stat("in_flight") > 0, 3)
+    connection.close()
+    assert eventually(lambda: api.stat("in_flight") == 0, 3)
