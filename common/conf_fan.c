@@ -1,7 +1,7 @@
 #include "common/conf_parse.h"
 #include "common/template.h"
 
-/* shm's CACHE_TAGS_MAX, which this layer must not include. */
+/* One less than shm's CACHE_TAGS_MAX, which this layer must not include. */
 enum { TAGS_MAX = 8 };
 
 /* ---- reading ---- */
@@ -204,7 +204,8 @@ static bool check_depth(struct conf_parser *p, const struct chain *chain)
     return true;
 }
 
-/* Of the route and all that its answer is made of. Tags without parameters count once. */
+/* Of the route and all that its answer is made of. Tags without parameters count once; what is kept of an upstream has
+ * one of its own beside. */
 static int count_tags(const struct conf *conf, const struct conf_route *route, const char *seen[TAGS_MAX], int count)
 {
     for (int i = 0; i < route->cache_tags.count && count <= TAGS_MAX; i++) {
@@ -215,6 +216,11 @@ static int count_tags(const struct conf *conf, const struct conf_route *route, c
         if (!known && count < TAGS_MAX)
             seen[count] = tag;
         count += !known;
+    }
+    if (route->from == FROM_UPSTREAM && route->cached && count <= TAGS_MAX) {
+        if (count < TAGS_MAX)
+            seen[count] = route->path;
+        count++;
     }
     for (int i = 0; i < route->part_count && count <= TAGS_MAX; i++)
         count = count_tags(conf, &conf->routes[route->parts[i].route], seen, count);

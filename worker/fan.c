@@ -3,6 +3,8 @@
 #include "worker/inner.h"
 #include "worker/reply.h"
 #include "worker/target_fill.h"
+#include "worker/upstream_target.h"
+#include "worker/upstream_uri.h"
 
 #include <stdlib.h>
 
@@ -154,21 +156,30 @@ struct fan *fan_start(struct request *r, void (*done)(void *arg, const struct fa
 
 /* ---- tags ---- */
 
-static bool add_tags(const struct request *r, uint32_t slots[CACHE_TAGS_MAX], int *count)
+static bool add_slot(uint32_t slots[CACHE_TAGS_MAX], int *count, uint32_t slot)
+{
+    int at = 0;
+    while (at < *count && slots[at] != slot)
+        at++;
+    if (at == CACHE_TAGS_MAX)
+        return false;
+    slots[at] = slot;
+    *count = MAX(*count, at + 1);
+    return true;
+}
+
+static bool add_tags(struct request *of, uint32_t slots[CACHE_TAGS_MAX], int *count)
 {
     uint32_t own[CACHE_TAGS_MAX];
-    const struct conf_strings *tags = &r->route->conf->cache_tags;
-    params_tags(r->route, tags, r->values, own);
-    for (int i = 0; i < tags->count; i++) {
-        int at = 0;
-        while (at < *count && slots[at] != own[i])
-            at++;
-        if (at == CACHE_TAGS_MAX)
-            return false;
-        slots[at] = own[i];
-        *count = MAX(*count, at + 1);
-    }
-    return true;
+    struct slice target;
+    const struct conf_route *conf = of->route->conf;
+    bool ok = true;
+    params_tags(of->route, &conf->cache_tags, of->values, own);
+    for (int i = 0; i < conf->cache_tags.count && ok; i++)
+        ok = add_slot(slots, count, own[i]);
+    if (ok && conf->from == FROM_UPSTREAM && conf->cached && upstream_target_make(of, &target))
+        ok = add_slot(slots, count, upstream_uri_slot(conf->upstream, target));
+    return ok;
 }
 
 /* The request of a part as it will be matched; values that its route refuses have no answer, and so no tags. */

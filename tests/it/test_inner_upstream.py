@@ -10,6 +10,9 @@ route GET  /any/{{name}}  {{ upstream api /{{name}}; }}
 route POST /any/{{name}}  {{ upstream api /{{name}}; }}
 route GET  /fan/{{name}}  {{ fan {{ one /any/{{name}}; two /any/fixed optional; }} }}
 route GET  /kept/{{name}} {{ fan {{ one /any/{{name}}; }} cache ttl=60s; }}
+route GET  /held/{{name}} {{ upstream api /{{name}}; cache ttl=60s; }}
+route PUT  /held/{{name}} {{ upstream api /{{name}}; }}
+route GET  /both/{{name}} {{ fan {{ one /held/{{name}}; }} cache ttl=60s; }}
 batch /batch {{ }}
 """
 
@@ -83,6 +86,12 @@ def test_nothing_of_a_consumer_s_reaches_an_answer_that_others_get(api, backend)
     backend.asked.clear()
     assert api.get("/kept/a", headers).cache == "MISS" and api.get("/kept/a").cache == "HIT"
     assert backend.asked[0].header("Authorization") is None and backend.asked[0].header("Accept-Language") is None
+
+
+def test_a_write_to_the_upstream_drops_the_fan(api, backend):
+    assert [api.get("/both/w").cache for _ in range(2)] == ["MISS", "HIT"]
+    assert api.request("PUT", "/held/w", {}).status == 200
+    assert api.get("/both/w").cache == "MISS" and backend.count("/w") == 3
 
 
 def test_who_leaves_ends_what_the_upstream_was_asked(api, backend):
