@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "sql/cancel.h"
 #include "sql/conn_state.h"
+#include "sql/linger.h"
 
 #include <event2/event.h>
 #include <limits.h>
@@ -128,6 +129,12 @@ static struct trip_line take_all(struct conn *c)
     return all;
 }
 
+void conn_keep_leases(struct conn *c)
+{
+    for (const struct conn_trip *trip = c->out.first; trip != NULL; trip = trip->next)
+        leases_add(&c->leases, trip->work);
+}
+
 /* ---- leaving ---- */
 
 static void let_go(struct conn *c)
@@ -136,7 +143,11 @@ static void let_go(struct conn *c)
     event_del(&c->output);
     event_del(&c->timer);
     resolve_destroy(&c->resolve);
-    PQfinish(c->pg);
+    if (c->leases.count > 0 && !c->doomed)
+        linger_begin(c->base, c->pg, &c->leases);
+    else
+        PQfinish(c->pg);
+    leases_end(&c->leases);
     c->pg = NULL;
 }
 
@@ -158,6 +169,7 @@ static void keep_error(struct conn *c, const char *text)
  * in time, those whose time it was. */
 void conn_break(struct conn *c, enum conn_verdict verdict, const char *why)
 {
+    conn_keep_leases(c);
     struct trip_line all = take_all(c);
     bool first = true;
     int64_t now_us = clock_mono_us();
@@ -276,6 +288,8 @@ struct conn *conn_create(struct event_base *base, const struct conn_settings *se
 struct conn_trip *conn_give_up(struct conn *c)
 {
     struct trip_line *line = c->back.first ? &c->back : c->out.first ? &c->out : &c->taken;
+    if (line == &c->out)
+        leases_add(&c->leases, c->out.first->work);
     return trip_line_pop(line);
 }
 

@@ -257,6 +257,7 @@ static bool receive(struct conn *c)
         }
     }
     c->dropped_until_us = 0;
+    leases_end(&c->leases);
     if (c->taken.first == NULL)
         conn_set_state(c, CONN_IDLE, "answered");
     return true;
@@ -291,6 +292,7 @@ void conn_take_back(struct conn *c)
     struct conn_trip *stays = at_work_alone(c);
     if (stays != NULL)
         trip_line_pop(&c->out);
+    conn_keep_leases(c);
     for (struct conn_trip *trip; (trip = trip_line_pop(&c->out)) != NULL;) {
         trip->reply.verdict = CONN_TAKEN_BACK;
         c->dropped_until_us = MAX(c->dropped_until_us, trip->deadline_us);

@@ -60,6 +60,7 @@ struct conn {
     struct prepared prepared;
 
     struct trip_line taken, out, back; /* by conn_run(); sent; to be fetched by the owner */
+    struct leases leases;              /* of trips that came back while the server may be at work on them */
     struct step *steps;                /* [step, step_count) are sent and not answered */
     int step, step_count, step_cap;
     bool in_results;          /* the present step has had one: NULL is to come, its end */
@@ -72,6 +73,8 @@ struct conn {
 
 /* The one door to a state. */
 void conn_set_state(struct conn *c, enum conn_state state, const char *why);
+/* What is out may come back before the server is done with it. */
+void conn_keep_leases(struct conn *c);
 /* The trips that are out come back. */
 void conn_break(struct conn *c, enum conn_verdict verdict, const char *why);
 void conn_lost(struct conn *c); /* with libpq's words */

@@ -172,6 +172,7 @@ struct pool_job *pool_run(struct pool *pool, const struct pool_work *work, pool_
     int64_t now_us = clock_mono_us();
     struct job *job = xcalloc(1, sizeof *job);
     *job = (struct job){.work = *work, .done = done, .arg = arg, .queued_us = now_us};
+    lease_hold(work->lease);
     place_classify(pool, job);
     struct job_line *line = &pool->lines[job->kind];
     struct member *m = line->first == NULL ? place_find(pool, job, now_us) : NULL;
@@ -197,8 +198,11 @@ bool pool_waits(const struct pool *pool, const struct pool_job *ticket)
 
 void pool_amend(struct pool *pool, struct pool_job *ticket, const struct pool_work *work)
 {
+    struct job *job = (struct job *)ticket;
     CHECK(pool_waits(pool, ticket));
-    ((struct job *)ticket)->work = *work;
+    lease_hold(work->lease);
+    lease_release(job->work.lease);
+    job->work = *work;
 }
 
 /* What is on a shared connection is most likely over before a cancel would come; the watch looks at what is not. */
@@ -222,7 +226,7 @@ void pool_forget(struct pool *pool, struct pool_job *ticket)
     job->done = NULL;
     if (pool_waits(pool, ticket)) {
         job_line_remove(job->line, job);
-        free(job);
+        job_free(job);
     } else if (job->member != NULL) {
         conn_send(job->member->conn, clock_mono_us()); /* while its values are there */
         forget_running(pool, job);

@@ -8,6 +8,7 @@
 #define SQL_POOL_H
 
 #include "common/conf.h"
+#include "sql/lease.h"
 #include "sql/query.h"
 
 #include <libpq-fe.h>
@@ -63,6 +64,7 @@ struct pool_work {
     const struct pool_taker *taker; /* must live until done; NULL: all results come with the outcome */
     bool describe;                  /* do not run: prepare and describe; results[i] has columns and parameter types */
     const void *owner;              /* for pool_observe */
+    struct lease *lease;            /* held until PostgreSQL is done with it, seen or unseen; NULL: none */
 };
 
 struct pool_outcome {

@@ -215,8 +215,7 @@ void answer_cancel(struct pool *pool, struct member *m)
         place_leave(job, now_us);
         if (pool->observe != NULL)
             pool->observe(pool->observe_arg, &job->work, &outcome, true);
-        conn_trip_deinit(&job->trip);
-        free(job);
+        job_free(job);
         pool->metrics.cancelled++;
     }
     member_close(m);

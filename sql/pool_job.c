@@ -4,6 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+void job_free(struct job *job)
+{
+    conn_trip_deinit(&job->trip);
+    lease_release(job->work.lease);
+    free(job);
+}
+
 static void join_crowd(struct job_line *line, struct job *job, bool first)
 {
     if (line->crowds != NULL)

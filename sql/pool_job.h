@@ -45,6 +45,8 @@ struct job_line {
     struct crowds *crowds; /* that those in it belong to, or NULL */
 };
 
+void job_free(struct job *job); /* with its trip, and its hold of the work's lease */
+
 void job_line_push(struct job_line *line, struct job *job);
 void job_line_push_front(struct job_line *line, struct job *job);
 struct job *job_line_pop(struct job_line *line); /* NULL: empty */

@@ -10,8 +10,7 @@ void wait_tell(struct job *job, const struct pool_outcome *outcome)
 {
     if (job->done != NULL)
         job->done(job->arg, outcome);
-    conn_trip_deinit(&job->trip);
-    free(job);
+    job_free(job);
 }
 
 void wait_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message)
