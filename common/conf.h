@@ -137,7 +137,11 @@ struct conf_route {
     bool replica; /* it is read from a replica that may be read from */
     bool share;   /* its query may run in one transaction with those of others */
     bool errors_verbose;
-    bool compress;    /* where conf->compress is */
+    bool compress;                       /* where conf->compress is */
+    int max_concurrent;                  /* 0: no limit of its own */
+    const char *rate_limit;              /* as it was given; NULL: not at all */
+    const struct conf_rate_limit *limit; /* that counts for it; NULL: none */
+    struct conf_pos rate_limit_pos;
     int combine_keys; /* lookups of several requests in one query at most; 0: each has its own */
     struct conf_pos combine_pos;
     struct conf_page page;
@@ -149,6 +153,20 @@ struct conf_route {
     struct conf_param *params;
     int param_count;
     uint64_t version; /* hash of all that shapes the answer: cache entries of a changed route do not match */
+    struct conf_pos pos;
+};
+
+/* `rate_limit NAME { rate 100/s; burst 200; by header X-Api-Key; }` */
+struct conf_rate {
+    int64_t count, per_us;
+};
+
+struct conf_rate_limit {
+    const char *name;
+    struct conf_rate rate;
+    int burst;
+    const char *header; /* whose value is the consumer; NULL: its address is */
+    bool all;
     struct conf_pos pos;
 };
 
@@ -176,6 +194,9 @@ struct conf {
     int64_t head_timeout_us, body_timeout_us, send_timeout_us;
     int max_connections; /* of a worker */
     bool fast_path, server_timing;
+    int max_concurrent; /* 0: no limit */
+    int64_t permit_wait_us;
+    int permit_queue; /* of a worker */
     int64_t stream_above_bytes, stream_memory_bytes;
     bool compress;
     bool offload;
@@ -233,6 +254,8 @@ struct conf {
 
     struct conf_upstream *upstreams;
     int upstream_count;
+    struct conf_rate_limit *rate_limits;
+    int rate_limit_count;
     struct conf_route *routes;
     int route_count;
 };

@@ -1,5 +1,6 @@
 /* The parser of perfd.conf, for the files that share it: conf.c (loading, and what is worked out at the end),
  * conf_file.c (files and includes), conf_parse.c (directives, blocks, options), conf_value.c, conf_net.c, conf_route.c
+, conf_rate.c
  * and conf_param.c (what a directive's words mean). A setter reads the words of one directive into its row's field.
  * Everything lives in the configuration's arena. */
 #ifndef COMMON_CONF_PARSE_H
@@ -8,7 +9,7 @@
 #include "common/conf_lex.h"
 #include "common/conf_table.h"
 
-enum { CONF_FILE_BYTES_MAX = 16 << 20, CONF_ROUTES_MAX = 1000, CONF_BOUNDS_BYTES = 80 };
+enum { CONF_FILE_BYTES_MAX = 16 << 20, CONF_ROUTES_MAX = 1000, CONF_RATE_LIMITS_MAX = 100, CONF_BOUNDS_BYTES = 80 };
 
 struct conf_arg {
     const char *text;
@@ -81,10 +82,13 @@ conf_set conf_set_route, conf_set_sql, conf_set_query, conf_set_route_cache, con
 conf_set conf_set_param; /* conf_param.c */
 conf_set conf_set_page;  /* conf_page.c */
 conf_set conf_set_combine;
-conf_set conf_set_upstream, conf_set_upstream_url, conf_set_target; /* conf_upstream.c */
-conf_set conf_set_batch;                                            /* conf_route.c */
-conf_set conf_set_fan;                                              /* conf_fan.c */
+conf_set conf_set_upstream, conf_set_upstream_url, conf_set_target;                      /* conf_upstream.c */
+conf_set conf_set_rate_limit, conf_set_rate, conf_set_rate_by, conf_set_rate_limit_name; /* conf_rate.c */
+conf_set conf_set_batch;                                                                 /* conf_route.c */
+conf_set conf_set_fan;                                                                   /* conf_fan.c */
 
+/* Which rate_limit counts for the route. */
+bool conf_finish_rate_limit(struct conf_parser *p, struct conf_route *route) MUST_USE;
 /* A rule for the parameter, made without a line of its own if it has none yet. */
 struct conf_param *conf_param_of(struct conf_parser *p, struct conf_route *route, const char *name);
 /* What its other directives must be for `combine`. */

@@ -1,4 +1,5 @@
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/conf_parse.h"
 #include "common/units.h"
 
@@ -55,7 +56,7 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
     print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
     print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache, print_params,
-    print_page, print_combine, print_target, print_fan;
+    print_page, print_combine, print_target, print_fan, print_rate, print_rate_by;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -92,6 +93,10 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_CACHE] = NULL,
     [CONF_UPSTREAM] = NULL,
     [CONF_UPSTREAM_URL] = print_text,
+    [CONF_RATE_LIMIT] = NULL,
+    [CONF_RATE] = print_rate,
+    [CONF_RATE_BY] = print_rate_by,
+    [CONF_RATE_LIMIT_NAME] = print_text,
     [CONF_ROUTE] = NULL,
     [CONF_BATCH] = NULL,
     [CONF_SQL] = print_sql,
@@ -120,7 +125,8 @@ static bool is_given(const struct conf_row *row, const void *field, const void *
         return false;
     if (row->kind == CONF_TARGET)
         return route->from == FROM_UPSTREAM;
-    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN || row->kind == CONF_DATABASE_URL || row->kind == CONF_PATH)
+    if (row->kind == CONF_TEXT || row->kind == CONF_PATTERN || row->kind == CONF_DATABASE_URL ||
+        row->kind == CONF_PATH || row->kind == CONF_RATE_LIMIT_NAME)
         return *(const char *const *)field != NULL;
     if (row->kind == CONF_TEXT_LIST || row->kind == CONF_TAG_LIST || row->kind == CONF_TAGS ||
         row->kind == CONF_ORIGINS || row->kind == CONF_TOKENS)
@@ -364,6 +370,21 @@ PRINTER(print_fan)
     fputs("    }", p->out);
 }
 
+PRINTER(print_rate)
+{
+    const struct conf_rate *rate = field;
+    const char *unit = rate->per_us == US_PER_S ? "s" : rate->per_us == 60 * US_PER_S ? "m" : "h";
+    fprintf(p->out, "%" PRId64 "/%s", rate->count, unit);
+}
+
+PRINTER(print_rate_by)
+{
+    const char *header = *(const char *const *)field;
+    fputs(header != NULL ? "header " : "address", p->out);
+    if (header != NULL)
+        print_word(p->out, header);
+}
+
 PRINTER(print_page)
 {
     const struct conf_page *page = field;
@@ -407,6 +428,8 @@ void conf_print(const struct conf *conf, FILE *out)
     print_block(&p, "cache", CONF_IN_CACHE, conf);
     for (const struct conf_upstream *u = conf->upstreams; u < conf->upstreams + conf->upstream_count; u++)
         print_block(&p, arena_printf(p.arena, "upstream %s", u->name), CONF_IN_UPSTREAM, u);
+    for (const struct conf_rate_limit *l = conf->rate_limits; l < conf->rate_limits + conf->rate_limit_count; l++)
+        print_block(&p, arena_printf(p.arena, "rate_limit %s", l->name), CONF_IN_RATE_LIMIT, l);
     for (const struct conf_route *r = conf->routes; r < conf->routes + conf->route_count; r++)
         print_route(&p, r);
     arena_destroy(&p.arena);

@@ -340,7 +340,7 @@ bool conf_finish_routes(struct conf_parser *p)
             r->cache_ttl_us = r->upstream ? 0 : conf->cache.ttl_us;
         if (r->cache_tti_us == INHERITED_US)
             r->cache_tti_us = r->upstream ? 0 : conf->cache.tti_us;
-        if (!conf_finish_fan(p, r))
+        if (!conf_finish_rate_limit(p, r) || !conf_finish_fan(p, r))
             return false;
     }
     if (!conf_check_fans(p))

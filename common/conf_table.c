@@ -19,13 +19,21 @@ const struct conf_row conf_rows[CONF_ROW_COUNT] = {
 };
 
 const char *const conf_context_names[CONF_CONTEXT_COUNT] = {
-    [CONF_IN_MAIN] = "main",   [CONF_IN_DATABASE] = "database",
-    [CONF_IN_POOL] = "pool",   [CONF_IN_REPLICA_POOL] = "replica_pool",
-    [CONF_IN_REDIS] = "redis", [CONF_IN_TLS] = "tls",
-    [CONF_IN_CORS] = "cors",   [CONF_IN_CACHE] = "cache",
-    [CONF_IN_ROUTE] = "route", [CONF_IN_ROUTE_CACHE] = "route's cache",
-    [CONF_IN_PARAM] = "param", [CONF_IN_UPSTREAM] = "upstream",
-    [CONF_IN_FAN] = "fan",     [CONF_IN_BATCH] = "batch",
+    [CONF_IN_MAIN] = "main",
+    [CONF_IN_DATABASE] = "database",
+    [CONF_IN_POOL] = "pool",
+    [CONF_IN_REPLICA_POOL] = "replica_pool",
+    [CONF_IN_REDIS] = "redis",
+    [CONF_IN_TLS] = "tls",
+    [CONF_IN_CORS] = "cors",
+    [CONF_IN_CACHE] = "cache",
+    [CONF_IN_ROUTE] = "route",
+    [CONF_IN_ROUTE_CACHE] = "route's cache",
+    [CONF_IN_PARAM] = "param",
+    [CONF_IN_UPSTREAM] = "upstream",
+    [CONF_IN_RATE_LIMIT] = "rate_limit",
+    [CONF_IN_FAN] = "fan",
+    [CONF_IN_BATCH] = "batch",
 };
 
 const struct conf_row *conf_row_find(enum conf_context context, struct slice name)

@@ -68,3 +68,14 @@ bool net_has(const struct net *nets, int count, const char *text)
             return true;
     return false;
 }
+
+bool net_consumer(const char *text, uint8_t out[NET_ADDRESS_BYTES])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    bool v4;
+    if (!parse_address(text, out, &v4))
+        return false;
+    if (memcmp(out, mapped, sizeof mapped) != 0)
+        memset(out + 8, 0, 8);
+    return true;
+}

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "common/digits.h"
 #include "common/net.h"
@@ -25,6 +26,26 @@ static void an_address_is_in_its_network(void **state)
     assert_true(has("0.0.0.0/0", "1.2.3.4") && !has("0.0.0.0/0", "::1") && has("::/0", "1.2.3.4"));
     assert_true(has("10.0.0.0/8", "::ffff:10.1.1.1"));
     assert_false(has("0.0.0.0/0", "") || has("0.0.0.0/0", "1.2.3") || net_has(NULL, 0, "1.2.3.4"));
+}
+
+static void assert_one_consumer(const char *a, const char *b, bool one)
+{
+    uint8_t left[NET_ADDRESS_BYTES], right[NET_ADDRESS_BYTES];
+    assert_true(net_consumer(a, left) && net_consumer(b, right));
+    assert_int_equal(memcmp(left, right, sizeof left) == 0, one);
+}
+
+static void a_consumer_is_a_v4_address_or_64_bits_of_v6(void **state)
+{
+    (void)state;
+    uint8_t out[NET_ADDRESS_BYTES];
+    assert_one_consumer("10.0.0.1", "10.0.0.1", true);
+    assert_one_consumer("10.0.0.1", "10.0.0.2", false);
+    assert_one_consumer("10.0.0.1", "::ffff:10.0.0.1", true);
+    assert_one_consumer("::ffff:10.0.0.1", "::ffff:10.0.0.2", false);
+    assert_one_consumer("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true);
+    assert_one_consumer("2001:db8:1:2::1", "2001:db8:1:3::1", false);
+    assert_false(net_consumer("", out) || net_consumer("unix:", out) || net_consumer("10.0.0", out));
 }
 
 static void what_is_no_network_is_refused(void **state)
@@ -53,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_address_is_in_its_network),
+        cmocka_unit_test(a_consumer_is_a_v4_address_or_64_bits_of_v6),
         cmocka_unit_test(what_is_no_network_is_refused),
         cmocka_unit_test(numbers_become_digits),
     };
