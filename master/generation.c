@@ -1,19 +1,47 @@
 #include "master/generation.h"
+#include "common/log.h"
+#include "shm/shared.h"
 #include "shm/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct generation *generation_create(int number, struct conf *conf, struct stats *stats)
+static int permit_row(struct shared *shared, const struct conf_route *route)
+{
+    int row = route->max_concurrent > 0 ? permits_row(shared->permits, route->name) : PERMIT_NO_ROW;
+    if (route->max_concurrent > 0 && row == PERMIT_NO_ROW)
+        log_error("%s: max_concurrent is not kept: too many routes have had one; a restart mends it", route->name);
+    return row;
+}
+
+struct generation *generation_create(int number, struct conf *conf, struct shared *shared)
 {
     struct generation *g = xcalloc(1, sizeof *g);
     g->number = number;
     g->conf = conf;
     g->route_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->route_rows);
-    for (int i = 0; i < conf->route_count; i++)
-        g->route_rows[i] = stats_route_row(stats, conf->routes[i].name);
+    g->permit_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->permit_rows);
+    for (int i = 0; i < conf->route_count; i++) {
+        g->route_rows[i] = stats_route_row(shared->stats, conf->routes[i].name);
+        g->permit_rows[i] = permit_row(shared, &conf->routes[i]);
+    }
     return g;
+}
+
+void generation_limit(const struct generation *g, struct shared *shared)
+{
+    const struct conf *conf = g->conf;
+    int count = conf->route_count + 1;
+    int *rows = xcalloc(2 * (size_t)count, sizeof *rows), *maxes = rows + count;
+    for (int i = 0; i < conf->route_count; i++) {
+        rows[i] = g->permit_rows[i];
+        maxes[i] = conf->routes[i].max_concurrent;
+    }
+    rows[count - 1] = PERMIT_ALL;
+    maxes[count - 1] = conf->max_concurrent;
+    permits_limit(shared->permits, rows, maxes, count);
+    free(rows);
 }
 
 void generation_destroy(struct generation **g)
@@ -22,6 +50,7 @@ void generation_destroy(struct generation **g)
         return;
     conf_destroy(&(*g)->conf);
     free((*g)->route_rows);
+    free((*g)->permit_rows);
     free(*g);
     *g = NULL;
 }

@@ -4,16 +4,19 @@
 
 #include "common/conf.h"
 
-struct stats;
+struct shared;
 
 struct generation {
     int number; /* from 1 */
     struct conf *conf;
-    int *route_rows; /* of the statistics, by route */
+    int *route_rows;  /* of the statistics, by route */
+    int *permit_rows; /* the same of the permits; PERMIT_NO_ROW: its own number of statements is not limited */
 };
 
 /* Takes conf over. */
-struct generation *generation_create(int number, struct conf *conf, struct stats *stats) MUST_USE;
+struct generation *generation_create(int number, struct conf *conf, struct shared *shared) MUST_USE;
+/* Its numbers of statements are the limits from now on, of older generations too. */
+void generation_limit(const struct generation *generation, struct shared *shared);
 void generation_destroy(struct generation **generation);
 
 /* False: what changed is fixed when perfd starts (sockets, processes, shared memory); err names the directives. */

@@ -234,7 +234,8 @@ static void make_workers(struct master *m, const char *conf_path, struct conf *c
     const struct workers_start start = {&m->shared, &m->listeners, &m->tls, &m->tickets, &m->admin, conf->workers,
                                         m->life[0], forget,        m};
     const struct roll_owner owner = {on_rolled, forget, m};
-    m->generation = generation_create(1, conf, m->shared.stats);
+    m->generation = generation_create(1, conf, &m->shared);
+    generation_limit(m->generation, &m->shared);
     m->workers = workers_create(&start);
     m->roll = roll_create(conf_path, m->workers, &m->shared, conf->workers, &owner);
 }
@@ -272,6 +273,7 @@ static int64_t keep_workers(struct master *m, int64_t now_us)
         shared_doubt(&m->shared);
         m->doubt_at_us = 0;
     }
+    next_us = MIN(next_us, shared_settle(&m->shared, now_us));
     return m->doubt_at_us > 0 ? MIN(next_us, m->doubt_at_us) : next_us;
 }
 

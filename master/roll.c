@@ -154,7 +154,8 @@ static void start_rolling(struct roll *roll, const struct generation *current)
         return;
     }
     roll->last_number = MAX(roll->last_number, current->number) + 1;
-    roll->next = generation_create(roll->last_number, conf, roll->shared->stats);
+    roll->next = generation_create(roll->last_number, conf, roll->shared);
+    generation_limit(roll->next, roll->shared);
     roll->slot = 0;
     roll->end = roll->slots;
     roll->started = false;
@@ -235,7 +236,9 @@ static void finish(struct roll *roll, struct generation **current, int64_t now_u
 {
     struct generation *gone = roll->state == ROLL_BACK ? roll->next : *current;
     bool back = roll->state == ROLL_BACK;
-    if (!back) {
+    if (back) {
+        generation_limit(*current, roll->shared);
+    } else {
         if (!changes_alike((*current)->conf, roll->next->conf))
             workers_end_keeper(roll->workers, now_us);
         *current = roll->next;

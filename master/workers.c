@@ -141,6 +141,7 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
         .admin_count = serves ? start->admin->count : 0,
         .life_fd = start->life_fd,
         .route_rows = generation->route_rows,
+        .permit_rows = generation->permit_rows,
     };
     _exit(serves ? worker_run(&worker) : keeper_run(&worker));
 }
@@ -211,7 +212,7 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     struct stats *stats = w->start.shared->stats;
     const struct child gone = *child;
     child->pid = 0;
-    bool wrote = shared_reap(w->start.shared, gone.proc);
+    bool wrote = shared_reap(w->start.shared, gone.proc, now_us);
     bool well = gone.role == ROLE_DRAINING || !w->keeping;
     if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         log_info("%s (pid %d) ended", name_of(gone.slot).s, (int)gone.pid);

@@ -4,12 +4,16 @@
 
 #include "shm/board.h"
 #include "shm/flight.h"
+#include "shm/permits.h"
+#include "shm/rates.h"
 #include "shm/tags.h"
 
 struct control {
     struct tags *tags;
     struct board *board;
     struct flights *flights;
+    struct permits *permits;
+    struct rates *rates;
     void *segment;
 };
 

@@ -46,6 +46,8 @@ static bool create_all(struct shared *shared, const struct conf *conf, struct er
     shared->tags = shared->control.tags;
     shared->board = shared->control.board;
     shared->flights = shared->control.flights;
+    shared->permits = shared->control.permits;
+    shared->rates = shared->control.rates;
     shared->cache = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
     if (shared->cache == NULL)
         return false;
@@ -73,7 +75,7 @@ void shared_doubt(struct shared *shared)
     tags_raise_epoch(shared->tags);
 }
 
-bool shared_reap(struct shared *shared, int proc)
+bool shared_reap(struct shared *shared, int proc, int64_t now_us)
 {
     const uint64_t one = 1;
     bool wrote = board_writes(shared->board, proc) > 0;
@@ -81,6 +83,7 @@ bool shared_reap(struct shared *shared, int proc)
         shared_doubt(shared);
     cache_reap(shared->cache, proc);
     flight_reap(shared->flights, proc);
+    permits_reap(shared->permits, proc, now_us, &shared->permit_debts);
     if (shared->stats != NULL)
         slow_reap(stats_slow(shared->stats), proc);
     board_set_state(shared->board, proc, PROC_FREE);
@@ -91,8 +94,14 @@ bool shared_reap(struct shared *shared, int proc)
     return wrote;
 }
 
+int64_t shared_settle(struct shared *shared, int64_t now_us)
+{
+    return permits_settle(shared->permits, &shared->permit_debts, now_us, shared->wake_fd);
+}
+
 void shared_destroy(struct shared *shared)
 {
+    permits_forget(&shared->permit_debts);
     for (int i = 0; i < BOARD_ROWS; i++)
         if (shared->wake_fd[i] >= 0)
             close(shared->wake_fd[i]);

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "sql/combined.h"
+#include "worker/permit.h"
 #include "worker/rows.h"
 
 #include <event2/event.h>
@@ -22,6 +23,7 @@ struct batch {
     struct combine *of;
     struct combined *first, *last;
     struct pool_job *job; /* NULL: not the pool's yet */
+    struct lease *lease;  /* of its first lookup when it became the pool's: the others' end with them */
     int64_t queued_us;    /* when it became the pool's */
     int64_t deadline_us;  /* the last of its lookups' */
     struct event late;    /* the first of their deadlines; set where there are several */
@@ -63,6 +65,7 @@ static void destroy(struct batch *b)
     if (b->of->open == b)
         b->of->open = NULL;
     event_del(&b->late);
+    lease_release(b->lease);
     buf_deinit(&b->keys);
     buf_deinit(&b->array);
     free(b->key_at);
@@ -324,6 +327,7 @@ static struct pool_work work_of(struct batch *b, int key_count)
                               .read_only = true,
                               .plan = route->conf->plan,
                               .owner = route,
+                              .lease = b->lease,
                               .timeout_us = route->conf->timeout_us,
                               .deadline_us = b->deadline_us};
 }
@@ -353,6 +357,8 @@ static void submit(struct batch *b)
 {
     struct pool *pool = b->of->route->service->pool;
     bool few = are_few(b);
+    b->lease = b->first->r->permit ? &b->first->r->permit->lease : NULL;
+    lease_hold(b->lease);
     struct pool_work work = work_of(b, few ? 1 : b->key_count);
     b->queued_us = clock_mono_us();
     b->job = pool_run(pool, &work, on_batch, b);

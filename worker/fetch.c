@@ -4,6 +4,7 @@
 #include "shm/fault.h"
 #include "shm/tags.h"
 #include "worker/fetch_state.h"
+#include "worker/rate.h"
 
 #include <stdlib.h>
 
@@ -103,7 +104,8 @@ static void on_flight_ended(struct parked *parked, enum park_end end, int status
 static void wait_for_owner(struct fetch *f)
 {
     const struct conf *conf = f->r->service->conf;
-    int64_t owner_us = f->r->route->conf->timeout_us + conf->database.acquire_timeout_us + WAIT_GRACE_US;
+    int64_t owner_us =
+        f->r->route->conf->timeout_us + conf->database.acquire_timeout_us + conf->permit_wait_us + WAIT_GRACE_US;
     f->parked = (struct parked){.ticket = f->ticket,
                                 .deadline_us = MIN(clock_mono_us() + owner_us, f->r->deadline_us),
                                 .ended = on_flight_ended};
@@ -147,7 +149,7 @@ static void join(struct fetch *f)
 static void refresh(struct fetch *f)
 {
     struct service *s = f->r->service;
-    if (!s->draining)
+    if (!s->draining && permit_ready(f->r))
         f->ticket = ask_for_flight(f, false);
     if (f->ticket.role != FLIGHT_OWNER) {
         request_release(f->r);
@@ -236,7 +238,8 @@ void fetch_start(struct request *r)
     struct fetch *f = fetch_create(r);
     struct cache_entry entry;
     if (!r->route->conf->cached) {
-        fetch_from_origin(f);
+        if (rate_passes(r))
+            fetch_from_origin(f);
         return;
     }
     const struct cache_key key = lookup_key(r);
@@ -247,13 +250,13 @@ void fetch_start(struct request *r)
         cache_release(&entry);
         service_count(r->service, STAT_cache_misses);
         f->keeps_out = true;
-        fetch_alone(f);
-    } else if (state == CACHE_MISS && f->untagged) {
-        service_count(r->service, STAT_cache_misses);
-        fetch_alone(f);
+        if (rate_passes(r))
+            fetch_alone(f);
     } else if (!answer_found(f, state, &entry, f->began_us)) {
         service_count(r->service, STAT_cache_misses);
-        if (r->personal || f->lookup.never_fresh)
+        if (!rate_passes(r))
+            return;
+        if (r->personal || f->lookup.never_fresh || (state == CACHE_MISS && f->untagged))
             fetch_alone(f); /* nobody could take its answer */
         else
             join(f);

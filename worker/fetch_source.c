@@ -273,7 +273,7 @@ static void from_fan(struct fetch *f)
     f->r->http->handler_arg = f;
 }
 
-void fetch_from_origin(struct fetch *f)
+static void ask_origin(struct fetch *f)
 {
     switch (f->r->route->conf->from) {
     case FROM_SQL:
@@ -289,6 +289,39 @@ void fetch_from_origin(struct fetch *f)
         break;
     }
     CHECK(!"a batch is not read");
+}
+
+static bool is_alone(const struct fetch *f)
+{
+    return !is_kept(f) || f->keeps_out || f->r->personal;
+}
+
+/* Those who wait for it would find no permit either. */
+static void refuse(struct fetch *f)
+{
+    permit_refuse(f->r);
+    fetch_finish_flight(f, FLIGHT_ERROR, 503);
+    fetch_answer_failure(f, is_alone(f) ? SOURCE_NONE : SOURCE_MISS);
+}
+
+static void on_permit(void *arg, bool have)
+{
+    struct fetch *f = arg;
+    if (is_alone(f) && http_is_gone(f->r->http))
+        fetch_fail(f, SOURCE_NONE, 503, "gone", NULL);
+    else if (have)
+        ask_origin(f);
+    else
+        refuse(f);
+}
+
+void fetch_from_origin(struct fetch *f)
+{
+    f->permit_waiter = (struct permit_waiter){.r = f->r, .turn = on_permit, .arg = f};
+    if (permit_ready(f->r))
+        ask_origin(f);
+    else if (!permit_wait(&f->permit_waiter))
+        refuse(f);
 }
 
 /* ---- Redis ---- */

@@ -11,6 +11,7 @@
 #include "worker/fan.h"
 #include "worker/lookup.h"
 #include "worker/park.h"
+#include "worker/permit.h"
 #include "worker/redis.h"
 #include "worker/stream.h"
 #include "worker/upstream_call.h"
@@ -27,6 +28,7 @@ struct fetch {
     bool refreshes;         /* nobody waits for it: the consumer has its answer */
     int64_t known_until_us; /* of the value that it refreshes */
     struct parked parked;
+    struct permit_waiter permit_waiter;
     struct redis_versions versions;
     struct pool *pool; /* that it reads from */
     struct pool_job *job;

@@ -4,6 +4,7 @@
 #include "sql/replicas.h"
 #include "worker/offload.h"
 #include "worker/park.h"
+#include "worker/permit.h"
 #include "worker/upstream.h"
 
 #include <stdio.h>
@@ -145,6 +146,8 @@ static void write_cache(struct service *s)
     set(s, STAT_cache_segments_limbo, (int64_t)usage.segments_limbo);
     set(s, STAT_cache_recovered, (int64_t)usage.recovered);
     set(s, STAT_cache_waiting, park_count(s->park));
+    set(s, STAT_permits_held, permit_held(s->permit_desk));
+    set(s, STAT_permits_waiting, permit_waiting(s->permit_desk));
 }
 
 static void write_offload(struct service *s)

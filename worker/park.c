@@ -1,6 +1,7 @@
 #include "worker/park.h"
 #include "common/clock.h"
 #include "shm/doing.h"
+#include "worker/permit.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -15,7 +16,7 @@ struct park {
     struct service *service;
     struct parked *first;
     int count;
-    struct event woken; /* another process, or this one, ended a flight that we wait for */
+    struct event woken; /* another process, or this one, ended a flight or gave back a permit that we wait for */
     struct event timer; /* while anyone waits */
 };
 
@@ -99,10 +100,13 @@ static void look(struct park *park)
 static void on_woken(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
+    struct park *park = arg;
     uint64_t times;
     doing(DOING_wake);
-    if (read(fd, &times, sizeof times) == sizeof times)
-        look(arg);
+    if (read(fd, &times, sizeof times) != sizeof times)
+        return;
+    look(park);
+    permit_look(park->service->permit_desk);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -148,6 +148,8 @@ static void add_timing(struct headers *h, const struct request *r, int64_t took_
 static void add_common(struct headers *h, const struct request *r)
 {
     add(h, SLICE("X-Request-Id"), r->id);
+    if (r->rate != NULL)
+        add_lines(h, r->rate->fields);
     if (r->service->conf->cors.set)
         h->count += cors_fields(r->service->conf, r->http, allow_of(r), r->arena, h->at + h->count);
 }
@@ -385,6 +387,7 @@ void reply_problem(struct request *r)
 {
     struct headers h = {0};
     struct buf body = {0};
+    char digits[DIGITS_BYTES];
     problem_write(&r->problem, r->id.at, &body);
     r->http->problem = &r->problem;
     add(&h, SLICE("Content-Type"), SLICE("application/problem+json"));
@@ -393,7 +396,9 @@ void reply_problem(struct request *r)
         add_lines(&h, SLICE(HIT_TIMING));
     if (r->problem.status == 405)
         add(&h, SLICE("Allow"), allow_of(r));
-    if (r->problem.status == 503)
+    if (r->problem.status == 429 && r->rate != NULL)
+        add(&h, SLICE("Retry-After"), digits_of((uint64_t)r->rate->retry_after_s, digits));
+    else if (r->problem.status == 429 || r->problem.status == 503)
         add(&h, SLICE("Retry-After"), SLICE("1"));
     request_finish(r, r->problem.status, &h, &(struct http_body){.bytes = buf_slice(&body)});
     buf_deinit(&body);

@@ -10,6 +10,7 @@
 #include "worker/lookup.h"
 #include "worker/offload.h"
 #include "worker/page.h"
+#include "worker/permit.h"
 #include "worker/recall.h"
 #include "worker/reply.h"
 #include "worker/upstream_call.h"
@@ -81,8 +82,10 @@ void request_hold(struct request *r)
 
 void request_release(struct request *r)
 {
-    if (--r->holds == 0)
-        arena_destroy(&r->arena);
+    if (--r->holds > 0)
+        return;
+    permit_put(r);
+    arena_destroy(&r->arena);
 }
 
 /* What the gate refused. */

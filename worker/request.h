@@ -9,7 +9,13 @@
 #include "worker/params.h"
 #include "worker/service.h"
 
+struct permit;
 struct upstream_request;
+
+struct rate_told {
+    struct slice fields; /* of the answer's head */
+    int64_t retry_after_s;
+};
 
 enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_STALE, SOURCE_COALESCED, SOURCE_REDIS, SOURCE_MISS };
 
@@ -37,7 +43,9 @@ struct request {
     enum encode_format format; /* of rows, as the consumer wants them */
     enum source source;
     int64_t wait_us, run_us; /* of the database or upstream, for the log; -1: it was not asked */
+    struct permit *permit;   /* NULL: it has or needs none */
     struct problem problem;
+    const struct rate_told *rate; /* what the answer tells of its rate_limit; NULL: nothing */
 };
 
 /* Keeps the request, answered or not, until as many releases. */

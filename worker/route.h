@@ -19,7 +19,9 @@ struct route_waiter {
 struct route {
     struct service *service;
     const struct conf_route *conf;
-    int row; /* in the statistics */
+    int row;            /* in the statistics */
+    int permit_row;     /* PERMIT_NO_ROW: it has no limit of its own */
+    int permit_waiters; /* requests of this worker that wait for its permits */
     struct arena *arena;
     struct query *query;
     struct pool_statement *statements;

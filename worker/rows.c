@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "shm/doing.h"
 #include "worker/page.h"
+#include "worker/permit.h"
 #include "worker/refusal.h"
 
 struct pool_work rows_work(const struct request *r)
@@ -12,6 +13,7 @@ struct pool_work rows_work(const struct request *r)
                              .read_only = r->method == METHOD_GET,
                              .plan = r->route->conf->plan,
                              .owner = r->route,
+                             .lease = r->permit ? &r->permit->lease : NULL,
                              .timeout_us = r->route->conf->timeout_us,
                              .deadline_us = r->deadline_us};
     if (r->page != NULL)

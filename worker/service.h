@@ -14,6 +14,7 @@ struct route;
 struct access_log;
 struct upstream;
 struct park;
+struct permit_desk;
 struct recall;
 struct offload;
 
@@ -33,6 +34,7 @@ struct service {
     struct access_log *access_log;
     struct park *park;
     struct offload *offload; /* NULL: none is wanted */
+    struct permit_desk *permit_desk;
     struct arena *hit_arena; /* of the request that is answered at once, if it can be */
     struct recall *recall;   /* of targets that were answered so */
     int in_flight;           /* requests between their first byte and their answer */

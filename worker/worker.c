@@ -13,6 +13,7 @@
 #include "worker/http.h"
 #include "worker/offload.h"
 #include "worker/park.h"
+#include "worker/permit.h"
 #include "worker/pulse.h"
 #include "worker/recall.h"
 #include "worker/redis.h"
@@ -238,6 +239,7 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     s->routes = routes_create(s);
     s->router = router_create(s->routes, s->conf->route_count);
     s->park = park_create(s);
+    s->permit_desk = permit_desk_create(s);
     s->hit_arena = arena_create();
     s->recall = recall_create();
     return true;

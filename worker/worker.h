@@ -18,8 +18,9 @@ struct worker_start {
     const struct tls_tickets *tickets;
     int *admin_fds;
     int admin_count;
-    int life_fd;           /* pipe from the master: end of file means that it died */
-    const int *route_rows; /* conf->routes[i]'s row in the statistics */
+    int life_fd;            /* pipe from the master: end of file means that it died */
+    const int *route_rows;  /* conf->routes[i]'s row in the statistics */
+    const int *permit_rows; /* and of the permits, or PERMIT_NO_ROW */
 };
 
 /* Runs until told to stop; the process's exit status. SIGTERM and SIGINT: at once; SIGQUIT, and the master's death:

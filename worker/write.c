@@ -2,6 +2,8 @@
 #include "common/clock.h"
 #include "shm/fault.h"
 #include "shm/tags.h"
+#include "worker/permit.h"
+#include "worker/rate.h"
 #include "worker/redis.h"
 #include "worker/reply.h"
 #include "worker/rows.h"
@@ -163,7 +165,7 @@ static void run(struct write *w)
     }
 }
 
-void write_start(struct request *r)
+static void begin(struct request *r)
 {
     struct write *w = xcalloc(1, sizeof *w);
     const struct conf_strings *tags = &r->route->conf->invalidates;
@@ -180,4 +182,34 @@ void write_start(struct request *r)
     if (MUTANT(invalidate_first))
         tags_raise(r->service->shared->tags, w->slots, w->slot_count);
     run(w);
+}
+
+static void on_permit(void *arg, bool have)
+{
+    struct request *r = arg;
+    if (!have)
+        permit_refuse(r);
+    if (http_is_gone(r->http))
+        reply_refuse(r, 503, "gone", NULL);
+    else if (have)
+        begin(r);
+    else
+        reply_problem(r);
+}
+
+void write_start(struct request *r)
+{
+    struct permit_waiter *waiter;
+    if (!rate_passes(r))
+        return;
+    if (permit_ready(r)) {
+        begin(r);
+        return;
+    }
+    waiter = arena_alloc(r->arena, sizeof *waiter);
+    *waiter = (struct permit_waiter){.r = r, .turn = on_permit, .arg = r};
+    if (permit_wait(waiter))
+        return;
+    permit_refuse(r);
+    reply_problem(r);
 }

@@ -51,8 +51,9 @@ static void put_figures(cJSON *object, const struct figures *f)
 
 static void put_row(struct table *table, const struct figures *f)
 {
-    static const enum route_stat rest[] = {ROUTE_STAT_coalesced, ROUTE_STAT_redis_hits, ROUTE_STAT_not_modified,
-                                           ROUTE_STAT_errors_4xx, ROUTE_STAT_errors_5xx};
+    static const enum route_stat rest[] = {ROUTE_STAT_coalesced,  ROUTE_STAT_redis_hits, ROUTE_STAT_not_modified,
+                                           ROUTE_STAT_errors_4xx, ROUTE_STAT_errors_5xx, ROUTE_STAT_limited,
+                                           ROUTE_STAT_refused};
     static const double quantiles[] = {0.50, 0.95, 0.99};
     int64_t requests = f->counts[ROUTE_STAT_requests], hits = f->counts[ROUTE_STAT_hits];
     table_cell(table, "%s", f->name);
@@ -100,7 +101,8 @@ enum ctl_exit command_routes(const struct ctl *ctl)
     if (ctl->json) {
         print_document(ctl, all, count);
     } else {
-        struct table *table = table_create("<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|P50|P95|P99");
+        struct table *table =
+            table_create("<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|LIMITED|REFUSED|P50|P95|P99");
         for (int i = 0; i < count; i++)
             put_row(table, &all[i]);
         table_print(&table);

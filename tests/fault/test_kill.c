@@ -12,7 +12,11 @@ static const struct flight_key OWED = {1, 1}, WAITED = {2, 1}, WAKING = {3, 1}, 
 enum { LIFE = 1, SURVIVOR = 0, OTHER = 3 }; /* rows */
 enum { MIXED = VALUE_MIXED, MIXED_COUNT = 40, RUN = VALUE_FOUR, PAIR = VALUE_TWO, PAGE = VALUE_PAGE };
 enum { DROPPED = THING, LATER_DROPPED = THING + 1, PINNED = THING + 2 };
-enum { SEGMENTS = SCENE_BYTES >> 15 };
+enum { SEGMENTS = SCENE_BYTES >> 15, PERMITS = 3 };
+
+/* None comes back meanwhile. */
+enum { BURST = 10, CONSUMER = 99 };
+static const struct rate rate = {1000000, BURST * 1000000};
 
 /* ---- the life ---- */
 
@@ -64,6 +68,15 @@ static void compress(struct scene *s)
     }
 }
 
+static void come_for_permits(struct scene *s, int row)
+{
+    for (int i = 0; i < 2 * PERMITS; i++)
+        if (permits_take(s->shared.permits, PERMIT_ALL, row, 0))
+            permits_wait(s->shared.permits, PERMIT_ALL, row);
+    permits_leave(s->shared.permits, PERMIT_ALL, row);
+    permits_give(s->shared.permits, PERMIT_ALL, row, s->shared.wake_fd);
+}
+
 static void live(struct scene *s, int row, int unused)
 {
     (void)unused;
@@ -77,6 +90,8 @@ static void live(struct scene *s, int row, int unused)
     turn_over_and_leave_limbo(s);
     compress(s);
     finish(s, &waking, row);
+    come_for_permits(s, row);
+    CHECK(rates_take(s->shared.rates, CONSUMER, &rate, 0).passes);
     put_and_replace(s);
 }
 
@@ -97,6 +112,8 @@ static struct before set_before(void)
     scene_put(&scene, PINNED, OLD);
     scene_invalidate(&scene, DROPPED);
     assert_true(scene_hold(&scene, PINNED, &b.pinned));
+    permits_limit(scene.shared.permits, (int[]){PERMIT_ALL}, (int[]){PERMITS}, 1);
+    assert_true(permits_take(scene.shared.permits, PERMIT_ALL, SURVIVOR, 0));
     scene_seal(&scene);
     b.mine = join(&scene, WAITED, SURVIVOR);
     struct flight_ticket first = join(&scene, WAKING, SURVIVOR);
@@ -148,6 +165,25 @@ static void assert_flights(struct before *b, struct flight_ticket *owed)
     }
     finish(&scene, &b->mine, SURVIVOR);
     assert_int_equal(flight_look(scene.flights, &b->mine, &status), FLIGHT_HAS_VALUE);
+}
+
+static void assert_permits(void)
+{
+    int taken = 1; /* since before its life */
+    assert_in_range(permits_in_use(scene.shared.permits, PERMIT_ALL), 1, PERMITS + 1);
+    assert_int_equal(shared_settle(&scene.shared, scene.now_us + SCENE_LONG_US), INT64_MAX);
+    while (permits_take(scene.shared.permits, PERMIT_ALL, OTHER, 0))
+        taken++;
+    assert_int_equal(taken, PERMITS);
+}
+
+/* It counted its request, or did not come to it. */
+static void assert_bucket(void)
+{
+    int taken = 0;
+    while (rates_take(scene.shared.rates, CONSUMER, &rate, 0).passes)
+        taken++;
+    assert_in_range(taken, BURST - 1, BURST);
 }
 
 static uint64_t refilled(int first, int count)
@@ -203,10 +239,12 @@ static bool die_at(enum fault_point point, int nth)
     struct flight_ticket owed = join(&scene, OWED, SURVIVOR);
     scene_forget_wakes(&scene, SURVIVOR);
     scene_forget_wakes(&scene, OTHER);
-    shared_reap(&scene.shared, LIFE);
+    shared_reap(&scene.shared, LIFE, scene.now_us);
     assert_sound();
     assert_flights(&b, &owed);
     assert_bytes_and_drops(&b, actor_said(&scene) == 1);
+    assert_permits();
+    assert_bucket();
     assert_memory(&b);
     return true;
 }

@@ -145,7 +145,7 @@ void actor_goes_on(struct scene *s, struct actor *a)
     int status = actor_wait(a);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
         fail_msg("the process of row %d ended with status %#x", a->row, (unsigned)status);
-    shared_reap(&s->shared, a->row);
+    shared_reap(&s->shared, a->row, s->now_us);
 }
 
 void actor_ends(struct scene *s, struct actor *a)
@@ -157,7 +157,7 @@ void actor_ends(struct scene *s, struct actor *a)
 void actor_dies(struct scene *s, struct actor *a)
 {
     assert_true(actor_was_killed(actor_wait(a)));
-    shared_reap(&s->shared, a->row);
+    shared_reap(&s->shared, a->row, s->now_us);
 }
 
 void actor_is_killed(struct scene *s, struct actor *a)

@@ -31,6 +31,8 @@ void scene_set(struct scene *s, int64_t size_bytes, int64_t entries)
     s->tags = s->shared.tags = s->shared.control.tags;
     s->flights = s->shared.flights = s->shared.control.flights;
     s->shared.board = s->shared.control.board;
+    s->shared.permits = s->shared.control.permits;
+    s->shared.rates = s->shared.control.rates;
     s->guard = mmap(NULL, GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(s->guard != MAP_FAILED);
     s->cache = s->shared.cache = cache_create(size_bytes, entries, s->tags, &err);

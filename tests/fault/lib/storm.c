@@ -100,7 +100,7 @@ static void reap(struct master *m, int row)
     uint64_t committed[STORM_KEYS];
     for (int key = 0; key < STORM_KEYS; key++)
         committed[key] = s->version[key];
-    if (!shared_reap(&m->storm.scene.shared, row))
+    if (!shared_reap(&m->storm.scene.shared, row, m->storm.scene.now_us))
         return;
     storm_count(&m->storm, COUNT_doubts);
     for (int key = 0; key < STORM_KEYS; key++)

@@ -93,7 +93,7 @@ static void who_died_inside_a_write_leaves_doubt(void **state)
     uint64_t born_seq = tags_now(shared.tags);
     die_inside(proc, 1, 2, 1);
     assert_true(tags_valid(shared.tags, born_seq, NULL, 0));
-    assert_true(shared_reap(&shared, proc));
+    assert_true(shared_reap(&shared, proc, 0));
     assert_false(tags_valid(shared.tags, born_seq, NULL, 0));
     assert_true(tags_valid(shared.tags, tags_now(shared.tags), NULL, 0));
     assert_int_not_equal(tags_redis_debt(shared.tags), 0);
@@ -106,7 +106,7 @@ static void who_died_between_writes_costs_no_entry(void **state)
     int proc = board_take(shared.board, 0, 1);
     uint64_t born_seq = tags_now(shared.tags);
     die_inside(proc, 1, 2, 2);
-    assert_false(shared_reap(&shared, proc));
+    assert_false(shared_reap(&shared, proc, 0));
     assert_true(tags_valid(shared.tags, born_seq, NULL, 0));
     assert_int_equal(tags_redis_debt(shared.tags), 0);
     assert_int_equal(board_take(shared.board, 0, 2), proc);
@@ -120,7 +120,7 @@ static void its_flights_are_orphans_and_all_are_woken(void **state)
     struct flight_ticket waiter = join(42, other);
     assert_int_equal(waiter.role, FLIGHT_WAITER);
     assert_int_equal(flight_look(shared.flights, &waiter, &status), FLIGHT_RUNNING);
-    (void)shared_reap(&shared, proc);
+    (void)shared_reap(&shared, proc, 0);
     assert_int_equal(flight_look(shared.flights, &waiter, &status), FLIGHT_GONE);
     for (int i = 0; i < BOARD_ROWS; i++)
         assert_true(woken(shared.wake_fd[i]));
@@ -154,7 +154,7 @@ static void its_part_of_the_cache_is_given_back(void **state)
     cache_audit(shared.cache, &a);
     assert_int_equal(a.pins, 1);
     assert_int_equal(a.open, 1);
-    (void)shared_reap(&shared, proc);
+    (void)shared_reap(&shared, proc, 0);
     cache_audit(shared.cache, &a);
     assert_int_equal(a.pins, 0);
     assert_int_equal(a.open, 0);

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "worker/park.h"
+#include "worker/permit.h"
 
 enum { OWNER = 1, ME = 0, PARKED_MAX = 10000 };
 
@@ -34,6 +35,7 @@ static int set_up(void **state)
         shared.wake_fd[i] = eventfd(0, EFD_NONBLOCK);
     service.base = event_base_new();
     park = park_create(&service);
+    service.permit_desk = permit_desk_create(&service);
     ended_count = 0;
     return 0;
 }
@@ -42,6 +44,7 @@ static int tear_down(void **state)
 {
     (void)state;
     park_destroy(&park);
+    permit_desk_destroy(&service.permit_desk);
     event_base_free(service.base);
     for (int i = 0; i < BOARD_ROWS; i++)
         close(shared.wake_fd[i]);

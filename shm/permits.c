@@ -1,0 +1,240 @@
+#include "shm/permits.h"
+#include "common/clock.h"
+#include "shm/fault.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { HOLD_BITS = 40, TRIES_MAX = 4 };
+/* A time-out is seen to by the server, whose clock began a little later. */
+#define GRACE_US US_PER_S
+
+_Static_assert(BOARD_ROWS <= 64, "who waits is a bit each");
+
+struct row {
+    _Atomic uint64_t waiting; /* bit i: process row i; set and cleared by that process, or when it is dead */
+    _Atomic int32_t max;
+    _Atomic uint32_t owed; /* the master's: of the dead */
+    uint64_t key;          /* the master's: of a route's name; 0: nobody's yet */
+    uint64_t unused[5];
+    _Atomic uint64_t held[BOARD_ROWS]; /* each by its process alone: count, longest time of a statement in ms */
+};
+_Static_assert(sizeof(struct row) == PERMIT_ROW_BYTES && sizeof(struct row) % 64 == 0, "rows share no cache line");
+
+struct permits {
+    struct row rows[PERMIT_ROWS];
+};
+
+struct permit_debt {
+    int row;
+    uint32_t count;
+    int64_t until_us;
+};
+
+size_t permits_bytes(void)
+{
+    return sizeof(struct permits);
+}
+
+/* ---- a cell: count 24 | longest 40 ---- */
+
+static uint64_t make_cell(uint64_t count, uint64_t longest_ms)
+{
+    return count << HOLD_BITS | MIN(longest_ms, (UINT64_C(1) << HOLD_BITS) - 1);
+}
+
+static uint64_t count_of(uint64_t cell)
+{
+    return cell >> HOLD_BITS;
+}
+
+static uint64_t longest_of(uint64_t cell)
+{
+    return cell & ((UINT64_C(1) << HOLD_BITS) - 1);
+}
+
+int64_t permits_in_use(const struct permits *permits, int row)
+{
+    const struct row *r = &permits->rows[row];
+    uint64_t sum = r->owed;
+    for (int i = 0; i < BOARD_ROWS; i++)
+        sum += count_of(r->held[i]);
+    return (int64_t)sum;
+}
+
+int permits_max(const struct permits *permits, int row)
+{
+    return permits->rows[row].max;
+}
+
+/* ---- processes ---- */
+
+static bool is_within(const struct permits *permits, int row, int64_t in_use)
+{
+    int max = permits->rows[row].max;
+    return max == 0 || in_use <= max;
+}
+
+/* Store and loads are sequentially consistent: the sum is read after the count is seen*. */
+static bool try_take(struct permits *permits, int row, int proc, uint64_t hold_ms)
+{
+    _Atomic uint64_t *cell = &permits->rows[row].held[proc];
+    uint64_t before = *cell;
+    bool within = !MUTANT(permit_sum_first) || is_within(permits, row, permits_in_use(permits, row) + 1);
+    FAULT(permit_wanted);
+    *cell = make_cell(count_of(before) + 1, MAX(longest_of(before), hold_ms));
+    FAULT(permit_counted);
+    if (!MUTANT(permit_sum_first))
+        within = is_within(permits, row, permits_in_use(permits, row));
+    FAULT(permit_summed);
+    if (!within)
+        *cell = before;
+    return within;
+}
+
+/* Those who meet may all see too many and all go without: the last one is there again before the others are. */
+bool permits_take(struct permits *permits, int row, int proc, int64_t hold_us)
+{
+    for (int i = 0; i < TRIES_MAX; i++) {
+        if (try_take(permits, row, proc, (uint64_t)(hold_us / US_PER_MS) + 1))
+            return true;
+        if (!is_within(permits, row, permits_in_use(permits, row) + 1))
+            break;
+    }
+    return false;
+}
+
+static void wake(int proc, const int *wake_fd)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(wake_fd[proc], &one, sizeof one);
+    (void)written; /* a full counter wakes as well */
+}
+
+/* The first one behind proc, round and round; -1: nobody waits. */
+static int next_waiting(const struct row *r, int proc)
+{
+    uint64_t waiting = r->waiting;
+    uint64_t behind = proc < 63 ? waiting >> (proc + 1) << (proc + 1) : 0;
+    return waiting == 0 ? -1 : __builtin_ctzll(behind != 0 ? behind : waiting);
+}
+
+bool permits_give(struct permits *permits, int row, int proc, const int *wake_fd)
+{
+    struct row *r = &permits->rows[row];
+    uint64_t cell = r->held[proc];
+    CHECK(count_of(cell) > 0);
+    r->held[proc] = make_cell(count_of(cell) - 1, count_of(cell) > 1 ? longest_of(cell) : 0);
+    FAULT(permit_given);
+    int next = next_waiting(r, proc);
+    if (next >= 0 && next != proc)
+        wake(next, wake_fd);
+    return next == proc;
+}
+
+void permits_wait(struct permits *permits, int row, int proc)
+{
+    atomic_fetch_or(&permits->rows[row].waiting, UINT64_C(1) << proc);
+    FAULT(permit_awaited);
+}
+
+void permits_leave(struct permits *permits, int row, int proc)
+{
+    atomic_fetch_and(&permits->rows[row].waiting, ~(UINT64_C(1) << proc));
+}
+
+/* ---- the master ---- */
+
+/* A draining worker may still have it by its old name: what that one takes there comes back there. */
+static bool is_idle(const struct permits *permits, int row)
+{
+    return permits->rows[row].max == 0 && permits_in_use(permits, row) == 0;
+}
+
+int permits_row(struct permits *permits, const char *name)
+{
+    uint64_t key = XXH3_64bits(name, strlen(name)) | 1;
+    int free_row = PERMIT_NO_ROW;
+    for (int row = PERMIT_ALL + 1; row < PERMIT_ROWS; row++) {
+        if (permits->rows[row].key == key)
+            return row;
+        if (free_row == PERMIT_NO_ROW && permits->rows[row].key == 0)
+            free_row = row;
+    }
+    for (int row = PERMIT_ALL + 1; row < PERMIT_ROWS && free_row == PERMIT_NO_ROW; row++)
+        if (is_idle(permits, row))
+            free_row = row;
+    if (free_row != PERMIT_NO_ROW)
+        permits->rows[free_row].key = key;
+    return free_row;
+}
+
+void permits_limit(struct permits *permits, const int *rows, const int *maxes, int count)
+{
+    int next[PERMIT_ROWS] = {0};
+    for (int i = 0; i < count; i++)
+        if (rows[i] != PERMIT_NO_ROW)
+            next[rows[i]] = maxes[i];
+    for (int row = 0; row < PERMIT_ROWS; row++)
+        permits->rows[row].max = next[row];
+}
+
+static void owe(struct permit_debts *debts, int row, uint32_t count, int64_t until_us)
+{
+    if (debts->count == debts->cap) {
+        debts->cap = MAX(2 * debts->cap, 16);
+        debts->at = xrealloc(debts->at, (size_t)debts->cap * sizeof *debts->at);
+    }
+    debts->at[debts->count++] = (struct permit_debt){row, count, until_us};
+}
+
+/* Counted twice for a moment, and never not at all. */
+void permits_reap(struct permits *permits, int proc, int64_t now_us, struct permit_debts *debts)
+{
+    for (int row = 0; row < PERMIT_ROWS; row++) {
+        struct row *r = &permits->rows[row];
+        uint64_t cell = r->held[proc];
+        permits_leave(permits, row, proc);
+        if (count_of(cell) == 0 || MUTANT(permit_keep_dead))
+            continue;
+        if (!MUTANT(permit_give_dead)) {
+            r->owed += (uint32_t)count_of(cell);
+            owe(debts, row, (uint32_t)count_of(cell), now_us + (int64_t)longest_of(cell) * US_PER_MS + GRACE_US);
+        }
+        r->held[proc] = 0;
+    }
+}
+
+static void pay(struct permits *permits, const struct permit_debt *debt, const int *wake_fd)
+{
+    struct row *r = &permits->rows[debt->row];
+    r->owed -= debt->count;
+    for (uint64_t waiting = r->waiting; waiting != 0; waiting &= waiting - 1)
+        wake(__builtin_ctzll(waiting), wake_fd);
+}
+
+int64_t permits_settle(struct permits *permits, struct permit_debts *debts, int64_t now_us, const int *wake_fd)
+{
+    int64_t next_us = INT64_MAX;
+    int left = 0;
+    for (int i = 0; i < debts->count; i++) {
+        struct permit_debt *debt = &debts->at[i];
+        if (debt->until_us <= now_us) {
+            pay(permits, debt, wake_fd);
+            continue;
+        }
+        next_us = MIN(next_us, debt->until_us);
+        debts->at[left++] = *debt;
+    }
+    debts->count = left;
+    return next_us;
+}
+
+void permits_forget(struct permit_debts *debts)
+{
+    free(debts->at);
+    *debts = (struct permit_debts){0};
+}
