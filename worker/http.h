@@ -64,6 +64,7 @@ struct http_request {
     /* Of one that was made within the process, inside another one. */
     const struct http_taker *taker; /* NULL: a connection has it */
     bool forsaken;                  /* nobody waits for its answer */
+    const struct http_head *asker;  /* of the consumer who asked for the outermost one; NULL: nobody did */
     struct slice id;                /* with its NUL */
     int depth;                      /* in how many others it is */
     int64_t deadline_us;            /* CLOCK_MONOTONIC */

@@ -96,6 +96,7 @@ static void begin_next(struct inner_run *run)
                                         .started_us = clock_mono_us(),
                                         .user = run->service,
                                         .taker = &inner_taker,
+                                        .asker = run->asker,
                                         .id = id_of(run, index),
                                         .depth = run->depth,
                                         .deadline_us = run->deadline_us};
@@ -196,6 +197,15 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
+static const struct http_head *copy_asker(struct inner_run *run, const struct http_request *outer, bool shared)
+{
+    if (outer->taker != NULL && outer->asker == NULL)
+        return NULL;
+    if (outer->taker == NULL && !shared)
+        return run->head;
+    return make_head(outer->taker ? outer->asker : outer->head, false, run->arena);
+}
+
 struct inner_run *inner_create(const struct request *outer, bool shared)
 {
     struct arena *arena = arena_create();
@@ -206,8 +216,10 @@ struct inner_run *inner_create(const struct request *outer, bool shared)
     run->id = arena_str(arena, outer->id);
     run->depth = outer->depth + 1;
     run->deadline_us = outer->deadline_us;
-    if (outer->http != NULL)
+    if (outer->http != NULL) {
+        run->asker = copy_asker(run, outer->http, shared);
         memcpy(run->remote, outer->http->remote, sizeof run->remote);
+    }
     TAILQ_INIT(&run->running);
     TAILQ_INIT(&run->ended);
     event_assign(&run->turn, run->service->base, -1, 0, on_turn, run);

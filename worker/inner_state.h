@@ -30,7 +30,8 @@ struct inner_run {
     struct service *service;
     struct arena *arena;
     struct http_head *head; /* that all of them have */
-    const char *id;         /* of the outer one */
+    const struct http_head *asker;
+    const char *id; /* of the outer one */
     char remote[ADDRESS_BYTES];
     int depth;
     int64_t deadline_us;

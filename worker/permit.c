@@ -20,14 +20,16 @@ struct permit_desk {
     struct event ticks; /* while anyone waits */
 };
 
-static bool all_are_limited(const struct permit_desk *desk)
+/* A fan is at work through its parts, which must not wait for a permit that it has itself. */
+static int row_of_all(const struct permit_desk *desk, const struct route *route)
 {
-    return desk->service->conf->max_concurrent > 0;
+    bool limited = desk->service->conf->max_concurrent > 0 && route->conf->from != FROM_FAN;
+    return limited ? PERMIT_ALL : PERMIT_NO_ROW;
 }
 
 static bool is_needed(const struct permit_desk *desk, const struct route *route)
 {
-    return route->permit_row != PERMIT_NO_ROW || all_are_limited(desk);
+    return route->permit_row != PERMIT_NO_ROW || row_of_all(desk, route) != PERMIT_NO_ROW;
 }
 
 /* ---- taking and giving back ---- */
@@ -63,7 +65,7 @@ static bool take(struct permit_desk *desk, struct request *r, int *lacks_out)
     struct service *s = desk->service;
     const struct route *route = r->route;
     struct permit permit = {.lease = {1, on_ended}, .desk = desk};
-    const int rows[] = {route->permit_row, all_are_limited(desk) ? PERMIT_ALL : PERMIT_NO_ROW};
+    const int rows[] = {route->permit_row, row_of_all(desk, route)};
     int64_t hold_us = route->conf->timeout_us * MAX(route->query->statement_count, 1);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (rows[i] == PERMIT_NO_ROW)
@@ -88,7 +90,7 @@ bool permit_ready(struct request *r)
     int lacks;
     if (r->permit != NULL || !is_needed(desk, r->route))
         return true;
-    if (r->route->permit_waiters > 0 || desk->for_all > 0)
+    if (r->route->permit_waiters > 0 || (desk->for_all > 0 && row_of_all(desk, r->route) != PERMIT_NO_ROW))
         return false;
     return take(desk, r, &lacks);
 }

@@ -8,10 +8,17 @@
 
 enum { NS_PER_US = 1000 };
 
+/* NULL: nobody asked, a kept answer is refreshed. */
+static const struct http_head *asker_of(const struct request *r)
+{
+    return r->http->taker != NULL ? r->http->asker : r->http->head;
+}
+
 /* An address over a unix socket is none: all who come that way are one consumer, unless a header tells them apart. */
 static struct slice consumer_of(const struct request *r, const struct conf_rate_limit *limit)
 {
-    struct slice value = limit->header != NULL ? http_header_in(r->http, limit->header) : slice_of(NULL, 0);
+    const char *name = limit->header;
+    struct slice value = name != NULL ? http_head_field(asker_of(r), name, strlen(name)) : slice_of(NULL, 0);
     if (value.len > 0)
         return value;
     uint8_t *address = (uint8_t *)arena_bytes(r->arena, NET_ADDRESS_BYTES);
@@ -49,7 +56,7 @@ static void refuse(struct request *r)
 bool rate_passes(struct request *r)
 {
     const struct conf_rate_limit *limit = r->route->conf->limit;
-    if (limit == NULL)
+    if (limit == NULL || r->route->conf->from == FROM_FAN || asker_of(r) == NULL)
         return true;
     struct rates *rates = r->service->shared->rates;
     int64_t interval_ns = limit->rate.per_us * NS_PER_US / limit->rate.count;

@@ -316,3 +316,15 @@ max_concurrent 2;
         assert eventually(lambda: api.stat("permits_held") == 0)
     finally:
         upstream.stop()
+
+
+def test_a_fan_and_a_batch_need_permits_for_what_they_ask_alone(start):
+    """Not for themselves: with one permit for all they would wait for it in vain."""
+    api = start(all=1, more="""
+route GET /pair { fan { one /nap/0; two /nap/0; } }
+batch /batch { concurrency 10; }
+""")
+    assert api.get("/pair").status == 200
+    answer = api.post("/batch", [{"path": path} for path in ("/pair", "/nap/0", "/nap/0")])
+    assert [item["status"] for item in answer.json()] == [200] * 3
+    assert eventually(lambda: api.stat("permits_held") == 0)

@@ -17,6 +17,9 @@ route GET /few/{id} { query "SELECT :id::int AS id"; result row; rate_limit few;
 route GET /keyed { query "SELECT 1 AS one"; result row; rate_limit keyed; }
 route GET /brisk { query "SELECT 1 AS one"; result row; rate_limit brisk; }
 route GET /stream { query "SELECT g, repeat('x', 1000) AS x FROM generate_series(1, 1000) g"; rate_limit few; }
+route GET /pair { fan { one /keyed; two /few; } }
+route GET /kept-pair/{id} { fan { one /keyed; two /few/{id}; } cache ttl=1h tti=1h; }
+batch /batch { concurrency 10; }
 route GET /free { query "SELECT 1 AS one"; result row; }
 """
 
@@ -179,3 +182,23 @@ def test_the_configuration_is_printed_as_it_counts(make_perfd, db):
     again = make_perfd("", db)
     again.configure(printed.out, whole=True)
     assert again.command("-T").out == printed.out
+
+
+def test_items_of_a_batch_count_one_by_one(api):
+    answer = api.post("/batch", [{"path": "/few"}] * 7)
+    assert answer.status == 200 and limits(answer) == (None, None)
+    assert sorted(item["status"] for item in answer.json()) == [200] * 5 + [429] * 2
+    assert api.get("/few").status == 429
+
+
+@pytest.mark.parametrize("path", ["/pair", "/kept-pair/{}"])
+def test_parts_of_a_fan_count_for_who_asks_for_the_whole(api, path):
+    """Also those of a kept one, which see nothing else of him."""
+    alice, bob = {"X-Api-Key": "alice"}, {"X-Api-Key": "bob"}
+    for i in range(3):
+        assert api.get(path.format(i), headers=alice).status == 200
+    refused = api.get(path.format(3), headers=alice)
+    assert refused.status == 429 and refused.problem["code"] == "rate_limited"
+    assert api.get("/keyed", headers=alice).status == 429
+    assert api.get(path.format(4), headers=bob).status == 200
+    assert api.get("/keyed", headers=bob).header("ratelimit").split(";")[1] == "r=1"

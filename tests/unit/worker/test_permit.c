@@ -51,8 +51,7 @@ static int set_up(void **state)
         shared.wake_fd[i] = eventfd(0, EFD_NONBLOCK);
     service.base = event_base_new();
     service.permit_desk = permit_desk_create(&service);
-    conf =
-        (struct conf){.permit_wait_us = 3600 * US_PER_S, .permit_queue = QUEUE, .request_timeout_us = US_PER_S * 9999};
+    conf = (struct conf){.permit_wait_us = 3600 * US_PER_S, .permit_queue = QUEUE};
     for (int i = 0; i < ROUTES; i++) {
         route_confs[i].timeout_us = US_PER_S;
         routes[i] = (struct route){.conf = &route_confs[i], .query = &query};
@@ -60,7 +59,7 @@ static int set_up(void **state)
     }
     for (int i = 0; i < REQUESTS; i++) {
         numbers[i] = i;
-        requests[i] = (struct request){.service = &service, .route = &routes[0], .started_us = clock_mono_us()};
+        requests[i] = (struct request){.service = &service, .route = &routes[0], .deadline_us = INT64_MAX};
         waiters[i] = (struct permit_waiter){.r = &requests[i], .turn = on_turn, .arg = &numbers[i]};
     }
     told[0] = '\0';
