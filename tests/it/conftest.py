@@ -7,6 +7,15 @@ from lib.postgres import Postgres
 from lib.redis_server import RedisServer
 
 
+# Those that take longest begin first, so that none is left when the others have ended.
+LONG = ["test_scripts.py", "test_failover.py", "test_replica.py", "test_listen.py", "test_database.py", "test_pipeline.py",
+        "test_stream.py", "test_types.py", "test_upstream_pool.py", "test_machines.py"]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 def pytest_sessionstart(session):
     if not os.access(PERFD, os.X_OK) and not os.environ.get("PERFD_ABSENT"):
         pytest.exit(f"{PERFD} is not built: make MODE={os.environ.get('MODE', 'release')}", returncode=3)

@@ -119,6 +119,7 @@ def listener_pid(db):
 
 # --- while all is well
 
+@pytest.mark.alone
 def test_a_change_is_seen_through_every_worker_at_once(api, db):
     ways = [connect_to(api, pid, "/items/1") for pid in api.worker_pids()]
     writer = db.server.connect(db.name)

@@ -7,6 +7,7 @@ import pytest
 from lib.load import Load
 from lib.open_loop import open_loop, percentile
 
+pytestmark = pytest.mark.alone
 CONF = """
 route GET /work { query "SELECT pg_sleep(0.01)"; result value; }
 route GET /cached { query "SELECT 1"; result value; cache ttl=1h tti=1h; }

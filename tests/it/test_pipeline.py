@@ -103,6 +103,7 @@ def test_reads_share_a_connection(start):
     assert api.stat("pool_repeated") == 0
 
 
+@pytest.mark.alone
 def test_reads_share_where_the_database_is_far_away(make_perfd, db, well):
     """The way there and back takes longer than any short read may; it is not the read's."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:

@@ -156,6 +156,7 @@ def test_an_error_ahead_of_the_begin_is_an_answer(start):
     assert api.get("/breaks").status == 422 and api.get("/late").status == 504
 
 
+@pytest.mark.alone
 def test_a_short_read_that_grows_runs_again_alone(start):
     api = start(pool="pool max=1 min=1;")
     with Load(api.port, "/rows?rows=1", threads=8) as load:
@@ -167,8 +168,8 @@ def test_a_short_read_that_grows_runs_again_alone(start):
 
 
 def test_what_is_too_large_for_the_cache(start, db):
-    api = start()
-    size = 50_000
+    api = start(cache="size 64MB;")
+    size = 5_000
     first = api.get(f"/kept?rows={size}&width=1000")
     assert first.json() == rows_of(size, 1000) and first.cache == "MISS" and is_chunked(first)
     answers = at_once(2, lambda i: api.get(f"/kept?rows={size}&width=1000"))

@@ -83,13 +83,13 @@ class Connection:
 
     def _body(self, response):
         if "chunked" in (response.header("transfer-encoding") or ""):
-            body = b""
+            body = bytearray()
             while size := int(self._line().split(b";")[0], 16):
                 body += self._exactly(size)
                 self._exactly(2)
             while self._line().strip():
                 pass
-            return body
+            return bytes(body)
         length = response.header("content-length")
         return self.stream.read() if length is None else self._exactly(int(length))
 
