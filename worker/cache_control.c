@@ -1,24 +1,9 @@
 #include "worker/cache_control.h"
 
-#include <strings.h>
 
 struct directive {
     struct slice name, value; /* value: without its quotes; empty: none */
 };
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trimmed(struct slice s)
-{
-    while (s.len > 0 && is_blank(s.at[0]))
-        s = slice_of(s.at + 1, s.len - 1);
-    while (s.len > 0 && is_blank(s.at[s.len - 1]))
-        s.len--;
-    return s;
-}
 
 /* Takes one element off the list, up to a comma outside quotes. False: a quote is not closed. */
 static bool take_element(struct slice *list, struct slice *element_out)
@@ -32,7 +17,7 @@ static bool take_element(struct slice *list, struct slice *element_out)
             i++;
     }
     i = MIN(i, list->len);
-    *element_out = trimmed(slice_of(list->at, i));
+    *element_out = slice_trimmed(slice_of(list->at, i));
     size_t used = MIN(i + 1, list->len);
     *list = slice_of(list->at + used, list->len - used);
     return !quoted;
@@ -44,10 +29,10 @@ static struct directive split(struct slice element)
     if (equals == NULL)
         return (struct directive){element, {"", 0}};
     size_t len = (size_t)(equals - element.at);
-    struct slice value = trimmed(slice_of(equals + 1, element.len - len - 1));
+    struct slice value = slice_trimmed(slice_of(equals + 1, element.len - len - 1));
     if (value.len >= 2 && value.at[0] == '"' && value.at[value.len - 1] == '"')
         value = slice_of(value.at + 1, value.len - 2);
-    return (struct directive){trimmed(slice_of(element.at, len)), value};
+    return (struct directive){slice_trimmed(slice_of(element.at, len)), value};
 }
 
 int64_t cache_control_seconds(struct slice text)
@@ -86,7 +71,7 @@ static void take(struct cache_control *cc, const struct directive *d)
                  {"stale-while-revalidate", NULL, &cc->stale_while_revalidate_s},
                  {"stale-if-error", NULL, &cc->stale_if_error_s}};
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (strlen(known[i].name) != d->name.len || strncasecmp(known[i].name, d->name.at, d->name.len) != 0)
+        if (!slice_same(d->name, slice_str(known[i].name)))
             continue;
         if (known[i].flag != NULL)
             *known[i].flag = true;

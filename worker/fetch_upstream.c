@@ -4,7 +4,6 @@
 #include "worker/freshness.h"
 #include "worker/reply.h"
 
-#include <strings.h>
 
 static void ask(struct fetch *f);
 
@@ -108,7 +107,7 @@ static bool same(struct slice fields, const char *name, struct slice value)
 
 static struct slice opaque(struct slice etag)
 {
-    return etag.len > 2 && strncasecmp(etag.at, "W/", 2) == 0 ? slice_of(etag.at + 2, etag.len - 2) : etag;
+    return etag.len > 2 && slice_begins(etag, SLICE("W/")) ? slice_of(etag.at + 2, etag.len - 2) : etag;
 }
 
 /* It is about what was asked about, and that is what is kept still (RFC 9111 4.3.4). */

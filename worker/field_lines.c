@@ -1,21 +1,6 @@
 #include "worker/field_lines.h"
 #include "common/buf.h"
 
-#include <strings.h>
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trimmed(struct slice s)
-{
-    while (s.len > 0 && is_blank(s.at[0]))
-        s = slice_of(s.at + 1, s.len - 1);
-    while (s.len > 0 && is_blank(s.at[s.len - 1]))
-        s.len--;
-    return s;
-}
 
 static struct slice take_line(struct slice *lines)
 {
@@ -36,21 +21,16 @@ bool field_lines_next(struct slice *lines, struct http_field *out)
         if (colon == NULL)
             continue;
         size_t len = (size_t)(colon - line.at);
-        *out = (struct http_field){slice_of(line.at, len), trimmed(slice_of(colon + 1, line.len - len - 1))};
+        *out = (struct http_field){slice_of(line.at, len), slice_trimmed(slice_of(colon + 1, line.len - len - 1))};
         return true;
     }
     return false;
 }
 
-static bool same_name(struct slice name, const char *other, size_t len)
-{
-    return name.len == len && strncasecmp(name.at, other, len) == 0;
-}
-
 static bool is_among(struct slice name, struct slice lines)
 {
     for (struct http_field field; field_lines_next(&lines, &field);)
-        if (same_name(name, field.name.at, field.name.len))
+        if (slice_same(name, field.name))
             return true;
     return false;
 }
@@ -58,7 +38,7 @@ static bool is_among(struct slice name, struct slice lines)
 struct slice field_lines_find(struct slice lines, const char *name)
 {
     for (struct http_field field; field_lines_next(&lines, &field);)
-        if (same_name(field.name, name, strlen(name)))
+        if (slice_same(field.name, slice_str(name)))
             return field.value;
     return slice_of(NULL, 0);
 }
@@ -69,7 +49,7 @@ struct slice field_lines_list(struct slice lines, const char *name, struct arena
     int count = 0;
     struct buf list = {0};
     for (struct http_field field; field_lines_next(&rest, &field);) {
-        if (!same_name(field.name, name, strlen(name)))
+        if (!slice_same(field.name, slice_str(name)))
             continue;
         buf_adds(&list, count++ > 0 ? ", " : "");
         buf_add(&list, field.value.at, field.value.len);
@@ -99,7 +79,7 @@ struct slice field_lines_only(struct slice lines, const char *const *names, stru
     struct buf out = {0};
     for (struct http_field field; field_lines_next(&lines, &field);)
         for (const char *const *name = names; *name != NULL; name++)
-            if (same_name(field.name, *name, strlen(*name)))
+            if (slice_same(field.name, slice_str(*name)))
                 add_line(&out, &field);
     return kept(&out, arena);
 }

@@ -1,7 +1,6 @@
 #include "worker/forwarded.h"
 
 #include <arpa/inet.h>
-#include <strings.h>
 
 /* "10.0.0.1", "::1", and as some write it "[::1]"; canonical. */
 static bool read_address(struct slice text, char out[ADDRESS_BYTES])
@@ -40,7 +39,7 @@ void forwarded_for(const struct conf_nets *trusted, const struct http_head *head
     static const struct slice name = {"X-Forwarded-For", 15};
     for (int i = head->field_count - 1; i >= 0; i--) {
         const struct http_field *field = &head->fields[i];
-        if (field->name.len != name.len || strncasecmp(field->name.at, name.at, name.len) != 0)
+        if (!slice_same(field->name, name))
             continue;
         for (struct slice list = field->value; list.len > 0;) {
             char named[ADDRESS_BYTES];

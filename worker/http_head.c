@@ -324,11 +324,7 @@ static bool next_element(struct slice *list, struct slice *element_out)
     const char *comma = list->len > 0 ? memchr(list->at, ',', list->len) : NULL;
     struct slice e = slice_of(list->at, comma ? (size_t)(comma - list->at) : list->len);
     *list = comma ? slice_of(comma + 1, list->len - e.len - 1) : slice_of(NULL, 0);
-    for (; e.len > 0 && is_blank(*e.at); e.at++, e.len--) {
-    }
-    while (e.len > 0 && is_blank(e.at[e.len - 1]))
-        e.len--;
-    *element_out = e;
+    *element_out = slice_trimmed(e);
     return true;
 }
 

@@ -6,7 +6,6 @@
 
 /* BEGUN_A_TURN: before others get their turn of the loop. */
 enum { BEGUN_A_TURN = 64, OWN_FIELDS = 2 };
-#define JSON_TYPE SLICE("application/json")
 
 /* ---- what they inherit ---- */
 
@@ -18,17 +17,18 @@ static bool is_own_field(struct slice name)
                                         "Upgrade", "X-Request-Id"};
     static const char *const prefixes[] = {"Access-Control-", "Content-", "If-"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (inner_is_name(name, names[i]))
+        if (slice_same(name, slice_str(names[i])))
             return true;
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
-        if (name.len >= strlen(prefixes[i]) && strncasecmp(name.at, prefixes[i], strlen(prefixes[i])) == 0)
+        if (slice_begins(name, slice_str(prefixes[i])))
             return true;
     return false;
 }
 
 static bool is_handed_on(struct slice name, bool shared)
 {
-    return shared ? inner_is_name(name, "traceparent") || inner_is_name(name, "tracestate") : !is_own_field(name);
+    return shared ? slice_same(name, SLICE("traceparent")) || slice_same(name, SLICE("tracestate"))
+                  : !is_own_field(name);
 }
 
 /* outer NULL: there is no consumer. */

@@ -36,10 +36,10 @@ static bool take_room(struct inner *inner, size_t bytes)
 static void take_field(struct inner *inner, struct slice name, struct slice value, struct buf *fields)
 {
     static const char *const wanted[] = {"Allow", "Link", "Location", "Retry-After"};
-    if (inner_is_name(name, "Content-Type"))
+    if (slice_same(name, SLICE("Content-Type")))
         inner->type = arena_copy(inner->run->arena, value);
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
-        if (inner_is_name(name, wanted[i])) {
+        if (slice_same(name, slice_str(wanted[i]))) {
             buf_add(fields, name.at, name.len);
             buf_adds(fields, ": ");
             buf_add(fields, value.at, value.len);
@@ -156,11 +156,8 @@ const struct http_taker inner_taker = {on_reply, on_begin, on_add, on_is_full, o
 static bool is_json_type(struct slice type)
 {
     const char *semicolon = type.len > 0 ? memchr(type.at, ';', type.len) : NULL;
-    size_t len = semicolon ? (size_t)(semicolon - type.at) : type.len;
-    while (len > 0 && (type.at[len - 1] == ' ' || type.at[len - 1] == '\t'))
-        len--;
-    return (len == 16 && strncasecmp(type.at, "application/json", 16) == 0) ||
-           (len > 5 && strncasecmp(type.at + len - 5, "+json", 5) == 0);
+    struct slice name = slice_trimmed(semicolon ? slice_of(type.at, (size_t)(semicolon - type.at)) : type);
+    return slice_same(name, JSON_TYPE) || (name.len > 5 && slice_ends(name, SLICE("+json")));
 }
 
 static struct slice body_of(const struct inner *inner)

@@ -8,8 +8,9 @@
 #include "worker/inner.h"
 
 #include <event2/event_struct.h>
-#include <strings.h>
 #include <sys/queue.h>
+
+#define JSON_TYPE SLICE("application/json")
 
 struct inner {
     struct http_request http;
@@ -43,11 +44,6 @@ struct inner_run {
     bool turning, over; /* over: nobody waits */
     struct event turn, late;
 };
-
-static inline bool inner_is_name(struct slice name, const char *wanted)
-{
-    return name.len == strlen(wanted) && strncasecmp(name.at, wanted, name.len) == 0;
-}
 
 /* ---- inner.c ---- */
 

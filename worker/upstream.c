@@ -452,8 +452,7 @@ void upstream_metrics(const struct upstream *u, struct upstream_metrics *metrics
 struct slice upstream_field(const struct upstream_outcome *outcome, const char *name)
 {
     for (int i = 0; i < outcome->header_count; i++)
-        if (outcome->headers[i].name.len == strlen(name) &&
-            strncasecmp(outcome->headers[i].name.at, name, outcome->headers[i].name.len) == 0)
+        if (slice_same(outcome->headers[i].name, slice_str(name)))
             return outcome->headers[i].value;
     return slice_of(NULL, 0);
 }

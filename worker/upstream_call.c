@@ -7,18 +7,13 @@
 
 /* ---- fields ---- */
 
-static bool is_named(struct slice name, const char *text)
-{
-    return name.len == strlen(text) && strncasecmp(name.at, text, name.len) == 0;
-}
-
 /* RFC 9110 7.6.1: what Connection names is for the next one alone, and goes no further. */
 static bool is_of_connection(struct slice connection, struct slice name)
 {
     const char *at = connection.at, *end = connection.at + connection.len;
     while (at != NULL && at < end) {
         size_t skip = strspn(at, ", \t"), len = strcspn(at + skip, ", \t");
-        if (len == name.len && strncasecmp(at + skip, name.at, name.len) == 0)
+        if (slice_same(slice_of(at + skip, len), name))
             return true;
         at += skip + len;
     }
@@ -153,7 +148,7 @@ static void add_line(struct buf *head, struct slice name, struct slice value)
 static bool is_taken(const struct conf_upstream *conf, struct slice name)
 {
     for (int i = 0; i < conf->take.count; i++)
-        if (is_named(name, conf->take.at[i]))
+        if (slice_same(name, slice_str(conf->take.at[i])))
             return true;
     return false;
 }
@@ -164,7 +159,7 @@ static bool tells_of_keeping(struct slice name)
     static const char *const names[] = {"Age",           "Cache-Control", "Date", "ETag",
                                         "Last-Modified", "Set-Cookie",    "Vary", "Expires"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (is_named(name, names[i]))
+        if (slice_same(name, slice_str(names[i])))
             return true;
     return false;
 }
@@ -191,7 +186,7 @@ static void read_head(struct request *r, const struct upstream_outcome *outcome,
         if (!is_taken(r->route->conf->upstream, field->name) || is_of_connection(connection, field->name))
             continue;
         add_line(&head, field->name, field->value);
-        if (!is_named(field->name, "Set-Cookie"))
+        if (!slice_same(field->name, SLICE("Set-Cookie")))
             add_line(&kept_head, field->name, field->value);
     }
     out->head = kept(r, &head);

@@ -3,12 +3,6 @@
 #include "shm/tags.h"
 
 #include <ctype.h>
-#include <strings.h>
-
-static bool begins(struct slice s, const char *with)
-{
-    return s.len >= strlen(with) && strncasecmp(s.at, with, strlen(with)) == 0;
-}
 
 static struct slice behind(struct slice s, size_t bytes)
 {
@@ -26,7 +20,7 @@ static size_t span_to(struct slice s, const char *any)
 /* scheme://host:port in lower case, without the port that is the scheme's own. */
 static void add_origin(struct buf *out, struct slice origin)
 {
-    const char *port = begins(origin, "https:") ? ":443" : ":80";
+    const char *port = slice_begins(origin, SLICE("https:")) ? ":443" : ":80";
     size_t len = strlen(port);
     if (origin.len > len && memcmp(origin.at + origin.len - len, port, len) == 0)
         origin.len -= len;
@@ -120,7 +114,7 @@ static uint32_t slot_beside(const struct conf_upstream *conf, struct slice base,
 /* The bytes of "scheme://authority"; 0: there is none of http. */
 static size_t origin_bytes(struct slice reference)
 {
-    size_t scheme = begins(reference, "http://") ? 7 : begins(reference, "https://") ? 8 : 0;
+    size_t scheme = slice_begins(reference, SLICE("http://")) ? 7 : slice_begins(reference, SLICE("https://")) ? 8 : 0;
     return scheme > 0 ? scheme + span_to(behind(reference, scheme), "/?") : 0;
 }
 
@@ -135,7 +129,7 @@ bool upstream_uri_slot_of(const struct conf_upstream *conf, struct slice target,
 {
     struct buf base = {0}, absolute = {0};
     reference.len = span_to(reference, "#");
-    if (begins(reference, "//")) {
+    if (slice_begins(reference, SLICE("//"))) {
         buf_add(&absolute, conf->origin, strcspn(conf->origin, ":") + 1);
         buf_add(&absolute, reference.at, reference.len);
         reference = buf_slice(&absolute);

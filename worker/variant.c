@@ -58,7 +58,7 @@ static bool names_field(struct slice list, const char *name)
         const char *word = at;
         while (at < end && !is_gap(*at))
             at++;
-        if ((size_t)(at - word) == strlen(name) && strncasecmp(word, name, strlen(name)) == 0)
+        if (slice_same(slice_of(word, (size_t)(at - word)), slice_str(name)))
             return true;
     }
     return false;

@@ -1,20 +1,5 @@
 #include "worker/weighted.h"
 
-#include <strings.h>
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trimmed(struct slice s)
-{
-    for (; s.len > 0 && is_space(*s.at); s.at++, s.len--) {
-    }
-    while (s.len > 0 && is_space(s.at[s.len - 1]))
-        s.len--;
-    return s;
-}
 
 /* What stands before the separator; *rest goes on behind it. */
 static struct slice cut(struct slice *rest, char separator)
@@ -23,12 +8,12 @@ static struct slice cut(struct slice *rest, char separator)
     struct slice part = slice_of(rest->at, end ? (size_t)(end - rest->at) : rest->len);
     size_t used = end ? part.len + 1 : part.len;
     *rest = slice_of(rest->at + used, rest->len - used);
-    return trimmed(part);
+    return slice_trimmed(part);
 }
 
 bool weighted_is(struct slice name, const char *word)
 {
-    return name.len == strlen(word) && strncasecmp(name.at, word, name.len) == 0;
+    return slice_same(name, slice_str(word));
 }
 
 /* "0", "0.5", "1.000"; -1: it is no weight. */
