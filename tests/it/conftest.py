@@ -5,6 +5,7 @@ import pytest
 from lib.perfd import PERFCTL, PERFD, Perfd, run
 from lib.postgres import Postgres
 from lib.redis_server import RedisServer
+from lib.upstream import Upstream
 
 
 # Those that take longest begin first, so that none is left when the others have ended.
@@ -39,6 +40,13 @@ def redis():
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def backend():
+    upstream = Upstream()
+    yield upstream
+    upstream.stop()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from lib.http_client import request_bytes
 from lib.origin import Answer, Origin, dates
+from lib.vectors import read_vectors
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "http_cache")
 FILES = sorted(os.path.basename(path) for path in glob.glob(f"{FOLDER}/*.vectors"))
@@ -132,21 +133,7 @@ class Vector:
             raise AssertionError(f"{self.file}:{self.line}: what is {line!r}?")
 
 
-def read_vectors(file):
-    with open(f"{FOLDER}/{file}", encoding="ascii") as lines:
-        vector = None
-        for number, line in enumerate(lines, 1):
-            line = line.rstrip("\n")
-            if not line or line.startswith("#"):
-                continue
-            if line[0].isalnum():
-                vector = Vector(file, number, line.split())
-                yield vector
-            else:
-                vector.take(line)
-
-
-VECTORS = [vector for file in FILES for vector in read_vectors(file)]
+VECTORS = [vector for file in FILES for vector in read_vectors(FOLDER, file, Vector)]
 
 
 # --- playing them

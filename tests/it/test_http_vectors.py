@@ -8,6 +8,8 @@ import socket
 
 import pytest
 
+from lib.vectors import read_vectors
+
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "http")
 FILES = sorted(os.path.basename(path) for path in glob.glob(f"{FOLDER}/*.vectors"))
 LANES = 48           # connections at a time
@@ -117,21 +119,7 @@ class Vector:
         return tuple(to_bytes(step) if isinstance(step, str) else step for step in self.steps)
 
 
-def read_vectors(file):
-    with open(f"{FOLDER}/{file}", encoding="ascii") as lines:
-        vector = None
-        for number, line in enumerate(lines, 1):
-            line = line.rstrip("\n")
-            if not line or line.startswith("#"):
-                continue
-            if line[0].isalnum():
-                vector = Vector(file, number, line.split())
-                yield vector
-            else:
-                vector.take(line)
-
-
-VECTORS = [vector for file in FILES for vector in read_vectors(file)]
+VECTORS = [vector for file in FILES for vector in read_vectors(FOLDER, file, Vector)]
 
 
 # --- talking

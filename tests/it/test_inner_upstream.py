@@ -1,7 +1,7 @@
 """Items of a batch and parts of a fan that an upstream answers."""
 import pytest
 
-from lib.upstream import Upstream, answer, after
+from lib.upstream import answer, after
 from lib.process import eventually
 
 CONF = """
@@ -15,13 +15,6 @@ route PUT  /held/{{name}} {{ upstream api /{{name}}; }}
 route GET  /both/{{name}} {{ fan {{ one /held/{{name}}; }} cache ttl=60s; }}
 batch /batch {{ }}
 """
-
-
-@pytest.fixture(scope="module")
-def backend():
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lib.process import eventually
-from lib.upstream import Upstream, after, answer, in_turn, reset, slowly, then_close
+from lib.upstream import after, answer, in_turn, reset, slowly, then_close
 
 LEAST = 64 << 10  # max_response
 CONF = """
@@ -29,13 +29,6 @@ route GET    /spare/{{name}} {{ upstream api /{{name}}; cache ttl=20ms tti=0 sta
 route GET    /gone/{{name}}  {{ upstream api /{{name}}; cache ttl=60s negative=60s; }}
 route GET    /hasty/{{name}} {{ upstream hasty /{{name}}; }}
 """
-
-
-@pytest.fixture(scope="module")
-def backend():
-    upstream = Upstream()
-    yield upstream
-    upstream.stop()
 
 
 @pytest.fixture(scope="module")
