@@ -68,10 +68,12 @@ static bool claim(struct set *set, uint64_t key, int64_t now_ns)
 /* False: others changed it: look again. */
 static bool count(struct entry *e, const struct rate *rate, int64_t now_ns, struct rate_verdict *v)
 {
-    int64_t full_ns = e->full_ns;
-    /* What a larger burst of an older configuration has left is no more than this one allows. */
-    int64_t base_ns = MIN(MAX(full_ns, now_ns), now_ns + rate->burst_ns);
-    int64_t next_ns = base_ns + rate->interval_ns, ahead_ns = next_ns - now_ns;
+    int64_t full_ns = e->full_ns, most_ns = now_ns + rate->burst_ns;
+    /* What a larger burst of an older configuration has left is no more than this one allows: from now on, or it would
+     * be as much the next time again. */
+    if (full_ns > most_ns && !atomic_compare_exchange_strong(&e->full_ns, &full_ns, most_ns))
+        return false;
+    int64_t next_ns = MIN(MAX(full_ns, now_ns), most_ns) + rate->interval_ns, ahead_ns = next_ns - now_ns;
     v->counted = true;
     v->passes = ahead_ns <= rate->burst_ns;
     if (v->passes && !atomic_compare_exchange_strong(&e->full_ns, &full_ns, next_ns))

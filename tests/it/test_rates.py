@@ -5,6 +5,7 @@ import time
 import pytest
 
 from lib.load import at_once
+from lib.process import eventually
 from lib.workers import connect_to
 
 CONF = """
@@ -150,6 +151,12 @@ def test_a_reload_keeps_the_buckets(api):
     assert [api.get("/few").status for _ in range(5)] == [200] * 5
     assert api.reload(CONF.replace("rate 6/h; burst 5;", "rate 6/h; burst 6;")).code == 0
     assert [api.get("/few").status for _ in range(2)] == [200, 429]
+
+
+def test_a_faster_rate_holds_nothing_of_the_slower_one_against_anybody(api):
+    assert [api.get("/few").status for _ in range(6)] == [200] * 5 + [429]
+    assert api.reload(CONF.replace("rate 6/h; burst 5;", "rate 10/s; burst 5;", 1)).code == 0
+    assert eventually(lambda: api.get("/few").status == 200, 5)
 
 
 @pytest.mark.parametrize("conf, says", [

@@ -124,6 +124,8 @@ static void another_rate_goes_on_from_where_the_consumer_is(void **state)
     struct rate_verdict v = take("a", NOW_US);
     assert_false(v.passes);
     assert_int_equal(v.wait_us, 10 * US_PER_MS);
+    assert_true(take("a", NOW_US + 10 * US_PER_MS).passes);
+    assert_int_equal(take_all(key_of("a"), &rate, NOW_US + 60 * US_PER_MS), 5);
     assert_int_equal(take_all(key_of("b"), &rate, NOW_US), 5);
     assert_int_equal(take_all(key_of("b"), &larger, NOW_US), 995);
 }
