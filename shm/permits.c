@@ -154,22 +154,30 @@ static bool is_idle(const struct permits *permits, int row)
     return permits->rows[row].max == 0 && permits_in_use(permits, row) == 0;
 }
 
+/* Until it is told its limit it has one that bounds nothing, so that the next name is not given the same row. */
+static int claim(struct permits *permits, int row, uint64_t key)
+{
+    struct row *r = &permits->rows[row];
+    r->key = key;
+    if (r->max == 0)
+        r->max = INT32_MAX;
+    return row;
+}
+
 int permits_row(struct permits *permits, const char *name)
 {
     uint64_t key = XXH3_64bits(name, strlen(name)) | 1;
     int free_row = PERMIT_NO_ROW;
     for (int row = PERMIT_ALL + 1; row < PERMIT_ROWS; row++) {
         if (permits->rows[row].key == key)
-            return row;
+            return claim(permits, row, key);
         if (free_row == PERMIT_NO_ROW && permits->rows[row].key == 0)
             free_row = row;
     }
     for (int row = PERMIT_ALL + 1; row < PERMIT_ROWS && free_row == PERMIT_NO_ROW; row++)
         if (is_idle(permits, row))
             free_row = row;
-    if (free_row != PERMIT_NO_ROW)
-        permits->rows[free_row].key = key;
-    return free_row;
+    return free_row == PERMIT_NO_ROW ? free_row : claim(permits, free_row, key);
 }
 
 void permits_limit(struct permits *permits, const int *rows, const int *maxes, int count)

@@ -20,8 +20,9 @@ enum { PERMIT_ROW_BYTES = 576 };
 
 /* ---- the master ---- */
 
-/* The row of a route by its name, new if unknown; the same one for all generations of the configuration. One that has
- * no limit and nothing in use may become another's. PERMIT_NO_ROW: none is free. */
+/* The row of a route by its name, new if unknown; the same one for all generations of the configuration. It is kept for
+ * it until the next permits_limit() at least; one that has no limit then and nothing in use may become another's.
+ * PERMIT_NO_ROW: none is free. */
 int permits_row(struct permits *permits, const char *name);
 /* From now on these rows have these limits, and all others have none. 0: no limit. More may be in use until enough has
  * come back. */

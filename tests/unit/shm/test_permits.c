@@ -148,6 +148,24 @@ static void a_full_table_gives_away_what_has_no_limit_and_is_not_in_use(void **s
     assert_int_equal(permits_row(permits, "GET /newer"), held);
 }
 
+/* Before they are limited, as when a reload brings several at once. */
+static void those_that_are_new_together_have_rows_of_their_own(void **state)
+{
+    (void)state;
+    char name[32];
+    for (int i = 2; i < PERMIT_ROWS; i++) {
+        snprintf(name, sizeof name, "GET /%d", i);
+        assert_int_not_equal(permits_row(permits, name), PERMIT_NO_ROW);
+    }
+    limit(2); /* of the first alone */
+    int one = permits_row(permits, "GET /one"), two = permits_row(permits, "GET /two");
+    assert_int_not_equal(one, two);
+    assert_int_equal(permits_row(permits, "GET /one"), one);
+    int known = permits_row(permits, "GET /4"), three = permits_row(permits, "GET /three");
+    assert_int_not_equal(known, three);
+    assert_int_equal(permits_row(permits, "GET /4"), known);
+}
+
 static void who_waits_is_woken_in_turn_one_for_each(void **state)
 {
     (void)state;
@@ -261,6 +279,7 @@ int main(void)
         in_control(a_lower_limit_lets_none_pass_before_enough_came_back),
         in_control(a_row_is_its_name_s_and_the_limits_are_what_was_said_last),
         in_control(a_full_table_gives_away_what_has_no_limit_and_is_not_in_use),
+        in_control(those_that_are_new_together_have_rows_of_their_own),
         in_control(who_waits_is_woken_in_turn_one_for_each),
         in_control(what_the_dead_had_sent_counts_until_it_must_be_over),
         in_control(each_death_has_its_own_time),
