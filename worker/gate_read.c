@@ -87,9 +87,9 @@ void conn_read_sealed(struct http_conn *conn, int64_t now_us)
     else if (n == 0)
         on_end_of_stream(conn, now_us);
     else if (conn_has_output(conn))
-        conn_send_out(conn, true, now_us);
+        conn_send_out(conn, false, now_us);
     else
-        conn_watch(conn, true, now_us);
+        conn_watch(conn, false, now_us); /* a handshake has one time for all of its steps */
 }
 
 /* What came behind the proxy's word is TLS. */

@@ -363,6 +363,18 @@ def test_a_handshake_has_its_time_by_a_thread_too(make_perfd, db):
     assert curl(api, "/one").stdout == '{"one":1}'
 
 
+def test_a_handshake_that_trickles_in_has_its_time_too(make_perfd, db):
+    """Whatever of it a thread has looked at."""
+    api = make_tls(make_perfd, db, settings="head_timeout 500ms;", workers=1, key=RSA_4096)
+    said, began = hello(api), time.monotonic()
+    with socket.create_connection(("127.0.0.1", api.tls), timeout=5) as conn, pytest.raises(OSError):
+        for at in range(len(said) - 1):
+            conn.sendall(said[at:at + 1])
+            time.sleep(0.1)
+            assert time.monotonic() - began < 8, "it goes on"
+    assert api.stat("offload_tls") > 0
+
+
 def test_a_large_key_behind_a_proxy(make_perfd, db):
     api = make_tls(make_perfd, db, settings="proxy_protocol on;", start=False, key=RSA_4096).launch()
     assert eventually(lambda: api.status("/readyz", api.admin) == 200, 10)
