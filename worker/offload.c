@@ -45,12 +45,20 @@ struct offload {
 
 /* ---- in a thread ---- */
 
+static int64_t turn_us(const struct offload_job *job)
+{
+    return job->asked_us + (int64_t)job->kind * OFFLOAD_START_US;
+}
+
 static struct offload_job *first_of(struct offload *o)
 {
-    for (int kind = 0; kind < OFFLOAD_KINDS; kind++)
-        if (!TAILQ_EMPTY(&o->waiting[kind]))
-            return TAILQ_FIRST(&o->waiting[kind]);
-    return NULL;
+    struct offload_job *first = NULL;
+    for (int kind = 0; kind < OFFLOAD_KINDS; kind++) {
+        struct offload_job *job = TAILQ_FIRST(&o->waiting[kind]);
+        if (job != NULL && (first == NULL || turn_us(job) < turn_us(first)))
+            first = job;
+    }
+    return first;
 }
 
 static void leave_line(struct offload *o, struct offload_job *job)

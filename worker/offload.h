@@ -6,14 +6,16 @@
 #ifndef WORKER_OFFLOAD_H
 #define WORKER_OFFLOAD_H
 
-#include "common/base.h"
+#include "common/clock.h"
 
 struct event_base;
 struct offload;
 struct offload_job;
 
-/* Those of an earlier kind go first: they are shorter, and more depends on them. */
+/* Those of an earlier kind go first: they are shorter, and more depends on them. No one waits for those that came
+ * OFFLOAD_START_US later for each kind between them: a flood of handshakes does not keep answers back for ever. */
 enum offload_kind { OFFLOAD_TLS, OFFLOAD_JSON, OFFLOAD_GZIP, OFFLOAD_KINDS };
+#define OFFLOAD_START_US (50 * US_PER_MS)
 
 /* One of done and drop comes, once, from the loop, and never within offload_start(). */
 struct offload_work {

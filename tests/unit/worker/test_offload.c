@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "common/thread.h"
 #include "worker/offload.h"
 
@@ -211,6 +213,25 @@ static void the_earlier_kinds_go_first(void **state)
     end(&w);
 }
 
+/* Handshakes come all the time; what has waited for longer than their start goes before those that came later. */
+static void no_kind_waits_for_ever(void **state)
+{
+    (void)state;
+    struct world w;
+    sem_t go, began;
+    struct job first, jobs[4] = {{0}};
+    begin(&w, 1, 10);
+    occupy(&w, &first, 'a', &go, &began);
+    assert_non_null(start(&w, &jobs[0], 'g', OFFLOAD_GZIP));
+    usleep(2 * OFFLOAD_START_US + 1000);
+    assert_non_null(start(&w, &jobs[1], 't', OFFLOAD_TLS));
+    assert_non_null(start(&w, &jobs[2], 'j', OFFLOAD_JSON));
+    sem_post(&go);
+    turn(&w, 4);
+    assert_string_equal(w.told, "agtj");
+    end(&w);
+}
+
 static void one_that_waits_is_dropped_at_once_when_it_is_forgotten(void **state)
 {
     (void)state;
@@ -379,6 +400,7 @@ int main(void)
         cmocka_unit_test(they_are_told_in_the_order_of_their_ends),
         cmocka_unit_test(a_full_line_refuses),
         cmocka_unit_test(the_earlier_kinds_go_first),
+        cmocka_unit_test(no_kind_waits_for_ever),
         cmocka_unit_test(one_that_waits_is_dropped_at_once_when_it_is_forgotten),
         cmocka_unit_test(one_that_is_run_is_dropped_when_the_thread_has_left_it),
         cmocka_unit_test(what_is_told_may_forget_what_is_told_next),
