@@ -307,12 +307,14 @@ static void refuse(struct fetch *f)
 static void on_permit(void *arg, bool have)
 {
     struct fetch *f = arg;
-    if (is_alone(f) && http_is_gone(f->r->http))
+    if (is_alone(f) && http_is_gone(f->r->http)) {
+        fetch_finish_flight(f, FLIGHT_NONE, 0);
         fetch_fail(f, SOURCE_NONE, 503, "gone", NULL);
-    else if (have)
+    } else if (have) {
         ask_origin(f);
-    else
+    } else {
         refuse(f);
+    }
 }
 
 void fetch_from_origin(struct fetch *f)
