@@ -299,6 +299,14 @@ void conn_cancel(const struct conn *c)
         cancel_send(c->pg);
 }
 
+bool conn_has_leased(const struct conn *c)
+{
+    for (const struct conn_trip *trip = c->out.first; trip != NULL; trip = trip->next)
+        if (trip->work->lease != NULL)
+            return true;
+    return false;
+}
+
 void conn_destroy(struct conn **conn)
 {
     struct conn *c = *conn;

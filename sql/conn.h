@@ -125,7 +125,9 @@ bool conn_runs_alone(const struct conn *c, const struct conn_trip *trip);
 void conn_resume(struct conn *c);
 /* The next trip of all that it has, back or not, before conn_destroy(). NULL: none. */
 struct conn_trip *conn_give_up(struct conn *c);
-/* Asks the server to end what is running; the connection must be destroyed then. */
+/* Asks the server to end what is running. It may hear of that late, so the connection must take nothing new then. */
 void conn_cancel(const struct conn *c);
+/* One of those that are out has a lease. */
+bool conn_has_leased(const struct conn *c);
 
 #endif

@@ -228,8 +228,21 @@ void answer_watch(struct pool *pool)
     pool_add_timer(&pool->watch, WATCH_US);
 }
 
-/* A query that waits for a lock must not make its neighbours wait: they run elsewhere, once all who are held up have
- * been taken back. */
+/* The others run elsewhere, but no statement with a lease may run twice at a time: the server is told to end the one
+ * that stands in the way, which then runs again by itself. */
+static void unclog(struct pool *pool, struct member *m, struct job_line *answered, int64_t now_us)
+{
+    m->clogged = true;
+    if (!conn_has_leased(m->conn)) {
+        conn_take_back(m->conn);
+        collect(pool, m, answered, now_us);
+    } else if (now_us - m->cancelled_us >= STALL_US) {
+        conn_cancel(m->conn);
+        m->cancelled_us = now_us;
+    }
+}
+
+/* A query that waits for a lock must not make its neighbours wait. */
 void answer_on_watch(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -252,11 +265,8 @@ void answer_on_watch(evutil_socket_t fd, short what, void *arg)
             m->stuck_us = since_us;
             continue;
         }
-        if (m->running < 2)
-            continue;
-        m->clogged = true;
-        conn_take_back(m->conn);
-        collect(pool, m, &answered, now_us);
+        if (m->running > 1)
+            unclog(pool, m, &answered, now_us);
     }
     if (pool->watching)
         answer_watch(pool);

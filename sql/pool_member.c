@@ -39,10 +39,10 @@ static bool is_past_its_time(const struct member *m, int64_t now_us)
     return m->retire_us > 0 && now_us >= m->retire_us;
 }
 
-/* Not while no other can be had for it. */
+/* Not while no other can be had for it; a cancel that comes late must not meet what did not ask for it. */
 bool member_is_old(const struct member *m, int64_t now_us)
 {
-    return is_past_its_time(m, now_us) && m->pool->backoff_us == 0;
+    return m->cancelled_us > 0 || (is_past_its_time(m, now_us) && m->pool->backoff_us == 0);
 }
 
 /* One that is kept although it is old is tried to be replaced. */

@@ -38,7 +38,8 @@ void place_classify(struct pool *pool, struct job *job)
     const struct timing *t = place_timing(pool, job);
     if (job->work.taker != NULL && t->bulk > 0)
         job->kind = JOB_BULK;
-    else if (pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(t))
+    else if (pool->conf->database.pool_depth > 1 && may_share(job) && timing_is_short(t) &&
+             !(job->alone && job->work.lease != NULL)) /* it would be ended again */
         job->kind = JOB_SHORT;
     else
         job->kind = JOB_OWN;

@@ -13,14 +13,15 @@
 
 struct member {
     struct pool *pool;
-    struct conn *conn;  /* NULL: free place */
-    int running;        /* jobs that it has; 0: idle, or being made */
-    bool shared;        /* others may join them */
-    bool bulk;          /* what it has is a large result */
-    int gone;           /* of them reads whose consumers are gone */
-    int64_t stuck_us;   /* since when it was silent when the watch last saw that nobody waits for it */
-    bool clogged;       /* takes no more until it is idle: something there goes on for too long */
-    int64_t backlog_us; /* what its jobs are expected to take */
+    struct conn *conn;    /* NULL: free place */
+    int running;          /* jobs that it has; 0: idle, or being made */
+    bool shared;          /* others may join them */
+    bool bulk;            /* what it has is a large result */
+    int gone;             /* of them reads whose consumers are gone */
+    int64_t stuck_us;     /* since when it was silent when the watch last saw that nobody waits for it */
+    bool clogged;         /* takes no more until it is idle: something there goes on for too long */
+    int64_t cancelled_us; /* when that was last told to end, for the sake of the others */
+    int64_t backlog_us;   /* what its jobs are expected to take */
     int64_t opened_us, idle_since_us, retire_us;
     bool announced; /* it was idle once: the connect succeeded */
     unsigned host;  /* that its connect went to; settled once their number is known */
@@ -104,7 +105,7 @@ void answer_on_watch(evutil_socket_t fd, short what, void *pool);
 
 void member_open_wanted(struct pool *pool, int64_t now_us);
 void member_close(struct member *m);
-bool member_is_old(const struct member *m, int64_t now_us);
+bool member_is_old(const struct member *m, int64_t now_us); /* it takes nothing new, and goes when it is idle */
 bool member_is_idle(const struct member *m);
 bool member_any_working(const struct pool *pool);
 bool member_are_too_many(const struct pool *pool); /* since the server's budget is known */

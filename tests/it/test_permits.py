@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib.load import Load, at_once
+from lib.load import Load, Volley, at_once
 from lib.process import eventually, tell
 from lib.sampler import SCHEMA as HELD, Sampler, running
 from lib.upstream import Upstream, answer
@@ -17,6 +17,7 @@ from lib.workers import connect_to
 SCHEMA = HELD + """
 CREATE TABLE items AS SELECT id, 'item ' || id AS name FROM generate_series(1, 100) id;
 ALTER TABLE items ADD PRIMARY KEY (id);
+CREATE TABLE others AS SELECT id FROM generate_series(1, 100) id;
 -- Goes on for s seconds after it was cancelled.
 CREATE FUNCTION stubborn(s float8) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
@@ -226,6 +227,40 @@ route GET /items/{{id}} {{ query "SELECT id, name, held(5, 0.02) AS s FROM items
             load.wait_for(150, within=30)
     assert not load.wrong and not load.failed, load.wrong[:3]
     assert lookups.most == 2, lookups.counts
+    assert eventually(lambda: api.stat("permits_held") == 0)
+
+
+WHO_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+def test_short_ones_that_meet_a_lock_run_once_at_a_time(start, db):
+    """Sent together on one connection, where one waits for a lock: they run again, each by itself, when that was ended
+    there, and what met no lock has its answer before the lock is gone."""
+    api = start(workers=1, conf="""
+max_concurrent 4;
+permit_wait 10s;
+route GET /items/{{id}} {{ query "SELECT id, name FROM items WHERE id = :id"; result row; }}
+route GET /others/{{id}} {{ query "SELECT id FROM others WHERE id = :id"; result row; }}
+""")
+    with Volley(api.port, connections=4) as volley, db.server.connect("permits") as locker:
+        for _ in range(40):
+            for _ in range(50):
+                volley.send(["/items/1"] * 4 + ["/others/1"] * 4)
+            if api.stat("pool_pipelined") > 400:
+                break
+        cursor = locker.cursor()
+        for targets in (["/others/{}"] * 4, ["/items/{}", "/others/{}"] * 2):
+            cursor.execute("BEGIN; LOCK TABLE others IN ACCESS EXCLUSIVE MODE")
+            most, end = 0, time.monotonic() + 0.7
+            for n, (connection, target) in enumerate(zip(volley.connections, targets)):
+                connection.send("GET", target.format(n + 1))
+            while time.monotonic() < end:
+                most = max(most, int(db.value(WHO_WAITS)))
+            assert most == targets.count("/others/{}")
+            answers = [c.read().json()["id"] for c, t in zip(volley.connections, targets) if t.startswith("/items")]
+            locker.rollback()
+            answers += [c.read().json()["id"] for c, t in zip(volley.connections, targets) if t.startswith("/others")]
+            assert sorted(answers) == [1, 2, 3, 4]
     assert eventually(lambda: api.stat("permits_held") == 0)
 
 
