@@ -1,8 +1,11 @@
 #include "worker/batch.h"
 #include "common/json_write.h"
+#include "shm/doing.h"
 #include "worker/batch_items.h"
 #include "worker/inner.h"
+#include "worker/offload.h"
 #include "worker/reply.h"
+#include "worker/route.h"
 
 #include <stdlib.h>
 
@@ -12,9 +15,11 @@ enum { LEND_BYTES = 16 << 10 };
 struct batch {
     struct request *r;
     struct inner_run *run;
-    const struct batch_item *items; /* the run's */
-    struct buf *texts;              /* [count]: of answers whose turn has not come */
-    int count, written;             /* of them, in order */
+    struct slice body; /* the run's, as are the items: they may outlive the request */
+    struct batch_item *items;
+    bool good;          /* the body says what they are; else r->problem */
+    struct buf *texts;  /* [count]: of answers whose turn has not come */
+    int count, written; /* of them, in order */
     struct buf out;
 };
 
@@ -162,23 +167,54 @@ static void run(struct batch *b)
                                              .arg = b});
 }
 
-/* The body is copied, because items may outlive the request that they came with. */
+/* ---- what is asked ---- */
+
+/* Of a large body a thread does it: nobody else touches the run and r->problem meanwhile. */
+static void read_items(void *arg)
+{
+    struct batch *b = arg;
+    b->good = batch_items_read(b->body, b->r->route->conf->max_items, inner_arena(b->run), &b->items, &b->count,
+                               &b->r->problem);
+}
+
+static void on_items(void *arg)
+{
+    struct batch *b = arg;
+    struct inner_run *inner = b->run;
+    doing_for(DOING_query, b->r->route->row);
+    if (b->good && !http_is_gone(b->r->http)) {
+        run(b);
+        return;
+    }
+    if (b->good)
+        reply_refuse(b->r, 503, "gone", NULL);
+    else
+        reply_problem(b->r); /* which points into the run's arena */
+    inner_forget(&inner);
+}
+
+/* By a worker that ends: nobody answers any more. */
+static void on_dropped(void *arg)
+{
+    struct batch *b = arg;
+    inner_forget(&b->run);
+    request_release(b->r);
+}
+
 void batch_start(struct request *r)
 {
-    struct batch_item *items;
-    int count;
+    static const struct offload_work work = {read_items, on_items, on_dropped};
     if (r->depth > 0) {
         reply_refuse(r, 400, "nested_batch", "a batch is no item of a batch");
         return;
     }
-    struct inner_run *inner = inner_create(r, false);
-    struct slice body = arena_copy(inner_arena(inner), r->http->body);
-    if (!batch_items_read(body, r->route->conf->max_items, inner_arena(inner), &items, &count, &r->problem)) {
-        reply_problem(r); /* which points into the run's arena */
-        inner_forget(&inner);
-        return;
-    }
     struct batch *b = arena_alloc(r->arena, sizeof *b);
-    *b = (struct batch){.r = r, .run = inner, .items = items, .count = count};
-    run(b);
+    b->r = r;
+    b->run = inner_create(r, false);
+    b->body = arena_copy(inner_arena(b->run), r->http->body);
+    if (b->body.len > REQUEST_READ_AT_ONCE_BYTES && offload_start(r->service->offload, OFFLOAD_JSON, &work, b) != NULL)
+        return;
+    doing_for(DOING_params, r->route->row);
+    read_items(b);
+    on_items(b);
 }

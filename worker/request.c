@@ -19,10 +19,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-/* A body of READ_AT_ONCE_BYTES takes 100 us to scan, and what it says as long again to be typed
- * (tests/bench/thresholds).
- */
-enum { REQUEST_ID_MAX = 128, READ_AT_ONCE_BYTES = 32 << 10 };
+enum { REQUEST_ID_MAX = 128 };
 
 /* ---- beginning ---- */
 
@@ -240,7 +237,7 @@ static void on_dropped(void *arg)
 static bool read_by_thread(struct request *r)
 {
     static const struct offload_work work = {read_params, on_params, on_dropped};
-    return has_json(r) && r->http->body.len > READ_AT_ONCE_BYTES &&
+    return has_json(r) && r->http->body.len > REQUEST_READ_AT_ONCE_BYTES &&
            offload_start(r->service->offload, OFFLOAD_JSON, &work, r) != NULL;
 }
 

@@ -17,6 +17,10 @@ struct rate_told {
     int64_t retry_after_s;
 };
 
+/* A longer body is read by a thread: one of so many bytes takes 100 us to scan, and what it says as long again to be
+ * typed (tests/bench/thresholds). */
+enum { REQUEST_READ_AT_ONCE_BYTES = 32 << 10 };
+
 enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_STALE, SOURCE_COALESCED, SOURCE_REDIS, SOURCE_MISS };
 
 struct request {

@@ -300,6 +300,31 @@ def test_a_large_answer(api):
             assert [len(a["body"]) for a in answers] == [2000, 2, 1000]
 
 
+def test_a_large_body_is_read_by_a_thread(api):
+    """As a short one is, with the same refusals."""
+    before, filler = api.stat("offload_json"), "x" * 40_000
+    answers = send(api, [{"id": filler, "path": "/items/1"}, {"path": "/items/2"}])
+    assert [a["id"] for a in answers] == [filler, 1] and statuses(answers) == [200, 200]
+    bad = api.request("POST", "/batch", b'[{"path":"/items/1","id":"%s"},]' % filler.encode())
+    assert bad.status == 400 and bad.problem["errors"][0]["offset"] == len(filler) + 29
+    many = api.request("POST", "/few", [{"path": "/items/1", "id": filler}] * 6)
+    assert (many.status, many.problem["code"]) == (413, "too_many_items")
+    assert api.stat("offload_json") == before + 3
+    assert statuses(send(api, gets("/items/1"))) == [200] and api.stat("offload_json") == before + 3
+
+
+def test_who_leaves_while_a_large_body_is_read(api, db):
+    body = [{"method": "POST", "path": "/log", "body": {"what": "left", "s": 0}, "id": "x" * 60_000}] * 10
+    leaving = request_bytes("POST", "/batch", json.dumps(body).encode())
+    for turn in range(20):
+        with socket.create_connection(("127.0.0.1", api.port), timeout=10) as sock:
+            sock.sendall(leaving)
+            time.sleep(0.0003 * turn)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+    assert eventually(lambda: api.stat("in_flight") == 0 and api.stat("offload_active") == 0, 10)
+    assert statuses(send(api, gets("/items/1"))) == [200]
+
+
 def test_each_item_has_its_line_in_the_log_and_its_route_s_figures(make_perfd, db):
     api = make_perfd(CONF, db, workers=1).start()
     before = {name: api.stat(name) for name in ("requests", "inner_requests", "responses_4xx")}
