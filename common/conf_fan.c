@@ -100,7 +100,8 @@ bool conf_set_fan(struct conf_parser *p, const struct conf_row *row, void *field
 
 bool conf_fan_takes(const struct conf_row *row)
 {
-    return row->kind == CONF_FAN || row->kind == CONF_ROUTE_CACHE || row->kind == CONF_PARAM;
+    return row->kind == CONF_FAN || row->kind == CONF_ROUTE_CACHE || row->kind == CONF_PARAM ||
+           row->offset == offsetof(struct conf_route, compress);
 }
 
 bool conf_check_fan(struct conf_parser *p, const struct conf_block *block, const struct conf_route *route)

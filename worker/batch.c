@@ -113,8 +113,11 @@ static void on_done(void *arg)
 {
     struct batch *b = arg;
     buf_adds(&b->out, b->count > 0 ? "]\n" : "[]\n");
-    struct answer answer = {
-        .status = b->r->route->conf->status, .body = buf_slice(&b->out), .head = SLICE(REPLY_JSON_HEAD), .age_us = -1};
+    struct answer answer = {.status = b->r->route->conf->status,
+                            .body = buf_slice(&b->out),
+                            .head = SLICE(REPLY_JSON_HEAD),
+                            .age_us = -1,
+                            .once = true};
     struct buf out = b->out;
     if (out.len > LEND_BYTES) {
         answer.release = give_back;

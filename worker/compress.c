@@ -33,7 +33,7 @@ static void give_gzip(struct gzip *gzip)
 bool compress_is_on(const struct request *r)
 {
     return r->service->conf->compress && r->route != NULL && r->route->conf->compress &&
-           r->route->conf->from == FROM_SQL;
+           r->route->conf->from != FROM_UPSTREAM;
 }
 
 bool compress_is_wanted(const struct request *r)

@@ -325,19 +325,30 @@ static void on_compressed(void *arg, struct slice body, struct slice gzip)
     send_answer(w->r, &w->answer);
 }
 
+/* A body that was borrowed is given back: a copy of it is sent. */
+static void give_back(const struct answer *lent, struct answer *copy)
+{
+    if (lent->release != NULL)
+        lent->release(lent->arg);
+    copy->release = NULL;
+}
+
 /* What the answer points to, the body apart, is copied: its owner goes on. */
 static void compress_answer(struct request *r, const struct answer *answer)
 {
     struct slice gzip;
     struct waiting *w = arena_alloc(r->arena, sizeof *w);
     *w = (struct waiting){r, *answer};
-    if (compress_body(r->service, answer->body, &gzip, on_compressed, w)) {
-        on_compressed(w, answer->body, gzip);
+    if (!compress_body(r->service, answer->body, &gzip, on_compressed, w)) {
+        give_back(answer, &w->answer);
+        w->answer.head = arena_copy(r->arena, answer->head);
+        w->answer.etag = answer->etag != NULL ? arena_str(r->arena, slice_str(answer->etag)) : NULL;
+        r->http->gone = NULL; /* what it was to stop is over */
         return;
     }
-    w->answer.head = arena_copy(r->arena, answer->head);
-    w->answer.etag = answer->etag != NULL ? arena_str(r->arena, slice_str(answer->etag)) : NULL;
-    r->http->gone = NULL; /* what it was to stop is over */
+    if (gzip.len > 0)
+        give_back(answer, &w->answer);
+    on_compressed(w, answer->body, gzip);
 }
 
 void reply_answer(struct request *r, const struct answer *answer)

@@ -18,6 +18,11 @@ route GET /slow {{ query "SELECT n, pg_sleep(CASE WHEN n = 20000 THEN :s::float8
     md5(n::text) AS filler FROM generate_series(1, 20100) n"; result rows; timeout 60s; }}
 route GET /breaks {{ query "SELECT n, md5(n::text) AS filler, 100 / (50000 - n) AS inverse
     FROM generate_series(1, 100000) n"; result rows; }}
+route GET /pair {{ fan {{ one /rows?rows={{rows}}; two /plain?rows={{rows}}; }} param rows required; }}
+route GET /kept-pair {{ fan {{ one /rows?rows={{rows}}; }} param rows required; cache ttl=60s; }}
+route GET /plain-pair {{ fan {{ one /rows?rows={{rows}}; }} param rows required; compress off; }}
+batch /batch {{ }}
+batch /plain-batch {{ compress off; }}
 route POST /echo {{ query "SELECT repeat(:text::text, 2000) AS text"; result row; }}
 """
 
@@ -57,6 +62,10 @@ def unzip(answer):
     text = inflater.decompress(answer.body)
     assert inflater.eof and not inflater.unused_data
     return text
+
+
+def unzip_any(answer):
+    return unzip(answer) if answer.header("Content-Encoding") == "gzip" else answer.body
 
 
 def is_stream(answer):
@@ -135,6 +144,27 @@ def test_writes_are_compressed_too(api):
     zipped = api.request("POST", "/echo", {"text": "what was sent. "}, GZIP)
     assert zipped.header("Content-Encoding") == "gzip" and unzip(zipped) == plain.body
     assert zipped.header("ETag") is None and zipped.header("Cache-Control") == "no-store"
+
+
+def test_fans_and_batches_are_compressed_too(each):
+    """What they are made of is not."""
+    api = each
+    for count in (5, 100, 1500):
+        items, by_threads = [{"path": f"/rows?rows={count}"}] * 2, api.stat("offload_gzip")
+        for plain, zipped in ((api.get(f"/pair?rows={count}"), api.get(f"/pair?rows={count}", GZIP)),
+                              (api.post("/batch", items), api.request("POST", "/batch", items, GZIP))):
+            assert plain.header("Content-Encoding") is None
+            if count == 5:
+                assert zipped.header("Content-Encoding") is None and zipped.body == plain.body
+                continue
+            assert zipped.header("Content-Encoding") == "gzip" and unzip(zipped) == plain.body
+            assert all("Accept-Encoding" in answer.header("Vary") for answer in (plain, zipped))
+        assert api.stat("offload_gzip") - by_threads == (2 if count == 1500 and api.way != "by_the_loop" else 0)
+        assert unzip_any(api.get(f"/kept-pair?rows={count}", GZIP)) == api.get(f"/kept-pair?rows={count}").body
+        for plain in (api.get(f"/plain-pair?rows={count}", GZIP), api.request("POST", "/plain-batch", items, GZIP)):
+            assert plain.header("Content-Encoding") is None and plain.json()
+    etag = api.get("/pair?rows=1500", GZIP).header("ETag")
+    assert etag.endswith('-gz"') and api.get("/pair?rows=1500", {**GZIP, "If-None-Match": etag}).status == 304
 
 
 def test_who_does_not_want_it(start):

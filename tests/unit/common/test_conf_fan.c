@@ -190,7 +190,8 @@ static void a_batch_has_bounds(void **state)
     assert_true(r[0].concurrency == 10 && r[0].max_items == 100 && r[0].max_answer_bytes == 16 << 20);
     assert_true(r[1].concurrency == 1 && r[1].max_items == 7 && r[1].max_answer_bytes == 1 << 20);
     char *text = print(conf);
-    assert_non_null(strstr(text, "\nbatch /b {\n    concurrency 1;\n    max_items 7;\n    max_answer 1MB;\n}\n"));
+    assert_non_null(
+        strstr(text, "\nbatch /b {\n    concurrency 1;\n    max_items 7;\n    max_answer 1MB;\n    compress on;\n}\n"));
     free(text);
     same_when_printed(conf);
     conf_destroy(&conf);
