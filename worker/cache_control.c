@@ -1,6 +1,5 @@
 #include "worker/cache_control.h"
 
-
 struct directive {
     struct slice name, value; /* value: without its quotes; empty: none */
 };

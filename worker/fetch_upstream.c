@@ -4,7 +4,6 @@
 #include "worker/freshness.h"
 #include "worker/reply.h"
 
-
 static void ask(struct fetch *f);
 
 static bool is_cached(const struct fetch *f)

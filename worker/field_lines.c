@@ -1,7 +1,6 @@
 #include "worker/field_lines.h"
 #include "common/buf.h"
 
-
 static struct slice take_line(struct slice *lines)
 {
     const char *end = memchr(lines->at, '\n', lines->len);

@@ -1,6 +1,5 @@
 #include "worker/weighted.h"
 
-
 /* What stands before the separator; *rest goes on behind it. */
 static struct slice cut(struct slice *rest, char separator)
 {
