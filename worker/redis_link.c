@@ -189,8 +189,10 @@ static void fail(struct redis_link *link, bool slow, const char *why)
         log_warn("Redis: %s; going on without it", text);
     link->told |= tells;
     add_timer(&link->timer, pauses ? redis_breaker_down(&link->breaker, slow, clock_mono_us()) : 0);
-    tell_all(&link->sent);
+    if (link->choked && link->sent.first != NULL)
+        tell(line_take(&link->sent), NULL); /* its answer was too long; the others lose theirs by it */
     link->choked = false;
+    tell_all(&link->sent);
     if (tells)
         link->events.down(link->arg, slow && was_up);
 }

@@ -37,7 +37,7 @@ bool redis_link_tried(const struct redis_link *link); /* it is up, or every serv
 /* Of which run of which server it is, while it is up; never 0. One that was restarted may have come back with old data,
  * and one that was a replica may lack the last that its master was told. */
 uint32_t redis_link_server(const struct redis_link *link);
-/* Inside a callback without a reply: it failed because the reply was too long to be taken. */
+/* Inside a callback without a reply: it failed because its own reply was too long to be taken. */
 bool redis_link_choked(const struct redis_link *link);
 size_t redis_link_unsent_bytes(const struct redis_link *link);
 

@@ -320,6 +320,27 @@ def test_a_value_that_is_too_long_is_given_up_and_removed(make, server):
     assert perfd.log_contains("longer than any")
 
 
+def test_of_those_that_wait_only_what_is_too_long_is_removed(make, server):
+    """All who wait lose their answers, but the first one's alone was too long."""
+    perfd = started(make(server.url, timeout="2s", workers=1))
+    kept(perfd, server, "/items/1")
+    [long] = entries(server)
+    kept(perfd, server, "/items/2")
+    [short] = set(entries(server)) - {long}
+    server.command("SETRANGE", long, 5_000_000, "x")
+    perfd = forgetful(perfd)
+    with perfd.connect() as one, perfd.connect() as other:
+        server.pause()
+        one.send("GET", "/items/1")
+        time.sleep(0.1)
+        other.send("GET", "/items/2")
+        time.sleep(0.1)
+        server.resume()
+        assert (one.read().status, other.read().status) == (200, 200)
+    assert eventually(lambda: is_used(perfd) and not server.command("EXISTS", long)), perfd.log()
+    assert server.command("EXISTS", short)
+
+
 # --- what it costs when it fails
 
 
