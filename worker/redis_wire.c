@@ -119,6 +119,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- commands ---- */
 
+/* Where more is added all the time the end is never reached. What is moved was sent before, byte for byte. */
+static void drop_sent(struct redis_wire *w)
+{
+    size_t left = w->out.len - w->sent;
+    if (w->sent < left)
+        return;
+    memmove(w->out.at, w->out.at + w->sent, left);
+    w->out.len = left;
+    w->sent = 0;
+}
+
 static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -130,6 +141,7 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
     }
     w->sent += (size_t)MAX(count, 0);
     if (w->sent < w->out.len) {
+        drop_sent(w);
         event_add(&w->writable, NULL);
         return;
     }
