@@ -63,6 +63,14 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
     finish(arg, error ? strerror(error) : NULL);
 }
 
+/* From the loop. why NULL: it is connected. */
+static void finish_soon(struct redis_dial *d, const char *why)
+{
+    d->why = why;
+    event_assign(&d->event, d->base, -1, 0, on_known, d);
+    event_active(&d->event, EV_TIMEOUT, 1);
+}
+
 /* A unix socket whose server does not accept has EAGAIN, and nothing to wait for. */
 static void connect_socket(struct redis_dial *d, const struct sockaddr *address, socklen_t len)
 {
@@ -75,9 +83,7 @@ static void connect_socket(struct redis_dial *d, const struct sockaddr *address,
         event_add(&d->event, NULL);
         return;
     }
-    d->why = error ? strerror(error) : NULL;
-    event_assign(&d->event, d->base, -1, 0, on_known, d);
-    event_active(&d->event, EV_TIMEOUT, 1);
+    finish_soon(d, error ? strerror(error) : NULL);
 }
 
 static void connect_unix(struct redis_dial *d, const char *path)
@@ -96,7 +102,7 @@ static void connect_tcp(struct redis_dial *d, const char *numeric)
     else if (inet_pton(AF_INET6, numeric, &v6.sin6_addr) == 1)
         connect_socket(d, (const struct sockaddr *)&v6, sizeof v6);
     else
-        connect_unix(d, ""); /* which nothing listens on */
+        finish_soon(d, "the address of the host is of an unknown kind");
 }
 
 /* Of several with blanks between them; cuts the list. */
@@ -131,9 +137,7 @@ static void resolve(struct redis_dial *d, const char *name)
     int fd;
     d->resolve = resolve_start(name, &fd);
     if (d->resolve == NULL) {
-        d->why = "no thread can be started to resolve the host's name";
-        event_assign(&d->event, d->base, -1, 0, on_known, d);
-        event_active(&d->event, EV_TIMEOUT, 1);
+        finish_soon(d, "no thread can be started to resolve the host's name");
         return;
     }
     event_assign(&d->event, d->base, fd, EV_READ, on_resolved, d);
