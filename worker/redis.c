@@ -122,11 +122,13 @@ static void told(void *arg, const redisReply *reply)
     settle(v);
 }
 
-/* The others have no word of it: their answers live as long as their ttl says. */
+/* Who refuses a message refuses every one: then the others' answers live as long as their ttl says. Where it is not
+ * known whether the others have word of it, they are told to drop everything, with what is owed. */
 static void published(void *arg, const redisReply *reply)
 {
     struct invalidation *v = arg;
     redis_failed(v->redis, reply);
+    v->untold |= reply == NULL;
     settle(v);
 }
 
@@ -192,16 +194,25 @@ struct payment {
     struct redis_link *link;
     uint32_t server, debt;
     uint64_t receipt;
+    int waits; /* for so many answers */
+    bool failed;
 };
+
+static void settle_payment(struct payment *p)
+{
+    if (--p->waits > 0)
+        return;
+    p->redis->paying = false;
+    if (!p->failed)
+        tags_redis_paid(p->redis->tags, p->receipt, p->server, p->debt);
+    free(p);
+}
 
 static void paid(void *arg, const redisReply *reply)
 {
     struct payment *p = arg;
-    struct redis *redis = p->redis;
-    redis->paying = false;
-    if (!redis_failed(redis, reply))
-        tags_redis_paid(redis->tags, p->receipt, p->server, p->debt);
-    free(p);
+    p->failed |= redis_failed(p->redis, reply);
+    settle_payment(p);
 }
 
 static void epoch_raised(void *arg, const redisReply *reply)
@@ -215,14 +226,25 @@ static void epoch_raised(void *arg, const redisReply *reply)
         paid(arg, reply);
 }
 
-/* Others were not told of what was owed. A server that is new here was told; what it has forgotten is its own. */
-static void tell_others(struct redis *redis)
+/* As published(). */
+static void others_told(void *arg, const redisReply *reply)
 {
-    if (redis->service->conf->redis.listen == LISTEN_OFF)
+    struct payment *p = arg;
+    redis_failed(p->redis, reply);
+    p->failed |= reply == NULL;
+    settle_payment(p);
+}
+
+/* Others were not told of what was owed. A server that is new here was told; what it has forgotten is its own. */
+static void tell_others(struct payment *p)
+{
+    struct redis *redis = p->redis;
+    if (redis->service->conf->redis.listen == LISTEN_OFF || (uint32_t)p->receipt == p->debt)
         return;
+    p->waits++;
     redis->message.len = 0;
     redis_message_all(&redis->message, tags_sender(redis->tags));
-    redis_say(redis, redis->message.at);
+    publish(redis, p->link, redis->message.at, others_told, p);
 }
 
 static struct redis_link *creditor(const struct redis *redis)
@@ -240,15 +262,14 @@ void redis_tick(struct redis *redis)
         return;
     char key[REDIS_KEY_BYTES], value[24];
     struct payment *p = xcalloc(1, sizeof *p);
-    *p = (struct payment){.redis = redis, .link = link, .server = redis_link_server(link)};
+    *p = (struct payment){.redis = redis, .link = link, .server = redis_link_server(link), .waits = 1};
     p->receipt = tags_redis_receipt(redis->tags);
     p->debt = tags_redis_debt(redis->tags);
     redis->paying = true;
     redis_version_key(redis, 0, NULL, key);
     snprintf(value, sizeof value, "%llu", (unsigned long long)redis_new_version());
     redis_link_send(link, 3, (const char *[]){"SET", key, value}, NULL, epoch_raised, p);
-    if ((uint32_t)p->receipt != p->debt)
-        tell_others(redis);
+    tell_others(p);
 }
 
 /* ---- connections ---- */

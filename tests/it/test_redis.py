@@ -354,6 +354,19 @@ def slow_ones(perfd, count, first=1):
     return sum(seconds >= SLOW for seconds in waits)
 
 
+def test_others_drop_everything_where_it_is_not_known_what_they_heard(make, tmp_path):
+    """Redis took the versions; whether it passed the message on it did not say."""
+    with FakeRedis(f"{tmp_path}/fake.sock") as fake:
+        perfd = started(make(fake.url, workers=1))
+        assert write(perfd, 1) and any(b" drop " in message for message in fake.messages)
+        assert not any(message.endswith(b" all") for message in fake.messages)
+        fake.forgets_messages = True
+        write(perfd, 1)
+        del fake.messages[:]
+        fake.forgets_messages = False
+        assert eventually(lambda: any(message.endswith(b" all") for message in fake.messages)), perfd.log()
+
+
 def test_a_paused_redis_costs_each_worker_one_timeout(make, server):
     perfd = started(make(server.url, timeout="300ms"))
     server.pause()

@@ -52,6 +52,8 @@ class FakeRedis:
         self.manner = WELL
         self.delay = delay  # seconds in front of each answer but the greeting's
         self.lied = 0
+        self.messages = []
+        self.forgets_messages = False  # they get no answer
         self.server = None
 
     def __enter__(self):
@@ -87,7 +89,10 @@ class FakeRedis:
             out.write(b"*1\r\n$-1\r\n")
         elif word == b"SUBSCRIBE":
             out.write(b"*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n" % (len(command[1]), command[1]))
-        elif word in (b"PUBLISH", b"DEL", b"UNLINK"):
+        elif word == b"PUBLISH":
+            self.messages.append(command[2])
+            out.write(b"" if self.forgets_messages else b":0\r\n")
+        elif word in (b"DEL", b"UNLINK"):
             out.write(b":0\r\n")
         else:
             out.write(b"+OK\r\n")
