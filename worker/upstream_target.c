@@ -8,6 +8,38 @@ static bool refuse(struct request *r, struct slice name, const char *why)
     return false;
 }
 
+static int hex(char c)
+{
+    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+/* Percent-encoding is right: the configuration's parser or target_fill() saw to that. */
+static char next_decoded(struct slice made, size_t *at)
+{
+    char c = made.at[*at];
+    *at += 1;
+    if (c == '%') {
+        c = (char)(hex(made.at[*at]) << 4 | hex(made.at[*at + 1]));
+        *at += 2;
+    }
+    return c;
+}
+
+/* Many a server decodes a path first, and then goes up at its dots: %2F and %5C are then as good as a slash. */
+static bool has_dots(struct slice made)
+{
+    size_t dots = 0, bytes = 0;
+    for (size_t at = 0; at < made.len;) {
+        char c = next_decoded(made, &at);
+        bool slash = c == '/' || c == '\\';
+        if (slash && bytes == dots && (dots == 1 || dots == 2))
+            return true;
+        bytes = slash ? 0 : bytes + 1;
+        dots = slash ? 0 : dots + (c == '.');
+    }
+    return bytes == dots && (dots == 1 || dots == 2);
+}
+
 /* segment: one of the template's, with its /. */
 static bool check_segment(struct request *r, const char *segment)
 {
@@ -25,7 +57,7 @@ static bool check_segment(struct request *r, const char *segment)
     if (last.len == 0 || !ok)
         return ok;
     struct slice made = target_fill(segment, r->route->query, r->values, r->arena);
-    return (!slice_is(made, "/.") && !slice_is(made, "/..")) || refuse(r, last, "must not be . or ..");
+    return !has_dots(made) || refuse(r, last, "must not be . or .., nor hold such a one between slashes");
 }
 
 bool upstream_target_make(struct request *r, struct slice *target_out)

@@ -4,8 +4,9 @@
 
 #include "worker/request.h"
 
-/* A value cannot lead out of its segment, nor out of the path (`.`, `..`, an empty one): such a one is refused. A part
- * of the query with an absent parameter is left out. False: r->problem has an entry for each that is wrong. */
+/* A value cannot lead out of its segment, nor out of the path (`.`, `..`, `a/../b`, an empty one): such a one is
+ * refused. A part of the query with an absent parameter is left out. False: r->problem has an entry for each that is
+ * wrong. */
 bool upstream_target_make(struct request *r, struct slice *target_out) MUST_USE;
 
 #endif

@@ -49,7 +49,7 @@ static void values_are_percent_encoded(void **state)
 {
     (void)state;
     is("/v1/{a}", "x", NULL, "/v1/x");
-    is("/v1/{a}/y", "a/../b?c#d%2e;e", NULL, "/v1/a%2F..%2Fb%3Fc%23d%252e%3Be/y");
+    is("/v1/{a}/y", "a/..b?c#d%2e;e", NULL, "/v1/a%2F..b%3Fc%23d%252e%3Be/y");
     is("/{a}.{b}", "A-z_0~9", "\xc3\xa4 +", "/A-z_0~9.%C3%A4%20%2B");
     is("/x?q={a}", "a&b=c d", NULL, "/x?q=a%26b%3Dc%20d");
     is("/x", NULL, NULL, "/x");
@@ -68,7 +68,18 @@ static void what_would_lead_elsewhere_is_refused(void **state)
     refuses("/v1/.{a}", ".", NULL, "a");
     refuses("/v1/{a}?q=1", "", NULL, "a");
     refuses("/v1/{a}/{b}", "x", NULL, "b");
+    refuses("/v1/{a}", "../b", NULL, "a");
+    refuses("/v1/{a}", "b/..", NULL, "a");
+    refuses("/v1/{a}", "b/../c", NULL, "a");
+    refuses("/v1/{a}", "b\\..\\c", NULL, "a");
+    refuses("/v1/{a}{b}", "x/.", "./y", "b");
+    refuses("/v1/x%2f{a}", "..", NULL, "a");
+    refuses("/v1/x%5C.{a}", ".", NULL, "a");
+    refuses("/v1/{a}%2e", ".", NULL, "a");
     is("/v1/{a}", "...", NULL, "/v1/...");
+    is("/v1/{a}", ".../..b/.c/d./e..", NULL, "/v1/...%2F..b%2F.c%2Fd.%2Fe..");
+    is("/v1/{a}", "%2e%2e%2f", NULL, "/v1/%252e%252e%252f");
+    is("/v1?q={a}", "../x", NULL, "/v1?q=..%2Fx");
     is("/v1/{a}x", ".", NULL, "/v1/.x");
     is("/v1?q={a}", "..", NULL, "/v1?q=..");
 }
