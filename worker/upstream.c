@@ -328,6 +328,12 @@ static void log_failure(struct upstream *u, const struct upstream_outcome *outco
         log_warn("upstream %s: %s", u->conf->name, outcome->message);
 }
 
+/* What was sent late. A probe of that kind shows nothing. */
+static bool had_little_time(const struct upstream_job *job, const struct upstream_outcome *outcome)
+{
+    return outcome->fail == UPSTREAM_TIMEOUT && job->request.deadline_us - job->began_us < job->request.timeout_us / 2;
+}
+
 static void judge(struct upstream *u, const struct upstream_job *job, const struct upstream_outcome *outcome)
 {
     int64_t now_us = clock_mono_us();
@@ -339,6 +345,10 @@ static void judge(struct upstream *u, const struct upstream_job *job, const stru
         return;
     }
     log_failure(u, outcome, now_us);
+    if (had_little_time(job, outcome)) {
+        breaker_given_up(&u->breaker, job->probe);
+        return;
+    }
     if (!breaker_failed(&u->breaker, job->probe, now_us))
         return;
     log_error("upstream %s is left alone after %d failures in a row", u->conf->name, BREAKER_FAILURES);

@@ -22,6 +22,8 @@ struct upstream_request {
     const struct http_header *headers; /* beside Host, User-Agent and what frames the body; no CR, LF or NUL in them */
     int header_count;
     int64_t deadline_us; /* CLOCK_MONOTONIC */
+    int64_t timeout_us;  /* what an answer may take by rights; where less than half of it is left, because the request
+                            waited or its consumer's time is nearly over, a late one says nothing of the API */
 };
 
 enum upstream_fail {

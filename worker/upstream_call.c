@@ -101,6 +101,7 @@ struct upstream_job *upstream_call_run(struct request *r, const struct upstream_
     add_condition(out, fields, "If-None-Match", conditions->etag);
     add_condition(out, fields, "If-Modified-Since", conditions->modified);
     out->headers = fields;
+    out->timeout_us = MIN(conf->timeout_us, s->conf->request_timeout_us);
     out->deadline_us = MIN(clock_mono_us() + conf->timeout_us, r->deadline_us);
     return upstream_run(s->upstreams[conf->upstream - s->conf->upstreams], out, done, arg);
 }

@@ -286,6 +286,15 @@ def test_one_request_at_a_time_tries_a_failing_api(make_api, backend):
     assert tried == 5 and 1 <= backend.count("/a") - tried <= 3 and answers > 20
 
 
+def test_who_had_waited_for_long_tells_nothing_of_the_api(make_api, backend):
+    """It answers well, but not within what is left of the time of those who waited for a connection."""
+    backend.on("/a", after(1.2, answer()))
+    api = make_api("max_connections 6; timeout 2s;")
+    assert sorted(all_at_once(api, 18)) == [200] * 6 + [504] * 12
+    assert api.get("/any/b").status == 200
+    assert "is left alone" not in api.log()
+
+
 def test_the_consumers_own_errors_open_nothing(make_api, backend):
     backend.on("/a", answer({}, 500))
     backend.on("/b", answer({}, 404))
