@@ -16,11 +16,19 @@ static enum source source_of(const struct fetch *f)
     return is_cached(f) ? SOURCE_MISS : SOURCE_NONE;
 }
 
+/* What was asked with credentials tells nothing of what others would get. */
+static void fail_flight(struct fetch *f, int status)
+{
+    fetch_finish_flight(f, f->r->personal ? FLIGHT_NONE : FLIGHT_ERROR, status);
+}
+
 static void on_failed(struct fetch *f)
 {
     int status = f->r->problem.status;
-    /* 503 is this worker's own: its queue, its breaker. */
-    fetch_finish_flight(f, status != 503 ? FLIGHT_ERROR : FLIGHT_NONE, status);
+    if (status == 503) /* this worker's own: its queue, its breaker */
+        fetch_finish_flight(f, FLIGHT_NONE, 0);
+    else
+        fail_flight(f, status);
     fetch_answer_failure(f, source_of(f));
 }
 
@@ -79,7 +87,10 @@ static void leave(struct fetch *f, int status, int64_t now_us)
 {
     if (is_cached(f) && status < 500 && !f->r->personal)
         lookup_mark_uncacheable(&f->lookup, f->born_seq, now_us);
-    fetch_finish_flight(f, status >= 500 ? FLIGHT_ERROR : FLIGHT_NONE, status);
+    if (status >= 500)
+        fail_flight(f, status);
+    else
+        fetch_finish_flight(f, FLIGHT_NONE, 0);
 }
 
 /* head: for this consumer, who may get more than the others. */
@@ -177,7 +188,7 @@ static bool answers_spare(struct fetch *f, int status)
 {
     if (!is_cached(f) || !is_failure(status))
         return false;
-    fetch_finish_flight(f, FLIGHT_ERROR, status);
+    fail_flight(f, status);
     return fetch_answer_spare(f);
 }
 

@@ -26,6 +26,7 @@ route GET    /find/{{name}}  {{ upstream api /find/{{name}}?q={{q}}&lang={{lang}
 route GET    /kept/{{name}}  {{ upstream api /{{name}}; cache ttl=60s tags=kept:{{name}}; }}
 route POST   /kept/{{name}}  {{ upstream api /{{name}}; invalidates kept:{{name}}; }}
 route GET    /spare/{{name}} {{ upstream api /{{name}}; cache ttl=20ms tti=0 stale_if_error=60s; }}
+route GET    /aging/{{name}} {{ upstream api /{{name}}; cache ttl=100ms stale=1s; }}
 route GET    /gone/{{name}}  {{ upstream api /{{name}}; cache ttl=60s negative=60s; }}
 route GET    /hasty/{{name}} {{ upstream hasty /{{name}}; }}
 """
@@ -219,6 +220,29 @@ def test_requests_with_credentials_do_not_wait_for_each_other(api, backend):
     for thread in threads:
         thread.join(10)
     assert answers == [{"who": "c=1"}] * 4
+
+
+@pytest.mark.parametrize("trouble", [answer({}, 500), reset], ids=["an error", "no answer"])
+def test_what_is_refused_to_credentials_is_refused_to_nobody_else(api, backend, trouble):
+    """A consumer with credentials has an old answer, which is fetched anew with them; others wait for it meanwhile."""
+    go_on = threading.Event()
+    public = answer({"for": "all"}, 200, ["Cache-Control: public"])
+
+    def behave(sock, asked):
+        if not asked.header("Authorization"):
+            return public
+        go_on.wait(10)
+        return trouble(sock, asked) if callable(trouble) else trouble
+    backend.on("/base/aging", behave)
+    assert api.get("/aging/aging").status == 200
+    time.sleep(0.3)
+    assert api.get("/aging/aging", {"Authorization": "mine"}).cache == "STALE"
+    time.sleep(1.2)
+    with api.connect() as other:
+        other.send("GET", "/aging/aging")
+        time.sleep(0.2)
+        go_on.set()
+        assert other.read().json() == {"for": "all"}
 
 
 def test_an_answer_that_sets_a_cookie_is_kept_for_nobody(api, backend):
