@@ -65,7 +65,8 @@ static void on_shared_failure(struct fetch *f, int status)
 {
     struct service *s = f->r->service;
     struct tags *tags = s->shared->tags;
-    if (!MUTANT(error_any_tags) && !tags_valid(tags, f->ticket.born_seq, f->lookup.tag_slots, f->lookup.tag_count)) {
+    bool dropped = !tags_valid(tags, f->ticket.born_seq, f->lookup.tag_slots, f->lookup.tag_count);
+    if (status == FETCH_RAN_OUT || (dropped && !MUTANT(error_any_tags))) {
         join(f);
         return;
     }

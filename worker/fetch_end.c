@@ -2,6 +2,14 @@
 #include "worker/fetch_state.h"
 #include "worker/reply.h"
 
+/* Time-outs are rounded to milliseconds. */
+#define ROUNDED_US (2 * US_PER_MS)
+
+bool fetch_ran_out(const struct fetch *f)
+{
+    return f->r->problem.status == 504 && clock_mono_us() >= f->r->deadline_us - ROUNDED_US;
+}
+
 void fetch_finish_flight(struct fetch *f, enum flight_end end, int status)
 {
     const struct service *s = f->r->service;

@@ -57,6 +57,10 @@ void fetch_from_upstream(struct fetch *f);
 
 /* ---- fetch_end.c ---- */
 
+/* r->problem tells that this request's own time was over, be it the rest of a batch's. What the source would have said
+ * is not known: who waits for the flight is told FETCH_RAN_OUT in place of a status, and asks anew. */
+enum { FETCH_RAN_OUT = 0 };
+bool fetch_ran_out(const struct fetch *f);
 /* Of an owner; once. */
 void fetch_finish_flight(struct fetch *f, enum flight_end end, int status);
 /* The request by an entry, or nobody where it refreshes. */

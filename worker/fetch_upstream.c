@@ -19,7 +19,7 @@ static enum source source_of(const struct fetch *f)
 /* What was asked with credentials tells nothing of what others would get. */
 static void fail_flight(struct fetch *f, int status)
 {
-    fetch_finish_flight(f, f->r->personal ? FLIGHT_NONE : FLIGHT_ERROR, status);
+    fetch_finish_flight(f, f->r->personal ? FLIGHT_NONE : FLIGHT_ERROR, fetch_ran_out(f) ? FETCH_RAN_OUT : status);
 }
 
 static void on_failed(struct fetch *f)

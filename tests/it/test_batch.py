@@ -8,6 +8,7 @@ import pytest
 from lib.http_client import request_bytes
 from lib.load import at_once
 from lib.process import eventually
+from lib.upstream import after, answer
 
 SCHEMA = """
 CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL UNIQUE);
@@ -115,6 +116,25 @@ def test_a_page_tells_its_next_one(api):
     link = first["headers"]["Link"]
     (second,) = send(api, gets("/pages" + link[link.index("<") + 1:link.index(">")]))
     assert [row["id"] for row in first["body"] + second["body"]] == [1, 2, 3, 4]
+
+
+def test_an_item_that_ran_out_of_time_fails_nobody_else(make_perfd, db, backend):
+    """Its batch is nearly over when it begins; others who wait for the same fetch have all their time, and those who come
+    later are not told that it failed."""
+    backend.on("/8", after(0.9, answer({"name": "item 8"})))
+    conf = CONF.replace("param s default=0.2; cache ttl=60s;", "param s default=0.9; cache ttl=60s negative=60s;")
+    conf += f"upstream there {{ url {backend.url}; }} route GET /there/{{id}} {{ upstream there /{{id}}; cache ttl=60s; }}"
+    api = make_perfd(conf, db, workers=1, settings="request_timeout 2s;").start()
+
+    def ask(i):
+        path = ("/slow/8", "/there/8")[i % 2]
+        if i < 2:
+            return send(api, gets("/sleep/1?s=1.4", path), "/ordered")[1]
+        time.sleep(1.75)
+        return api.get(path)
+    *items, slow, there = at_once(4, ask)
+    assert statuses(items) == [504, 504] and (slow.status, there.status) == (200, 200), (items, slow, there)
+    assert (api.get("/slow/8").cache, api.get("/there/8").cache) == ("HIT", "HIT")
 
 
 def test_an_empty_batch_and_one_item(api):
