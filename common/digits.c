@@ -31,3 +31,11 @@ struct slice digits_hex(uint64_t number, char text[HEX16_BYTES])
     text[sizeof digits] = '\0';
     return slice_of(text, sizeof digits);
 }
+
+int digits_hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}

@@ -1,15 +1,11 @@
 #include "common/redis_url.h"
+#include "common/digits.h"
 #include "common/slice.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 
 enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379, NUMBER_MAX = 65535 };
-
-static int hex(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
 
 /* False: too long for out. */
 static bool decode(struct slice in, char *out, size_t size)
@@ -20,7 +16,7 @@ static bool decode(struct slice in, char *out, size_t size)
                        isxdigit((unsigned char)in.at[i + 2]);
         if (n + 1 >= size)
             return false;
-        out[n++] = encoded ? (char)(hex(in.at[i + 1]) << 4 | hex(in.at[i + 2])) : in.at[i];
+        out[n++] = encoded ? (char)(digits_hex_value(in.at[i + 1]) << 4 | digits_hex_value(in.at[i + 2])) : in.at[i];
         i += encoded ? 2 : 0;
     }
     out[n] = '\0';

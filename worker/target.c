@@ -1,13 +1,6 @@
 #include "worker/target.h"
+#include "common/digits.h"
 #include "common/json_scan.h"
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static const char *decode(struct slice raw, bool plus_is_space, struct arena *arena, struct slice *out)
 {
@@ -16,8 +9,8 @@ static const char *decode(struct slice raw, bool plus_is_space, struct arena *ar
     for (size_t i = 0; i < raw.len; i++) {
         unsigned char c = (unsigned char)raw.at[i];
         if (c == '%') {
-            int high = i + 2 < raw.len ? hex(raw.at[i + 1]) : -1;
-            int low = i + 2 < raw.len ? hex(raw.at[i + 2]) : -1;
+            int high = i + 2 < raw.len ? digits_hex_value(raw.at[i + 1]) : -1;
+            int low = i + 2 < raw.len ? digits_hex_value(raw.at[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return "the target has a % that two hexadecimal digits do not follow";
             c = (unsigned char)(high * 16 + low);

@@ -1,4 +1,5 @@
 #include "worker/upstream_target.h"
+#include "common/digits.h"
 #include "common/template.h"
 #include "worker/target_fill.h"
 
@@ -8,18 +9,13 @@ static bool refuse(struct request *r, struct slice name, const char *why)
     return false;
 }
 
-static int hex(char c)
-{
-    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
-}
-
 /* Percent-encoding is right: the configuration's parser or target_fill() saw to that. */
 static char next_decoded(struct slice made, size_t *at)
 {
     char c = made.at[*at];
     *at += 1;
     if (c == '%') {
-        c = (char)(hex(made.at[*at]) << 4 | hex(made.at[*at + 1]));
+        c = (char)(digits_hex_value(made.at[*at]) << 4 | digits_hex_value(made.at[*at + 1]));
         *at += 2;
     }
     return c;
