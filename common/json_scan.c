@@ -1,14 +1,17 @@
 #include "common/json_scan.h"
 
-/* Names of an object are compared with one another; more of them would make a body cost its length squared. */
-enum { DEPTH_MAX = 64, NAMES_MAX = 1024 };
+#include <xxhash.h>
+
+/* Beyond NAMES_FEW of an object each is compared with all others only where one with the same SEEN_BITS was seen: one
+ * in thirty. Else a body would cost its length times the names of an object. */
+enum { DEPTH_MAX = 64, NAMES_MAX = 1024, NAMES_FEW = 16, SEEN_BITS = 1 << 14 };
 
 struct scan {
     const char *text;
     size_t len;
     size_t at;
     int depth;
-    struct arena *arena;
+    struct arena *arena; /* NULL: only whether it is JSON is asked, so the members of objects are none's business */
     struct json_error *error;
 };
 
@@ -166,56 +169,98 @@ struct name {
     struct name *next;
 };
 
-static bool name_is_new(struct scan *s, const struct name *names, struct slice name, size_t start)
+struct members {
+    struct name *first, **end;
+    int count;
+    uint64_t seen[SEEN_BITS / 64]; /* of all names, where there are NAMES_FEW */
+};
+
+/* The seed is an address, so that nobody can choose names that look alike. */
+static bool see(struct members *m, struct slice name)
 {
-    for (; names != NULL; names = names->next)
-        if (slice_eq(names->field.name, name))
-            return fail(s, start, "this name stands twice");
+    uint64_t bit = XXH3_64bits_withSeed(name.at, name.len, (uintptr_t)m) % SEEN_BITS, mask = UINT64_C(1) << bit % 64;
+    bool seen = m->seen[bit / 64] & mask;
+    m->seen[bit / 64] |= mask;
+    return seen;
+}
+
+static void begin_seeing(struct members *m)
+{
+    memset(m->seen, 0, sizeof m->seen);
+    for (const struct name *name = m->first; name != NULL; name = name->next)
+        (void)see(m, name->field.name);
+}
+
+static bool has_name(struct members *m, struct slice text)
+{
+    const struct name *name = m->first;
+    if (m->count == NAMES_FEW)
+        begin_seeing(m);
+    if (m->count >= NAMES_FEW && !see(m, text))
+        return false;
+    while (name != NULL && !slice_eq(name->field.name, text))
+        name = name->next;
+    return name != NULL;
+}
+
+static bool add_name(struct scan *s, struct members *m, size_t start, struct name **member_out)
+{
+    struct slice text = json_decode_string(slice_of(s->text + start, s->at - start), s->arena);
+    if (has_name(m, text))
+        return fail(s, start, "this name stands twice");
+    if (++m->count > NAMES_MAX)
+        return fail(s, start, "an object has at most 1024 names");
+    struct name *member = *m->end = *member_out = arena_alloc(s->arena, sizeof *member);
+    member->field.name = text;
+    m->end = &member->next;
+    return true;
+}
+
+static bool scan_member(struct scan *s, struct members *m)
+{
+    struct json_field field;
+    struct name *member = NULL;
+    size_t start = s->at;
+    if (!scan_string(s) || (s->arena != NULL && !add_name(s, m, start, &member)))
+        return false;
+    skip_space(s);
+    if (!take(s, ':'))
+        return fail(s, s->at, "a colon was expected");
+    if (!scan_value(s, &field))
+        return false;
+    if (member != NULL) {
+        member->field.type = field.type;
+        member->field.raw = field.raw;
+    }
     return true;
 }
 
 /* The object at s; its members are chained in order. */
-static bool scan_members(struct scan *s, struct name **first_out, int *count_out)
+static bool scan_members(struct scan *s, struct members *out)
 {
-    struct name *first = NULL, **end = &first;
-    *count_out = 0;
+    out->first = NULL;
+    out->end = &out->first;
+    out->count = 0;
     s->at++;
     skip_space(s);
     bool more = !take(s, '}');
     while (more) {
         skip_space(s);
-        size_t start = s->at;
-        if (!scan_string(s))
+        if (!scan_member(s, out))
             return false;
-        struct slice name = json_decode_string(slice_of(s->text + start, s->at - start), s->arena);
-        if (!name_is_new(s, first, name, start))
-            return false;
-        skip_space(s);
-        if (!take(s, ':'))
-            return fail(s, s->at, "a colon was expected");
-        struct name *member = arena_alloc(s->arena, sizeof *member);
-        if (!scan_value(s, &member->field))
-            return false;
-        member->field.name = name;
-        *end = member;
-        end = &member->next;
-        if (++*count_out > NAMES_MAX)
-            return fail(s, start, "an object has at most 1024 names");
         more = !take(s, '}');
         if (more && !take(s, ','))
             return fail(s, s->at, "a comma or } was expected");
     }
-    *first_out = first;
     return true;
 }
 
 static bool scan_nested(struct scan *s, bool array)
 {
-    struct name *names;
-    int count;
+    struct members ignored;
     if (++s->depth > DEPTH_MAX)
         return fail(s, s->at, "nested deeper than 64");
-    bool ok = array ? scan_array(s) : scan_members(s, &names, &count);
+    bool ok = array ? scan_array(s) : scan_members(s, &ignored);
     s->depth--;
     return ok;
 }
@@ -258,11 +303,11 @@ static bool scan_value(struct scan *s, struct json_field *field)
     return true;
 }
 
-static struct json_field *to_array(const struct name *names, int count, struct arena *arena)
+static struct json_field *to_array(const struct name *first, int count, struct arena *arena)
 {
     struct json_field *fields = arena_alloc(arena, (size_t)MAX(count, 1) * sizeof *fields);
-    for (int i = 0; i < count; i++, names = names->next)
-        fields[i] = names->field;
+    for (int i = 0; i < count; i++, first = first->next)
+        fields[i] = first->field;
     return fields;
 }
 
@@ -288,11 +333,12 @@ bool json_scan_object(struct slice text, struct arena *arena, struct json_field 
                       struct json_error *error_out)
 {
     struct scan s = {text.at, text.len, 0, 1, arena, error_out};
-    struct name *names;
-    if (!begin_text(&s, '{', "the body must be a JSON object") || !scan_members(&s, &names, count_out) ||
+    struct members members;
+    if (!begin_text(&s, '{', "the body must be a JSON object") || !scan_members(&s, &members) ||
         !end_text(&s, "something stands behind the object"))
         return false;
-    *fields_out = to_array(names, *count_out, arena);
+    *count_out = members.count;
+    *fields_out = to_array(members.first, members.count, arena);
     return true;
 }
 
@@ -304,15 +350,16 @@ struct element {
 
 static bool scan_object_element(struct scan *s, struct element **element_out)
 {
-    struct name *names;
+    struct members members;
     struct element *element = arena_alloc(s->arena, sizeof *element);
     skip_space(s);
     element->object.offset = s->at;
     if (peek(s) != '{')
         return fail(s, s->at, "an object was expected");
-    if (!scan_members(s, &names, &element->object.field_count))
+    if (!scan_members(s, &members))
         return false;
-    element->object.fields = to_array(names, element->object.field_count, s->arena);
+    element->object.field_count = members.count;
+    element->object.fields = to_array(members.first, members.count, s->arena);
     skip_space(s);
     *element_out = element;
     return true;
@@ -353,11 +400,8 @@ bool json_is_text(struct slice text)
 {
     struct json_error ignored;
     struct json_field value;
-    struct arena *arena = arena_create();
-    struct scan s = {text.at, text.len, 0, 0, arena, &ignored};
-    bool is = utf8_check(text) < 0 && scan_value(&s, &value) && s.at == s.len;
-    arena_destroy(&arena);
-    return is;
+    struct scan s = {text.at, text.len, 0, 0, NULL, &ignored};
+    return utf8_check(text) < 0 && scan_value(&s, &value) && s.at == s.len;
 }
 
 int json_scan_elements(struct slice raw_array, struct arena *arena, struct json_field **elements_out)

@@ -144,6 +144,30 @@ static void an_object_has_at_most_1024_names(void **state)
     }
 }
 
+static void a_name_among_many_stands_once(void **state)
+{
+    (void)state;
+    enum { NAMES = 1000 };
+    for (int twice = 0; twice <= NAMES; twice += twice < 40 ? 1 : 96) {
+        struct arena *arena = arena_create();
+        struct buf text = {0};
+        struct json_field *fields;
+        struct json_error error;
+        int count;
+        for (int i = 0; i < NAMES; i++)
+            buf_printf(&text, "%c\"n%d\":1", i == 0 ? '{' : ',', i);
+        size_t offset = text.len + 1;
+        buf_printf(&text, ",\"n%d\":1}", twice);
+        assert_int_equal(json_scan_object(buf_slice(&text), arena, &fields, &count, &error), twice == NAMES);
+        if (twice == NAMES)
+            assert_true(count == NAMES + 1 && slice_is(fields[NAMES].name, "n1000"));
+        else
+            assert_true(error.offset == offset && strcmp(error.what, "this name stands twice") == 0);
+        buf_deinit(&text);
+        arena_destroy(&arena);
+    }
+}
+
 static bool scan_items(const char *text, struct arena *arena, struct json_object **objects, int *count,
                        struct json_error *error)
 {
@@ -227,8 +251,9 @@ static void an_array_nests_64_deep_too(void **state)
 static void a_text_is_one_value(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"1", " null\n", "\"a\"", "[1,{\"a\":[]}]", "{}"};
-    static const char *const others[] = {"", " ", "1 2", "{} x", "<html>", "[1,]", "\"\xff\"", "{\"a\":1,\"a\":2}"};
+    static const char *const texts[] = {"1", " null\n", "\"a\"", "[1,{\"a\":[]}]", "{}", "{\"a\":1,\"a\":2}"};
+    static const char *const others[] = {
+        "", " ", "1 2", "{} x", "<html>", "[1,]", "\"\xff\"", "{\"a\":1,\"a\":}", "{\"a\",}"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         assert_true(json_is_text(slice_str(texts[i])));
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
@@ -243,6 +268,7 @@ int main(void)
         cmocka_unit_test(every_beginning_of_a_body_is_refused),
         cmocka_unit_test(depth_ends_at_64),
         cmocka_unit_test(an_object_has_at_most_1024_names),
+        cmocka_unit_test(a_name_among_many_stands_once),
         cmocka_unit_test(an_array_of_objects),
         cmocka_unit_test(refusals_of_an_array_name_the_byte),
         cmocka_unit_test(of_too_many_only_that_is_told),
