@@ -92,3 +92,23 @@ struct slice field_lines_update(struct slice old, struct slice newer, struct are
     buf_add(&out, newer.at, newer.len);
     return kept(&out, arena);
 }
+
+static bool is_gap(char c)
+{
+    return c == ',' || c == ' ' || c == '\t';
+}
+
+bool field_list_has(struct slice list, struct slice name)
+{
+    const char *at = list.at, *end = list.at + list.len;
+    while (at < end) {
+        while (at < end && is_gap(*at))
+            at++;
+        const char *word = at;
+        while (at < end && !is_gap(*at))
+            at++;
+        if (at > word && slice_same(slice_of(word, (size_t)(at - word)), name))
+            return true;
+    }
+    return false;
+}

@@ -14,5 +14,7 @@ struct slice field_lines_list(struct slice lines, const char *name, struct arena
 struct slice field_lines_only(struct slice lines, const char *const *names, struct arena *arena);
 /* The old lines, with the new ones in the place of those of the same name (RFC 9111 3.2). */
 struct slice field_lines_update(struct slice old, struct slice newer, struct arena *arena);
+/* A field's value that is a list of names, such as Connection's or Vary's, has this one, whatever the case. */
+bool field_list_has(struct slice list, struct slice name) MUST_USE;
 
 #endif

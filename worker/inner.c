@@ -1,4 +1,5 @@
 #include "common/clock.h"
+#include "worker/field_lines.h"
 #include "worker/inner_state.h"
 
 #include <event2/event.h>
@@ -25,8 +26,11 @@ static bool is_own_field(struct slice name)
     return false;
 }
 
-static bool is_handed_on(struct slice name, bool shared)
+/* connection: names what is for us alone (RFC 9110 7.6.1). */
+static bool is_handed_on(struct slice name, struct slice connection, bool shared)
 {
+    if (field_list_has(connection, name))
+        return false;
     return shared ? slice_same(name, SLICE("traceparent")) || slice_same(name, SLICE("tracestate"))
                   : !is_own_field(name);
 }
@@ -35,6 +39,7 @@ static bool is_handed_on(struct slice name, bool shared)
 static struct http_head *make_head(const struct http_head *outer, bool shared, struct arena *arena)
 {
     size_t count = outer ? (size_t)outer->field_count : 0;
+    struct slice connection = outer ? http_head_list(outer, "Connection", 10, arena) : slice_of(NULL, 0);
     struct http_head *head =
         arena_alloc(arena, offsetof(struct http_head, fields) + (count + OWN_FIELDS) * sizeof head->fields[0]);
     head->minor = 1;
@@ -44,7 +49,7 @@ static struct http_head *make_head(const struct http_head *outer, bool shared, s
         (struct http_field){SLICE("Content-Type"), JSON_TYPE}; /* where there is a body */
     for (size_t i = 0; i < count; i++) {
         const struct http_field *f = &outer->fields[i];
-        if (is_handed_on(f->name, shared))
+        if (is_handed_on(f->name, connection, shared))
             head->fields[head->field_count++] =
                 (struct http_field){arena_copy(arena, f->name), arena_copy(arena, f->value)};
     }

@@ -1,24 +1,12 @@
 #include "worker/upstream_call.h"
 #include "common/clock.h"
+#include "worker/field_lines.h"
 #include "worker/trace.h"
 #include "worker/upstream_target.h"
 #include "worker/upstream_uri.h"
 #include "worker/variant.h"
 
 /* ---- fields ---- */
-
-/* RFC 9110 7.6.1: what Connection names is for the next one alone, and goes no further. */
-static bool is_of_connection(struct slice connection, struct slice name)
-{
-    const char *at = connection.at, *end = connection.at + connection.len;
-    while (at != NULL && at < end) {
-        size_t skip = strspn(at, ", \t"), len = strcspn(at + skip, ", \t");
-        if (slice_same(slice_of(at + skip, len), name))
-            return true;
-        at += skip + len;
-    }
-    return false;
-}
 
 /* ---- asking ---- */
 
@@ -27,16 +15,17 @@ uint32_t upstream_call_tag(const struct request *r)
     return upstream_uri_slot(r->route->conf->upstream, r->outgoing->target);
 }
 
+/* RFC 9110 7.6.1: what Connection names is for the next one alone, and goes no further. */
 void upstream_call_read_fields(struct request *r)
 {
     const struct conf_strings *forward = &r->route->conf->upstream->forward;
     if (r->forwarded != NULL || forward->count == 0)
         return;
-    struct slice connection = arena_copy(r->arena, http_list_in(r->http, "Connection", r->arena));
+    struct slice connection = http_list_in(r->http, "Connection", r->arena);
     r->forwarded = arena_alloc(r->arena, (size_t)forward->count * sizeof *r->forwarded);
     for (int i = 0; i < forward->count; i++) {
         struct slice value = http_list_in(r->http, forward->at[i], r->arena);
-        if (value.at != NULL && !is_of_connection(connection, slice_str(forward->at[i])))
+        if (value.at != NULL && !field_list_has(connection, slice_str(forward->at[i])))
             r->forwarded[i] = arena_copy(r->arena, value);
     }
     r->personal = variant_sent(r->forwarded, r->route->credentials) != 0;
@@ -184,7 +173,7 @@ static void read_head(struct request *r, const struct upstream_outcome *outcome,
         const struct http_header *field = &outcome->headers[i];
         if (tells_of_keeping(field->name))
             add_line(&fields, field->name, field->value);
-        if (!is_taken(r->route->conf->upstream, field->name) || is_of_connection(connection, field->name))
+        if (!is_taken(r->route->conf->upstream, field->name) || field_list_has(connection, field->name))
             continue;
         add_line(&head, field->name, field->value);
         if (!slice_same(field->name, SLICE("Set-Cookie")))

@@ -1,5 +1,6 @@
 #include "worker/variant.h"
 #include "common/buf.h"
+#include "worker/field_lines.h"
 
 #include <strings.h>
 
@@ -43,32 +44,11 @@ uint32_t variant_always(const struct conf_strings *forward)
     return mask;
 }
 
-static bool is_gap(char c)
-{
-    return c == ',' || c == ' ' || c == '\t';
-}
-
-/* True: the list of names has it. */
-static bool names_field(struct slice list, const char *name)
-{
-    const char *at = list.at, *end = list.at + list.len;
-    while (at < end) {
-        while (at < end && is_gap(*at))
-            at++;
-        const char *word = at;
-        while (at < end && !is_gap(*at))
-            at++;
-        if (slice_same(slice_of(word, (size_t)(at - word)), slice_str(name)))
-            return true;
-    }
-    return false;
-}
-
 uint32_t variant_named(const struct conf_strings *forward, struct slice vary)
 {
     uint32_t mask = 0;
     for (int i = 0; i < forward->count; i++)
-        if (names_field(vary, forward->at[i]))
+        if (field_list_has(vary, slice_str(forward->at[i])))
             mask |= 1u << i;
     return mask;
 }

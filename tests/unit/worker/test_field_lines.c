@@ -66,6 +66,19 @@ static void newer_fields_take_the_place_of_the_older(void **state)
     assert_true(slice_is(field_lines_update(SLICE(""), SLICE("A: 1\r\n"), arena), "A: 1\r\n"));
 }
 
+static void names_stand_in_a_list_in_whatever_way(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"close", "keep-alive, CLOSE", ",\tClose ,", "a,close"};
+    static const char *const others[] = {"", " , ", "clos", "closed", "not-close, x"};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        assert_true(field_list_has(slice_str(lists[i]), SLICE("close")));
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        assert_false(field_list_has(slice_str(others[i]), SLICE("close")));
+    assert_false(field_list_has(slice_of(NULL, 0), SLICE("close")));
+    assert_false(field_list_has(SLICE(" , a"), SLICE("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -73,6 +86,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_list_is_of_all_its_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_field_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_named_ones_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_stand_in_a_list_in_whatever_way, setup, teardown),
         cmocka_unit_test_setup_teardown(newer_fields_take_the_place_of_the_older, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
