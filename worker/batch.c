@@ -2,6 +2,7 @@
 #include "common/json_write.h"
 #include "shm/doing.h"
 #include "worker/batch_items.h"
+#include "worker/field_lines.h"
 #include "worker/inner.h"
 #include "worker/offload.h"
 #include "worker/reply.h"
@@ -40,13 +41,12 @@ static void write_fields(struct buf *out, const struct inner_answer *answer)
         return;
     json_write_key(out, "headers");
     buf_addc(out, '{');
-    for (const char *at = answer->fields.at, *stop = at + answer->fields.len; at < stop;) {
-        const char *colon = strchr(at, ':'), *end = strchr(at, '\r');
+    struct slice lines = answer->fields;
+    for (struct http_field field; field_lines_next(&lines, &field);) {
         buf_adds(out, out->at[out->len - 1] == '{' ? "" : ",");
-        json_write_string(out, slice_of(at, (size_t)(colon - at)));
+        json_write_string(out, field.name);
         buf_addc(out, ':');
-        json_write_string(out, slice_of(colon + 2, (size_t)(end - colon - 2)));
-        at = end + 2;
+        json_write_string(out, field.value);
     }
     if (typed) {
         json_write_key(out, "Content-Type");

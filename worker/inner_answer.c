@@ -1,4 +1,5 @@
 #include "common/json_scan.h"
+#include "worker/field_lines.h"
 #include "worker/inner_state.h"
 
 static struct inner *inner_of(const struct http_request *http)
@@ -33,44 +34,43 @@ static bool take_room(struct inner *inner, size_t bytes)
     return fits;
 }
 
-static void take_field(struct inner *inner, struct slice name, struct slice value, struct buf *fields)
+static void add_line(struct buf *lines, const char *name, struct slice value)
 {
-    static const char *const wanted[] = {"Allow", "Link", "Location", "Retry-After"};
-    if (slice_same(name, SLICE("Content-Type")))
-        inner->type = arena_copy(inner->run->arena, value);
-    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
-        if (slice_same(name, slice_str(wanted[i]))) {
-            buf_add(fields, name.at, name.len);
-            buf_adds(fields, ": ");
-            buf_add(fields, value.at, value.len);
-            buf_adds(fields, "\r\n");
-        }
+    buf_adds(lines, name);
+    buf_adds(lines, ": ");
+    buf_add(lines, value.at, value.len);
+    buf_adds(lines, "\r\n");
 }
 
-/* Whole fields, each with its CRLF. */
-static void take_lines(struct inner *inner, struct slice lines, struct buf *fields)
+/* What a consumer needs of them, each name once. */
+static void take_lines(struct inner *inner, struct slice lines)
 {
-    for (const char *at = lines.at, *stop = at + lines.len; at < stop;) {
-        const char *colon = memmem(at, (size_t)(stop - at), ": ", 2),
-                   *line_end = memmem(at, (size_t)(stop - at), "\r\n", 2);
-        CHECK(colon != NULL && line_end != NULL && colon < line_end);
-        take_field(inner, slice_of(at, (size_t)(colon - at)), slice_of(colon + 2, (size_t)(line_end - colon - 2)),
-                   fields);
-        at = line_end + 2;
+    static const char *const wanted[] = {"Allow", "Link", "Location", "Retry-After"};
+    struct arena *arena = inner->run->arena;
+    struct slice type = field_lines_find(lines, "Content-Type");
+    struct buf fields = {0};
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        struct slice value = field_lines_list(lines, wanted[i], arena);
+        if (value.at != NULL)
+            add_line(&fields, wanted[i], value);
     }
+    inner->type = type.at != NULL ? arena_copy(arena, type) : SLICE("");
+    inner->fields = fields.len > 0 ? arena_copy(arena, buf_slice(&fields)) : SLICE("");
+    buf_deinit(&fields);
 }
 
 static void take_head(struct inner *inner, int status, const struct http_header *headers, int count)
 {
-    struct buf fields = {0};
+    struct buf lines = {0};
     inner->status = status;
-    for (int i = 0; i < count; i++)
-        if (headers[i].name.len == 0)
-            take_lines(inner, headers[i].value, &fields);
+    for (int i = 0; i < count; i++) {
+        if (headers[i].name.len > 0)
+            add_line(&lines, headers[i].name.at, headers[i].value);
         else
-            take_field(inner, headers[i].name, headers[i].value, &fields);
-    inner->fields = fields.len > 0 ? arena_copy(inner->run->arena, buf_slice(&fields)) : SLICE("");
-    buf_deinit(&fields);
+            buf_add(&lines, headers[i].value.at, headers[i].value.len);
+    }
+    take_lines(inner, buf_slice(&lines));
+    buf_deinit(&lines);
 }
 
 /* The request, whose it is, is gone when this is looked at. */

@@ -6,8 +6,6 @@
 #include "worker/upstream_uri.h"
 #include "worker/variant.h"
 
-/* ---- fields ---- */
-
 /* ---- asking ---- */
 
 uint32_t upstream_call_tag(const struct request *r)
