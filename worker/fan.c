@@ -1,4 +1,5 @@
 #include "worker/fan.h"
+#include "common/clock.h"
 #include "common/json_write.h"
 #include "worker/inner.h"
 #include "worker/reply.h"
@@ -16,7 +17,6 @@ struct fan {
     struct request *r;
     struct inner_run *run;
     struct buf *bodies; /* of the parts, as JSON */
-    bool shrunk;
     void (*done)(void *arg, const struct fan_answer *answer);
     void *arg;
 };
@@ -70,6 +70,22 @@ static void fail(struct fan *fan, const struct conf_part *part, const struct inn
     fan->done(fan->arg, &(struct fan_answer){0});
 }
 
+static bool is_refused_quota(const struct inner_answer *answer)
+{
+    return answer->status == 429 && answer->problem != NULL;
+}
+
+/* What is so of a part is so of the whole. A part that failed is not in it. */
+static void take_origin(struct request *r, const struct inner_answer *answer, bool good)
+{
+    struct http_origin *origin = &r->origin;
+    bool fails = !good && answer->status != 404;
+    origin->lags |= good && answer->origin.lags;
+    origin->unkept |= good && answer->origin.unkept;
+    origin->shrunk |= fails || answer->origin.shrunk;
+    origin->own |= answer->origin.own || (fails && (is_refused_quota(answer) || clock_mono_us() >= r->deadline_us));
+}
+
 static void on_answered(void *arg, int index, const struct inner_answer *answer)
 {
     struct fan *fan = arg;
@@ -84,7 +100,7 @@ static void on_answered(void *arg, int index, const struct inner_answer *answer)
         request_release(r);
         return;
     }
-    fan->shrunk = fan->shrunk || (!good && answer->status != 404);
+    take_origin(fan->r, answer, good);
     if (!good || answer->body.len == 0)
         buf_adds(body, "null");
     else if (answer->is_json)
@@ -111,7 +127,7 @@ static void on_done(void *arg)
         buf_add(&out, body->at, body->len);
     }
     buf_adds(&out, "}\n");
-    fan->done(fan->arg, &(struct fan_answer){true, fan->shrunk, buf_slice(&out)});
+    fan->done(fan->arg, &(struct fan_answer){true, buf_slice(&out)});
     buf_deinit(&out);
     end(fan);
     request_release(r);

@@ -8,12 +8,11 @@
 struct fan;
 
 struct fan_answer {
-    bool whole;  /* else r->problem tells why there is none, with the part that failed */
-    bool shrunk; /* an optional part is null because of an error, not because there is no such thing */
+    bool whole; /* else r->problem tells why there is none, with the part that failed */
     struct slice body;
 };
 
-/* done comes from the loop, once; it may end the request. */
+/* done comes from the loop, once; it may end the request. r->origin tells of what the answer is made. */
 struct fan *fan_start(struct request *r, void (*done)(void *arg, const struct fan_answer *answer), void *arg) MUST_USE;
 /* Nobody waits any more, and done does not come. */
 void fan_forget(struct fan **fan);

@@ -157,6 +157,7 @@ static void refresh(struct fetch *f)
         return;
     }
     f->refreshes = true;
+    f->r->origin = (struct http_origin){0}; /* of the answer that was given */
     s->in_flight++;
     service_count(s, STAT_cache_refreshes);
     f->r->started_us = f->began_us = clock_mono_us();

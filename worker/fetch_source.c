@@ -65,7 +65,8 @@ static void fill_entry(struct fetch *f, struct slice body, int64_t now_us, struc
         .head = head_of(f, body),
         .own_head = f->r->head.len > 0,
         .created_us = now_us,
-        .fresh_until_us = now_us + jittered(f->shrunk ? MIN(conf->cache_ttl_us, SHRUNK_US) : conf->cache_ttl_us),
+        .fresh_until_us =
+            now_us + jittered(f->r->origin.shrunk ? MIN(conf->cache_ttl_us, SHRUNK_US) : conf->cache_ttl_us),
         .born_seq = f->born_seq,
         .cost_us = now_us - f->began_us,
         .tag_count = f->lookup.tag_count,
@@ -94,11 +95,19 @@ void fetch_keep(struct fetch *f, const struct cache_entry *entry, int64_t now_us
     bool stored = lookup_store(&f->lookup, entry, now_us);
     FAULT(fetch_stored);
     fetch_finish_flight(f, stored && entry->fresh_until_us > now_us ? FLIGHT_VALUE : FLIGHT_NONE, 0);
-    /* Another machine's invalidation may be known to Redis alone, and not be on the replica yet. */
-    if (uses_redis(f) && !f->shrunk && (!is_from_replica(f) || f->lookup.tag_count == 0)) {
+    /* Another machine's invalidation may be known to Redis alone: not on the replica yet, nor in memory here. */
+    if (uses_redis(f) && !f->r->origin.shrunk && (!f->r->origin.lags || f->lookup.tag_count == 0)) {
         const struct redis_key key = redis_key_of(f);
         redis_store(s->redis, &key, &f->versions, entry, now_us);
     }
+}
+
+/* Not to be kept, nor what a fan has of it; what only this consumer lacks tells nothing of what others would get. */
+static void leave(struct fetch *f, int64_t now_us)
+{
+    if (is_kept(f) && f->r->origin.unkept)
+        lookup_mark_uncacheable(&f->lookup, f->born_seq, now_us);
+    fetch_finish_flight(f, FLIGHT_NONE, 0);
 }
 
 static void on_body(struct fetch *f, struct slice body)
@@ -109,10 +118,10 @@ static void on_body(struct fetch *f, struct slice body)
         f->born_seq = tags_now(f->r->service->shared->tags);
     FAULT(fetch_read);
     fill_entry(f, body, now_us, &entry);
-    if (is_kept(f))
+    if (is_kept(f) && !f->r->origin.unkept && !f->r->origin.own)
         fetch_keep(f, &entry, now_us);
     else
-        fetch_finish_flight(f, FLIGHT_NONE, 0);
+        leave(f, now_us);
     fetch_answer(f, f->r->route->conf->cached ? SOURCE_MISS : SOURCE_NONE, &entry, false, now_us);
 }
 
@@ -216,6 +225,7 @@ static void read_from(struct fetch *f, struct pool *pool)
     struct pool_work work = rows_work(f->r);
     work.taker = streams(f) ? &f->stream.taker : NULL;
     f->pool = pool;
+    f->r->origin.lags = is_from_replica(f);
     f->job = f->stream.job = pool_run(pool, &work, streams(f) ? on_streamed : on_rows, f);
 }
 
@@ -249,7 +259,6 @@ static void on_fan_done(void *arg, const struct fan_answer *answer)
 {
     struct fetch *f = arg;
     f->fan = NULL;
-    f->shrunk = answer->shrunk;
     if (answer->whole)
         on_body(f, answer->body);
     else

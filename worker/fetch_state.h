@@ -38,7 +38,6 @@ struct fetch {
     struct stream stream;                  /* of rows */
     struct combined combined;              /* in place of job, where the route combines its lookups */
     struct fan *fan;
-    bool shrunk; /* of the fan: see struct fan_answer */
 };
 
 double fetch_uniform(void); /* in (0, 1] */

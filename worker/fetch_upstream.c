@@ -98,6 +98,7 @@ static void finish(struct fetch *f, struct cache_entry *entry, const struct fres
                    struct slice head, int64_t now_us)
 {
     struct slice vary = field_lines_list(fields, "Vary", f->r->arena);
+    f->r->origin.unkept = fresh->forbidden;
     note(f, fresh, fields, now_us, entry);
     if (is_cached(f) && fresh->storable && lookup_kept_place(&f->lookup, vary, f->born_seq, now_us))
         fetch_keep(f, entry, now_us);

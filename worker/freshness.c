@@ -169,6 +169,7 @@ struct freshness freshness_of(const struct freshness_answer *answer, const struc
     v.cc = cache_control_parse(field_lines_list(answer->fields, "Cache-Control", arena));
     (void)(date_in(&v, "Date", &v.date_us));
     struct freshness f = {.storable = is_storable(&v),
+                          .forbidden = is_forbidden(&v),
                           .shareable = is_shareable(&v),
                           .has_validator = has_validator(&v),
                           .age_us = age_us(&v),

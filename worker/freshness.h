@@ -27,6 +27,7 @@ struct freshness_rules {
 
 struct freshness {
     bool storable;
+    bool forbidden;                      /* nobody may keep it: storable is false for more reasons */
     bool shareable;                      /* also with those who tell the upstream who they are (RFC 9111 3.5) */
     bool has_validator;                  /* the upstream can be asked whether it still holds */
     int64_t age_us;                      /* that it had when it came */

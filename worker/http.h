@@ -30,6 +30,15 @@ struct http_body {
 struct http_request;
 struct problem;
 
+/* Where an answer comes from, as far as it concerns who makes another one of it. */
+struct http_origin {
+    bool foreign; /* its body was made elsewhere: it need not be what its Content-Type says */
+    bool lags;    /* it was in memory here, or on a replica: what Redis has heard of may not be in it yet */
+    bool unkept;  /* whoever made it, or a part of it, says that it must not be kept */
+    bool shrunk;  /* it lacks a part because of an error */
+    bool own;     /* and that was this request's own: its quota, its time */
+};
+
 /* Who takes an answer in place of a connection: what http_reply() and http_stream_*() are told, within the call. */
 struct http_taker {
     void (*reply)(struct http_request *request, int status, const struct http_header *headers, int count,
@@ -57,10 +66,9 @@ struct http_request {
     /* The handler's, of one that answers in pieces: the consumer has taken most of what was sent. From the loop. */
     void (*room)(void *arg);
     void *handler_arg;
-    /* The handler's, for a taker: what the answer tells where it is a problem, and whether its body was made elsewhere,
-     * so that it need not be what its Content-Type says. */
+    /* The handler's, for a taker: what the answer tells where it is a problem, and of what it is made. */
     const struct problem *problem;
-    bool foreign;
+    struct http_origin origin;
     /* Of one that was made within the process, inside another one. */
     const struct http_taker *taker; /* NULL: a connection has it */
     bool forsaken;                  /* nobody waits for its answer */

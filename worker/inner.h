@@ -21,6 +21,7 @@ struct inner_answer {
     bool is_json;        /* else it is text, of the type that is told */
     struct slice type;   /* its Content-Type; empty: none */
     struct slice fields; /* of the other header fields those that a consumer needs, each with its CRLF */
+    struct http_origin origin;
     const struct problem
         *problem; /* what the body tells, where perfd made it; NULL: it is an answer, or made elsewhere */
 };

@@ -168,7 +168,7 @@ static struct slice body_of(const struct inner *inner)
 /* What was made elsewhere need not be what its type says. */
 static bool is_json(const struct inner *inner)
 {
-    return is_json_type(inner->type) && (!inner->http.foreign || json_is_text(body_of(inner)));
+    return is_json_type(inner->type) && (!inner->http.origin.foreign || json_is_text(body_of(inner)));
 }
 
 void inner_tell(struct inner_run *run, struct inner *inner)
@@ -183,6 +183,7 @@ void inner_tell(struct inner_run *run, struct inner *inner)
                                         .is_json = json,
                                         .type = inner->type,
                                         .fields = inner->fields,
+                                        .origin = inner->http.origin,
                                         .problem = inner->problem};
     run->answered[inner->index] = true;
     run->answered_count++;

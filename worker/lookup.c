@@ -90,6 +90,13 @@ static int64_t age_us(enum source source, const struct cache_entry *entry, const
     return MAX(now_us - entry->created_us, INT64_C(0)) + notes->age_us;
 }
 
+/* It was kept for less than its time, as a fan is that lacks a part (fetch_source.c). */
+static bool is_shrunk(const struct lookup *l, const struct cache_entry *entry)
+{
+    const struct conf_route *conf = l->r->route->conf;
+    return conf->from == FROM_FAN && entry->fresh_until_us - entry->created_us < conf->cache_ttl_us / 2;
+}
+
 void lookup_answer(struct lookup *l, enum source source, struct cache_entry *entry, bool lent, int64_t now_us)
 {
     struct notes notes;
@@ -111,6 +118,7 @@ void lookup_answer(struct lookup *l, enum source source, struct cache_entry *ent
             cache_release(entry);
         return;
     }
+    r->origin.shrunk |= is_shrunk(l, entry);
     bool could_shrink = entry->gzip.len == 0 && !entry->gzip_refused && entry->body.len >= CACHE_GZIP_LEAST_BYTES;
     if (lent && could_shrink && encoding_takes_gzip(http_list_in(r->http, "Accept-Encoding", r->arena)))
         cache_want_gzip(cache, entry);

@@ -182,6 +182,14 @@ static void count_request(struct service *s, int status, size_t sent)
         service_count(s, STAT_responses_4xx);
 }
 
+static struct http_origin origin_of(const struct request *r)
+{
+    struct http_origin origin = r->origin;
+    origin.foreign = r->route != NULL && r->route->conf->from == FROM_UPSTREAM;
+    origin.lags |= r->source == SOURCE_HIT || r->source == SOURCE_STALE || r->source == SOURCE_COALESCED;
+    return origin;
+}
+
 /* What is told of it before its exchange ends. */
 static void account(struct request *r, int status, size_t sent, bool cut, int64_t now_us)
 {
@@ -197,7 +205,7 @@ static void account(struct request *r, int status, size_t sent, bool cut, int64_
         log_request(r, status, sent, cut, took_us);
     s->in_flight--;
     r->http->ended_us = now_us;
-    r->http->foreign = r->route != NULL && r->route->conf->from == FROM_UPSTREAM;
+    r->http->origin = origin_of(r);
 }
 
 static void request_finish(struct request *r, int status, struct headers *h, const struct http_body *body)

@@ -46,8 +46,9 @@ struct request {
     struct slice head;         /* header fields of the answer that no other one has; empty: none */
     enum encode_format format; /* of rows, as the consumer wants them */
     enum source source;
-    int64_t wait_us, run_us; /* of the database or upstream, for the log; -1: it was not asked */
-    struct permit *permit;   /* NULL: it has or needs none */
+    struct http_origin origin; /* but for what source and route tell */
+    int64_t wait_us, run_us;   /* of the database or upstream, for the log; -1: it was not asked */
+    struct permit *permit;     /* NULL: it has or needs none */
     struct problem problem;
     const struct rate_told *rate; /* what the answer tells of its rate_limit; NULL: nothing */
 };

@@ -42,6 +42,7 @@ route GET /kept/{id} { fan { user /users/{id}; posts /users/{id}/posts; count /c
     param s default=0; }
 route GET /outer/{id} { fan { inner /kept/{id}; plain /profile/{id}; first /users/1; } cache ttl=60s; }
 route GET /either/{id} { fan { maybe /maybe optional; user /users/{id} optional; count /count/{id}; } cache ttl=60s; }
+route GET /around/{id} { fan { either /either/{id}; } cache ttl=60s; }
 route GET /stale/{id} { fan { user /users/{id}; posts /users/{id}/posts; } cache ttl=300ms stale=60s; }
 route GET /strict { fan { count /count/1; maybe /maybe; sleep /sleep/1?s=9; } }
 route GET /word { fan { word /words/{name}?q={name}; } param name required; }
@@ -144,6 +145,14 @@ def test_an_optional_part_is_null_and_so_only_as_long_as_it_fails(api, db):
     assert api.get("/either/6").json() == {"maybe": None, "user": user(6), "count": 5}
     db.run("UPDATE broken SET yes = false")
     assert eventually(lambda: api.get("/either/6").json()["maybe"] == {"x": 1}, 4), "the null is kept"
+
+
+def test_a_gap_does_not_stay_in_the_fan_around_it(api, db):
+    db.run("UPDATE broken SET yes = true")
+    assert api.get("/either/8").json()["maybe"] is None
+    assert api.get("/around/8").json()["either"]["maybe"] is None
+    db.run("UPDATE broken SET yes = false")
+    assert eventually(lambda: api.get("/around/8").json()["either"]["maybe"] == {"x": 1}, 4), "the null is kept"
 
 
 def test_an_answer_too_large(api):

@@ -5,7 +5,7 @@ from lib.upstream import answer, after
 from lib.process import eventually
 
 CONF = """
-upstream api {{ url {url}; forward Authorization Accept-Language; take Location; }}
+upstream api {{ url {url}; forward Authorization Accept-Language; take Location Link; }}
 route GET  /any/{{name}}  {{ upstream api /{{name}}; }}
 route POST /any/{{name}}  {{ upstream api /{{name}}; }}
 route GET  /fan/{{name}}  {{ fan {{ one /any/{{name}}; two /any/fixed optional; }} }}
@@ -13,6 +13,7 @@ route GET  /kept/{{name}} {{ fan {{ one /any/{{name}}; }} cache ttl=60s; }}
 route GET  /held/{{name}} {{ upstream api /{{name}}; cache ttl=60s; }}
 route PUT  /held/{{name}} {{ upstream api /{{name}}; }}
 route GET  /both/{{name}} {{ fan {{ one /held/{{name}}; }} cache ttl=60s; }}
+route GET  /outer/{{name}} {{ fan {{ kept /kept/{{name}}; }} cache ttl=60s; }}
 batch /batch {{ }}
 """
 
@@ -63,6 +64,25 @@ def test_what_an_item_takes_along(api, backend):
     assert asked.header("X-Request-Id") == "outer.0"
 
 
+def test_what_connection_names_goes_no_further(api, backend):
+    """RFC 9110 7.6.1: neither with a request of its own nor within another one."""
+    headers = {"Authorization": "Basic x", "Accept-Language": "de", "Connection": "keep-alive, authorization"}
+    assert send(api, "/any/a", headers=headers)[0]["status"] == 200 and api.get("/fan/b", headers).status == 200
+    assert {asked.header("Authorization") for asked in backend.asked} == {None}
+    assert {asked.header("Accept-Language") for asked in backend.asked} == {"de"}
+
+
+def test_fields_that_stand_in_several_lines_are_one(api, backend):
+    backend.on("/links", answer(fields=["Link: </1>", "link: </2>", "Location: /there"]))
+    assert send(api, "/any/links")[0]["headers"] == {"Link": "</1>, </2>", "Location": "/there"}
+
+
+def test_an_object_of_many_names_is_one(api, backend):
+    many = {f"n{i}": i for i in range(3000)}
+    backend.on("/many", answer(many))
+    assert send(api, "/any/many")[0]["body"] == many
+
+
 def test_a_part_that_fails(api, backend):
     backend.on("/bad", answer(b"<p>no</p>", status=418, kind="text/html"))
     problem = api.get("/fan/bad").problem
@@ -79,6 +99,17 @@ def test_nothing_of_a_consumer_s_reaches_an_answer_that_others_get(api, backend)
     backend.asked.clear()
     assert api.get("/kept/a", headers).cache == "MISS" and api.get("/kept/a").cache == "HIT"
     assert backend.asked[0].header("Authorization") is None and backend.asked[0].header("Accept-Language") is None
+
+
+@pytest.mark.parametrize("field", ["Cache-Control: max-age=60, no-store", "Cache-Control: private", "Vary: *", "Set-Cookie: a=b"])
+@pytest.mark.parametrize("path", ["/kept/", "/both/", "/outer/"])
+def test_what_its_upstream_forbids_to_keep_is_not_kept_as_a_part(api, backend, path, field):
+    name = f"p{hash((path, field)) % 2**32}"  # of each case its own
+    path += name
+    backend.on(f"/{name}", answer(fields=[field]))
+    assert [api.get(path).cache for _ in range(3)] == ["MISS"] * 3 and backend.count(f"/{name}") == 3
+    backend.on(f"/{name}", answer(fields=["Cache-Control: max-age=60"]))
+    assert eventually(lambda: api.get(path).cache == "HIT", 3)
 
 
 def test_a_write_to_the_upstream_drops_the_fan(api, backend):

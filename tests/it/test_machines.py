@@ -19,6 +19,7 @@ CONF = """
 route GET /items/{id} { query "SELECT version FROM items WHERE id = :id"; result value; cache ttl=300s tags=item:{id}; }
 route PATCH /items/{id} { query "UPDATE items SET version = version + 1 WHERE id = :id RETURNING version"; result value;
     invalidates item:{id}; }
+route GET /fan/{id} { fan { item /items/{id}; } cache ttl=300s; }
 route GET /untagged { query "SELECT count(*) FROM items"; result value; cache ttl=300s; }
 """
 CAP = 1.0  # ttl_without_listener
@@ -102,6 +103,21 @@ def test_what_one_machine_writes_the_other_forgets(machine, plain):
         cached(a), cached(b)
         sees(reader, write(writer), within=GRACE)
     assert b.stat("redis_heard_tags") >= 3
+
+
+def test_a_fan_of_what_is_not_heard_of_yet_does_not_stay_in_redis(machine, plain):
+    """b, which has the old part still, finds Redis told already when it asks for the whole."""
+    a, b = both(machine(plain), machine(plain))
+    cached(b)
+    keeper = b.keeper_pid()
+    tell(keeper, signal.SIGSTOP)
+    try:
+        version = write(a)
+        b.get("/fan/1")  # old, unless so much time has gone by that b trusts its memory no more
+    finally:
+        tell(keeper, signal.SIGCONT)
+    sees(b, version, within=CAP + GRACE)
+    assert b.get("/fan/1").json() == a.get("/fan/1").json() == {"item": version}
 
 
 def test_other_answers_stay(machine, plain):

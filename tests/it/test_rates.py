@@ -20,6 +20,8 @@ route GET /brisk { query "SELECT 1 AS one"; result row; rate_limit brisk; }
 route GET /stream { query "SELECT g, repeat('x', 1000) AS x FROM generate_series(1, 1000) g"; rate_limit few; }
 route GET /pair { fan { one /keyed; two /few; } }
 route GET /kept-pair/{id} { fan { one /keyed; two /few/{id}; } cache ttl=1h tti=1h; }
+route GET /lean { fan { one /keyed optional; } cache ttl=1h tti=1h; }
+route GET /leaner { fan { lean /lean; } cache ttl=1h tti=1h; }
 batch /batch { concurrency 10; }
 route GET /free { query "SELECT 1 AS one"; result row; }
 """
@@ -209,3 +211,15 @@ def test_parts_of_a_fan_count_for_who_asks_for_the_whole(api, path):
     assert api.get("/keyed", headers=alice).status == 429
     assert api.get(path.format(4), headers=bob).status == 200
     assert api.get("/keyed", headers=bob).header("ratelimit").split(";")[1] == "r=1"
+
+
+@pytest.mark.parametrize("path", ["/lean", "/leaner"])
+def test_who_has_asked_too_often_leaves_no_gap_in_what_others_get(api, path):
+    alice, bob = {"X-Api-Key": "alice"}, {"X-Api-Key": "bob"}
+    while api.get("/keyed", headers=alice).status == 200:
+        pass
+    gap = api.get(path, headers=alice)
+    assert gap.status == 200 and b"null" in gap.body
+    whole = api.get(path, headers=bob)
+    assert whole.cache == "MISS" and b'{"one":{"one":1}}' in whole.body
+    assert api.get(path, headers=alice).cache == "HIT"
