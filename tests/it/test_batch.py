@@ -248,6 +248,15 @@ def test_a_batch_reads_its_own_writes_in_order(api):
     assert [answer["body"]["name"] for answer in answers] == ["item 77", "mine", "mine"]
 
 
+def test_an_item_that_began_too_late_is_no_failure_for_others(make_perfd, db):
+    """What is remembered of failures is of the route, not of how much time was left."""
+    route = """route GET /negative/{id} { query "SELECT slow_name(:id, 0.5) AS name"; result row; cache ttl=60s negative=60s; }"""
+    api = make_perfd(CONF + route, db, workers=1, settings="request_timeout 1s;").start()
+    assert statuses(send(api, gets("/sleep/1?s=0.8", "/negative/1"), path="/ordered")) == [200, 504]
+    assert eventually(lambda: api.stat("in_flight") == 0, 5)
+    assert api.get("/negative/1").status == 200
+
+
 def test_what_is_left_at_the_deadline_is_504(make_perfd, db):
     api = make_perfd(CONF, db, workers=1, settings="request_timeout 700ms;").start()
     begin = time.monotonic()
