@@ -159,10 +159,20 @@ static struct slice kept(struct request *r, struct buf *lines)
     return copy;
 }
 
+/* Connection may have several lines. */
+static bool is_of_connection(const struct upstream_outcome *outcome, struct slice name)
+{
+    bool is = false;
+    for (int i = 0; i < outcome->header_count && !is; i++)
+        is = slice_same(outcome->headers[i].name, SLICE("Connection")) &&
+             field_list_has(outcome->headers[i].value, name);
+    return is;
+}
+
 static void read_head(struct request *r, const struct upstream_outcome *outcome, struct upstream_answer *out)
 {
     struct buf head = {0}, kept_head = {0}, fields = {0};
-    struct slice type = upstream_field(outcome, "Content-Type"), connection = upstream_field(outcome, "Connection");
+    struct slice type = upstream_field(outcome, "Content-Type");
     if (type.len > 0 && outcome->body.len > 0) {
         add_line(&head, SLICE("Content-Type"), type);
         add_line(&kept_head, SLICE("Content-Type"), type);
@@ -171,7 +181,7 @@ static void read_head(struct request *r, const struct upstream_outcome *outcome,
         const struct http_header *field = &outcome->headers[i];
         if (tells_of_keeping(field->name))
             add_line(&fields, field->name, field->value);
-        if (!is_taken(r->route->conf->upstream, field->name) || field_list_has(connection, field->name))
+        if (!is_taken(r->route->conf->upstream, field->name) || is_of_connection(outcome, field->name))
             continue;
         add_line(&head, field->name, field->value);
         if (!slice_same(field->name, SLICE("Set-Cookie")))

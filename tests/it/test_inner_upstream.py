@@ -72,6 +72,12 @@ def test_what_connection_names_goes_no_further(api, backend):
     assert {asked.header("Accept-Language") for asked in backend.asked} == {"de"}
 
 
+def test_what_an_upstream_s_connection_names_is_not_the_consumer_s(api, backend):
+    backend.on("/named", answer(fields=["Connection: x", "Connection: keep-alive, link", "Link: </1>", "Location: /there"]))
+    got = api.get("/any/named")
+    assert (got.header("link"), got.header("location")) == (None, "/there")
+
+
 def test_fields_that_stand_in_several_lines_are_one(api, backend):
     backend.on("/links", answer(fields=["Link: </1>", "link: </2>", "Location: /there"]))
     assert send(api, "/any/links")[0]["headers"] == {"Link": "</1>, </2>", "Location": "/there"}
