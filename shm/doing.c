@@ -6,14 +6,14 @@ static const char *const words[DOING_COUNT] = {
 #undef DOING
 };
 
-static void nobody_asks(void *arg)
+void doing_asked_by_nobody(void *arg)
 {
     (void)arg;
 }
 
 static _Atomic doing_word nowhere;
 _Atomic doing_word *doing_at = &nowhere;
-void (*doing_woken)(void *arg) = nobody_asks;
+void (*doing_woken)(void *arg) = doing_asked_by_nobody;
 void *doing_woken_arg;
 
 void doing_attach(struct board *board, int proc)

@@ -22,6 +22,7 @@ enum { DOING_ROUTE_SHIFT = 8 };
 extern _Atomic doing_word *doing_at;   /* never NULL */
 extern void (*doing_woken)(void *arg); /* comes with the first phase after DOING_rest */
 extern void *doing_woken_arg;
+void doing_asked_by_nobody(void *arg); /* what it is at first */
 
 /* From the fork on: its row. */
 void doing_attach(struct board *board, int proc);

@@ -141,6 +141,7 @@ static void let_go(struct conn *c)
 {
     event_del(&c->io);
     event_del(&c->output);
+    event_del(&c->more);
     event_del(&c->timer);
     resolve_destroy(&c->resolve);
     if (c->leases.count > 0 && !c->doomed)
@@ -280,6 +281,7 @@ struct conn *conn_create(struct event_base *base, const struct conn_settings *se
     c->read_only = true;
     event_assign(&c->io, base, -1, EV_READ, conn_on_input, c);
     event_assign(&c->output, base, -1, EV_WRITE, conn_on_output, c);
+    event_assign(&c->more, base, -1, 0, conn_on_more, c);
     event_assign(&c->timer, base, -1, 0, on_timer, c);
     conn_start(c);
     return c;

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+/* So long rows are given on before others have their turn of the loop; how often the clock is read meanwhile. */
+#define ROWS_US US_PER_MS
+enum { ROWS_A_LOOK = 32 };
+
 /* ---- one result ---- */
 
 static bool is_failure(ExecStatusType status)
@@ -228,12 +232,24 @@ void conn_read_last_words(struct conn *c)
 
 /* ---- all that came ---- */
 
+/* A server that is faster than we are would have the loop to itself until its last row. A timer, because what is made
+ * active is still of this turn. */
+static bool leaves_rest(struct conn *c, int *rows, int64_t begun_us)
+{
+    const struct timeval at_once = {0, 0};
+    if (!has_taker(&c->steps[c->step]) || ++*rows % ROWS_A_LOOK != 0 || clock_mono_us() - begun_us < ROWS_US)
+        return false;
+    event_add(&c->more, &at_once);
+    return true;
+}
+
 /* True: the owner must be told. */
 static bool receive(struct conn *c)
 {
     int64_t now_us = clock_mono_us();
+    int rows = 0;
     while (c->step < c->step_count) {
-        if (c->paused_us > 0)
+        if (c->paused_us > 0 || leaves_rest(c, &rows, now_us))
             return c->back.first != NULL;
         if (!c->in_results && has_taker(&c->steps[c->step]))
             (void)PQsetSingleRowMode(c->pg); /* it heeds it from when the statement's turn has come */
@@ -319,13 +335,34 @@ static void tell_notifications(const struct conn *c)
     }
 }
 
+/* The server's last words before it hung up may be among what came: receive() finds both. */
+static bool receive_and_send(struct conn *c)
+{
+    bool tell = receive(c);
+    if (c->state == CONN_BROKEN || event_pending(&c->more, EV_TIMEOUT, NULL))
+        return tell;
+    if (PQstatus(c->pg) != CONNECTION_BAD && conn_write_out(c))
+        return tell;
+    conn_lost(c);
+    return true;
+}
+
+void conn_on_more(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct conn *c = arg;
+    doing(DOING_database);
+    if (c->paused_us == 0 && c->state == CONN_BUSY && receive_and_send(c))
+        c->changed(c->arg);
+}
+
 void conn_on_input(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct conn *c = arg;
     bool tell = false;
     doing(DOING_database);
-    if (c->paused_us > 0)
+    if (c->paused_us > 0 || event_pending(&c->more, EV_TIMEOUT, NULL))
         return;
     if (!PQconsumeInput(c->pg) && c->state != CONN_BUSY) {
         conn_lost(c);
@@ -334,12 +371,7 @@ void conn_on_input(evutil_socket_t fd, short what, void *arg)
         conn_on_set_up(c);
         return;
     } else if (c->state == CONN_BUSY) {
-        /* The server's last words before it hung up may be among what came: receive() finds both. */
-        tell = receive(c);
-        if (c->state != CONN_BROKEN && (PQstatus(c->pg) == CONNECTION_BAD || !conn_write_out(c))) {
-            conn_lost(c);
-            tell = true;
-        }
+        tell = receive_and_send(c);
     } else {
         (void)PQisBusy(c->pg); /* reads the messages that nobody asked for */
         tell = c->doomed || PQstatus(c->pg) == CONNECTION_BAD;

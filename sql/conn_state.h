@@ -46,6 +46,7 @@ struct conn {
     struct resolve *resolve;
     struct event io;     /* while connecting what is waited for, then libpq's input */
     struct event output; /* while libpq could not write all */
+    struct event more;   /* rows that came and are left for the next turn of the loop */
     struct event timer;  /* the connect time-out, then the next deadline; also tells `changed` from outside a conn_*()
                             call */
     int64_t timer_at_us; /* of a deadline; 0: not set */
@@ -98,6 +99,7 @@ void conn_on_set_up(struct conn *c);
 
 /* Events of a connection that is connected. */
 void conn_on_input(evutil_socket_t fd, short what, void *arg);
+void conn_on_more(evutil_socket_t fd, short what, void *arg);
 void conn_on_output(evutil_socket_t fd, short what, void *arg);
 
 #endif

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define EVERY_US (10 * US_PER_MS)
@@ -20,6 +21,7 @@ enum { IDLE_TICKS = 20 };
 
 struct pulse {
     struct service *service;
+    int timer_fd;
     struct event timer;
     int idle_ticks;
     int schedstat_fd;       /* -1: the kernel has none */
@@ -119,13 +121,14 @@ static int64_t waited_for_cpu_us(const struct pulse *p)
     return second != NULL ? strtoll(second, NULL, 10) / 1000 : 0;
 }
 
-/* libevent counts from when its turn began, which may be long ago. */
+/* The kernel's, because libevent's own timers go by a clock that stands still for 4 ms at a time
+ * (CLOCK_MONOTONIC_COARSE), and are late by as much. */
 static void set_timer(struct pulse *p)
 {
-    const struct timeval pause = {0, EVERY_US};
-    event_base_update_cache_time(p->service->base);
-    event_add(&p->timer, &pause);
-    p->due_us = clock_mono_us() + EVERY_US;
+    int64_t due_us = clock_mono_us() + EVERY_US;
+    const struct itimerspec due = {.it_value = {due_us / US_PER_S, due_us % US_PER_S * 1000}};
+    CHECK(timerfd_settime(p->timer_fd, TFD_TIMER_ABSTIME, &due, NULL) == 0);
+    p->due_us = due_us;
 }
 
 static void on_woken(void *arg)
@@ -167,7 +170,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct pulse *p = arg;
+    uint64_t expirations;
     doing_word at = at_now();
+    if (read(p->timer_fd, &expirations, sizeof expirations) != sizeof expirations)
+        return; /* it was set anew meanwhile */
     note_lag(p, p->due_us, at);
     /* Whatever is begun from here on is seen to be so. */
     doing_swap(DOING_pulse);
@@ -196,7 +202,10 @@ struct pulse *pulse_create(struct service *s)
     struct pulse *p = xcalloc(1, sizeof *p);
     p->service = s;
     p->schedstat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    event_assign(&p->timer, s->base, -1, 0, on_timer, p);
+    p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    CHECK(p->timer_fd >= 0);
+    event_assign(&p->timer, s->base, p->timer_fd, EV_READ | EV_PERSIST, on_timer, p);
+    event_add(&p->timer, NULL);
     init_thread(p);
     doing_woken = on_woken;
     doing_woken_arg = p;
@@ -213,6 +222,8 @@ void pulse_destroy(struct pulse **pulse)
     if (p->has_thread)
         pthread_join(p->thread, NULL);
     event_del(&p->timer);
+    close(p->timer_fd);
+    doing_woken = doing_asked_by_nobody;
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);
     if (p->schedstat_fd >= 0)
