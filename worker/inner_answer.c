@@ -1,6 +1,7 @@
 #include "common/json_scan.h"
 #include "worker/field_lines.h"
 #include "worker/inner_state.h"
+#include "worker/offload.h"
 
 static struct inner *inner_of(const struct http_request *http)
 {
@@ -24,6 +25,8 @@ void inner_refuse(struct inner *inner, int status, const char *code, const char 
     inner->status = status;
     inner->problem = problem;
     inner->type = SLICE("application/problem+json");
+    inner->json = true;
+    inner->unfit = false;
     inner->fields = SLICE("");
 }
 
@@ -95,6 +98,53 @@ static void too_large(struct inner *inner)
                  "the answer is larger than what is left for all together; ask for it alone");
 }
 
+/* ---- what it is ---- */
+
+static bool is_json_type(struct slice type)
+{
+    const char *semicolon = type.len > 0 ? memchr(type.at, ';', type.len) : NULL;
+    struct slice name = slice_trimmed(semicolon ? slice_of(type.at, (size_t)(semicolon - type.at)) : type);
+    return slice_same(name, JSON_TYPE) || (name.len > 5 && slice_ends(name, SLICE("+json")));
+}
+
+static struct slice body_of(const struct inner *inner)
+{
+    return inner->lent.release ? inner->lent.bytes : buf_slice(&inner->body);
+}
+
+/* What was made elsewhere need not be what its type says. */
+static void look_at(void *arg)
+{
+    struct inner *inner = arg;
+    struct slice body = body_of(inner);
+    inner->json = is_json_type(inner->type) && (!inner->http.origin.foreign || json_is_text(body));
+    inner->unfit = !inner->json && utf8_check(body) >= 0;
+}
+
+static void on_looked_at(void *arg)
+{
+    inner_end(arg);
+}
+
+/* By a worker that ends: nobody is told any more. */
+static void on_dropped(void *arg)
+{
+    inner_give_back(arg);
+}
+
+/* The answer is complete. */
+static void finish(struct inner *inner)
+{
+    static const struct offload_work work = {look_at, on_looked_at, on_dropped};
+    struct offload *offload = inner->run->service->offload;
+    inner->http.gone = NULL;
+    if (inner->http.origin.foreign && body_of(inner).len > REQUEST_READ_AT_ONCE_BYTES &&
+        offload_start(offload, OFFLOAD_JSON, &work, inner) != NULL)
+        return;
+    look_at(inner);
+    inner_end(inner);
+}
+
 static void on_reply(struct http_request *http, int status, const struct http_header *headers, int count,
                      const struct http_body *body)
 {
@@ -111,7 +161,7 @@ static void on_reply(struct http_request *http, int status, const struct http_he
         buf_add(&inner->body, body->bytes.at, body->bytes.len);
     else if (!has_body)
         inner_give_back(inner);
-    inner_end(inner);
+    finish(inner);
 }
 
 static void on_begin(struct http_request *http, int status, const struct http_header *headers, int count)
@@ -146,41 +196,20 @@ static void on_end(struct http_request *http, bool whole)
         too_large(inner);
     else if (!whole)
         inner_refuse(inner, 503, "answer_cut", "the answer broke off before its end");
-    inner_end(inner);
+    finish(inner);
 }
 
 const struct http_taker inner_taker = {on_reply, on_begin, on_add, on_is_full, on_end};
 
 /* ---- telling who waits ---- */
 
-static bool is_json_type(struct slice type)
-{
-    const char *semicolon = type.len > 0 ? memchr(type.at, ';', type.len) : NULL;
-    struct slice name = slice_trimmed(semicolon ? slice_of(type.at, (size_t)(semicolon - type.at)) : type);
-    return slice_same(name, JSON_TYPE) || (name.len > 5 && slice_ends(name, SLICE("+json")));
-}
-
-static struct slice body_of(const struct inner *inner)
-{
-    return inner->lent.release ? inner->lent.bytes : buf_slice(&inner->body);
-}
-
-/* What was made elsewhere need not be what its type says. */
-static bool is_json(const struct inner *inner)
-{
-    return is_json_type(inner->type) && (!inner->http.origin.foreign || json_is_text(body_of(inner)));
-}
-
 void inner_tell(struct inner_run *run, struct inner *inner)
 {
-    bool json = is_json(inner);
-    if (!json && utf8_check(body_of(inner)) >= 0) {
+    if (inner->unfit)
         inner_refuse(inner, 502, "answer_not_text", "the answer is neither JSON nor text; ask for it alone");
-        json = true;
-    }
     const struct inner_answer answer = {.status = inner->status,
                                         .body = body_of(inner),
-                                        .is_json = json,
+                                        .is_json = inner->json,
                                         .type = inner->type,
                                         .fields = inner->fields,
                                         .origin = inner->http.origin,

@@ -18,6 +18,8 @@ struct inner {
     int index;
     bool overflows; /* its answer is longer than there is room for; it is not over yet */
     int status;
+    bool json;  /* its body is, by its type and, where it was made elsewhere, by what it holds */
+    bool unfit; /* its body is neither JSON nor text */
     struct buf body;
     struct http_body lent; /* in its place, where its release is not NULL */
     struct slice type, fields;

@@ -1,4 +1,7 @@
 """Items of a batch and parts of a fan that an upstream answers."""
+import json
+import time
+
 import pytest
 
 from lib.upstream import answer, after
@@ -131,3 +134,27 @@ def test_who_leaves_ends_what_the_upstream_was_asked(api, backend):
     assert eventually(lambda: backend.count("/slow") == 1, 5) and eventually(lambda: api.stat("in_flight") > 0, 3)
     connection.close()
     assert eventually(lambda: api.stat("in_flight") == 0, 3)
+
+
+def test_a_large_body_is_looked_at_by_a_thread(api, backend):
+    """Whether it is JSON; the item after it need not wait for that."""
+    numbers = list(range(200_000))
+    backend.on("/long", answer(json.dumps(numbers).encode(), kind="application/json"))
+    backend.on("/lies", answer(b"[" + b"1," * 200_000, kind="application/json"))
+    backend.on("/bytes", answer(b"text " * 20_000 + b"\xff", kind="text/plain"))
+    jobs = api.stat("offload_json")
+    long, lies, wrong, short = send(api, "/any/long", "/any/lies", "/any/bytes", "/any/fixed")
+    assert long["body"] == numbers and short["status"] == 200
+    assert isinstance(lies["body"], str) and len(lies["body"]) == 400_001
+    assert (wrong["status"], wrong["body"]["code"]) == (502, "answer_not_text")
+    assert api.stat("offload_json") - jobs >= 3
+
+
+def test_consumers_leave_while_a_large_body_is_looked_at(api, backend):
+    backend.on("/long", answer(json.dumps(list(range(200_000))).encode(), kind="application/json"))
+    for wait in (0.001, 0.003, 0.005, 0.01, 0.02, 0.04) * 3:
+        with api.connect() as connection:
+            connection.send("POST", "/batch", [{"path": "/any/long"}] * 3)
+            time.sleep(wait)
+    assert eventually(lambda: api.stat("in_flight") == 0 and api.stat("connections") <= 1)
+    assert send(api, "/any/long")[0]["status"] == 200

@@ -4,6 +4,7 @@ which."""
 import asyncio
 import os
 import random
+import re
 import time
 
 import pytest
@@ -159,6 +160,6 @@ def test_no_bytes_make_it_hang_lie_or_fall(api):
         connection.write(KNOWN_GOOD)
         assert connection.read().body == KNOWN_ANSWER
     assert eventually(lambda: api.stat("connections") == 0 and api.stat("in_flight") == 0, 5)
-    complaints = [line for line in api.log().splitlines()
-                  if (" error " in line or " warn " in line) and " the loop was " not in line]  # a busy machine's fault
+    complaints = [line for line in api.log().splitlines() if (" error " in line or " warn " in line)
+                  and not re.search(r"the loop was|slow query:", line)]  # a busy machine's fault
     assert not complaints, f"MUTATIONS_SEED={SEED}\n" + "\n".join(complaints[:10])
