@@ -93,6 +93,7 @@ def test_what_waits_only_for_itself_is_not_short(start):
         assert api.stat("pool_pipelined") == 0
 
 
+@pytest.mark.alone
 def test_reads_share_a_connection(start):
     api = start()
     with Volley(api.port) as volley:
