@@ -221,7 +221,7 @@ def memory_of(pid):
                 yield memory.read(last - first)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="reads the memory of another process")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of a process that is not its own child")
 def test_no_credential_lies_in_shared_memory(api, origin):
     public = ("Cache-Control", "public, max-age=60")
     for path, fields in {"/a": FRESH, "/b": [public], "/c": [public, ("Vary", "Authorization, Cookie, Accept-Language")],
