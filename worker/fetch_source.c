@@ -81,10 +81,10 @@ static void on_failed(struct fetch *f)
     struct request *r = f->r;
     const struct conf_route *conf = r->route->conf;
     int status = r->problem.status;
+    /* Its own time is over, of which others may have more. */
     bool ran_out = fetch_ran_out(f), shared = !ran_out && (status == 404 || status >= 500);
     /* 503 is this worker's own: no connection, no room in the queue. */
-    bool late = status == 504 && clock_mono_us() >= r->deadline_us; /* its own time, of which others may have more */
-    if (is_kept(f) && conf->cache_negative_us > 0 && shared && status != 503 && !late)
+    if (is_kept(f) && conf->cache_negative_us > 0 && shared && status != 503)
         lookup_store_problem(&f->lookup, f->born_seq, clock_mono_us());
     fetch_finish_flight(f, shared || ran_out ? FLIGHT_ERROR : FLIGHT_NONE, ran_out ? FETCH_RAN_OUT : status);
     fetch_answer_failure(f, conf->cached ? SOURCE_MISS : SOURCE_NONE);
