@@ -17,6 +17,7 @@ route POST /sleep/{s} { query "UPDATE items SET id = id WHERE id = 1 AND pg_slee
                         timeout 20s; }
 """
 ITEMS = 1000
+pytestmark = pytest.mark.calm
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,6 @@ def test_a_late_one_on_a_shared_connection_is_504_alone(start, db):
         locker.rollback()
 
 
-@pytest.mark.alone
 def test_a_late_one_does_not_stop_the_worker(start, db):
     api = start()
     with Load(api.port, "/items/3", threads=1) as load:

@@ -24,6 +24,7 @@ route GET /plan { query "SELECT * FROM changing"; result rows; }
 route POST /items/{id} { query "UPDATE items SET name = name WHERE id = :id"; result none; }
 """
 ITEMS = 1000
+pytestmark = pytest.mark.calm
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,6 @@ def test_what_waits_only_for_itself_is_not_short(start):
         assert api.stat("pool_pipelined") == 0
 
 
-@pytest.mark.alone
 def test_reads_share_a_connection(start):
     api = start()
     with Volley(api.port) as volley:
@@ -104,7 +104,6 @@ def test_reads_share_a_connection(start):
     assert api.stat("pool_repeated") == 0
 
 
-@pytest.mark.alone
 def test_reads_share_where_the_database_is_far_away(make_perfd, db, well):
     """The way there and back takes longer than any short read may; it is not the read's."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:

@@ -59,6 +59,7 @@ def test_combined_lookups_are_planned_so_too(start):
 
 
 @pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.calm
 def test_neighbours_on_a_connection_are_not_disturbed(start, most):
     api = start(f"pool max={most} min={most};")
     wrong = []

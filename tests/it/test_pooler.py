@@ -145,6 +145,7 @@ def test_a_table_that_changes_is_no_matter(start, db):
     assert api.get("/wide").json() == [{"a": 1}]
 
 
+@pytest.mark.calm
 def test_short_reads_share_a_transaction_and_its_settings(start, db):
     """Once they are known to be short. Every answer is the right one, and beside them one that fails fails alone."""
     api = start("prepare off; pool max=1 min=1;", workers=1)

@@ -156,7 +156,7 @@ def test_an_error_ahead_of_the_begin_is_an_answer(start):
     assert api.get("/breaks").status == 422 and api.get("/late").status == 504
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_a_short_read_that_grows_runs_again_alone(start):
     api = start(pool="pool max=1 min=1;")
     with Load(api.port, "/rows?rows=1", threads=8) as load:
