@@ -6,6 +6,7 @@
 #include "master/generation.h"
 #include "master/listener.h"
 #include "master/lock.h"
+#include "master/note.h"
 #include "master/redis_mark.h"
 #include "master/roll.h"
 #include "master/title.h"
@@ -47,7 +48,7 @@ static void begin_end(struct master *m, int sig, int64_t limit_us, const char *h
     int64_t kill_at_us = clock_mono_us() + limit_us;
     if (m->ending && sig == SIGQUIT)
         return;
-    log_info("stopping %s", how);
+    note(&m->shared, stopping, EVENT_NO_SLOT, 0, "stopping %s", how);
     m->kill_at_us = m->ending ? MIN(m->kill_at_us, kill_at_us) : kill_at_us;
     m->ending = true;
     roll_abort(m->roll);
@@ -349,8 +350,8 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     raise_descriptor_limit();
     make_workers(&m, conf_path, conf);
     title_set("perfd: master %s", conf_path);
-    log_info("perfd %s starts: %d workers, %d routes, configuration %s", PERFD_VERSION, conf->workers,
-             conf->route_count, conf_path);
+    note(&m.shared, started, EVENT_NO_SLOT, (int)getpid(), "perfd %s starts: %d workers, %d routes, configuration %s",
+         PERFD_VERSION, conf->workers, conf->route_count, conf_path);
     run(&m);
     bool failed = workers_failed_at_start(m.workers);
     if (failed && m.error_log_fd >= 0)

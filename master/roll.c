@@ -1,6 +1,7 @@
 #include "master/roll.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/note.h"
 #include "sql/check.h"
 #include "worker/changes.h"
 #include "worker/tls.h"
@@ -82,7 +83,7 @@ static void end(struct roll *roll, const char *err)
 {
     roll->state = ROLL_IDLE;
     if (err != NULL)
-        log_error("reload refused: %s", err);
+        note(roll->shared, reload_refused, EVENT_NO_SLOT, 0, "reload refused: %s", err);
     if (!roll->requested)
         roll->owner.ended(roll->owner.arg, err);
 }
@@ -136,7 +137,7 @@ static void start_check(struct roll *roll, int64_t now_us)
         end(roll, "the check cannot start: fork failed");
         return;
     }
-    log_info("reload: checking %s", roll->conf_path);
+    note(roll->shared, reload_begun, EVENT_NO_SLOT, 0, "reload: checking %s", roll->conf_path);
     roll->fd = ends[0];
     roll->verdict_len = 0;
     roll->deadline_us = now_us + CHECK_LIMIT_US;
@@ -243,7 +244,7 @@ static void finish(struct roll *roll, struct generation **current, int64_t now_u
             workers_end_keeper(roll->workers, now_us);
         *current = roll->next;
         log_set_level((enum log_level)(*current)->conf->log_level);
-        log_info("configuration %d is in force", (*current)->number);
+        note(roll->shared, reload_done, EVENT_NO_SLOT, 0, "configuration %d is in force", (*current)->number);
     }
     roll->next = NULL;
     generation_destroy(&gone);

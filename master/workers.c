@@ -1,6 +1,7 @@
 #include "master/workers.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/note.h"
 #include "master/title.h"
 #include "shm/stats.h"
 #include "worker/keeper.h"
@@ -215,9 +216,11 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     bool wrote = shared_reap(w->start.shared, gone.proc, now_us);
     bool well = gone.role == ROLE_DRAINING || !w->keeping;
     if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        log_info("%s (pid %d) ended", name_of(gone.slot).s, (int)gone.pid);
+        note(w->start.shared, worker_ended, gone.slot, gone.pid, "%s (pid %d) ended", name_of(gone.slot).s,
+             (int)gone.pid);
     } else {
-        log_error("%s (pid %d) %s", name_of(gone.slot).s, (int)gone.pid, exit_text(status, text));
+        note(w->start.shared, worker_died, gone.slot, gone.pid, "%s (pid %d) %s", name_of(gone.slot).s, (int)gone.pid,
+             exit_text(status, text));
         if (gone.slot != KEEPER_SLOT)
             stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }

@@ -1,6 +1,7 @@
 #include "shm/shared.h"
 #include "common/folder.h"
 #include "shm/cache.h"
+#include "shm/events.h"
 #include "shm/fault.h"
 #include "shm/memory.h"
 #include "shm/slow.h"
@@ -84,8 +85,10 @@ bool shared_reap(struct shared *shared, int proc, int64_t now_us)
     cache_reap(shared->cache, proc);
     flight_reap(shared->flights, proc);
     permits_reap(shared->permits, proc, now_us, &shared->permit_debts);
-    if (shared->stats != NULL)
+    if (shared->stats != NULL) {
         slow_reap(stats_slow(shared->stats), proc);
+        events_reap(stats_events(shared->stats), proc);
+    }
     board_set_state(shared->board, proc, PROC_FREE);
     for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++) {
         ssize_t written = write(shared->wake_fd[i], &one, sizeof one);

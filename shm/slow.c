@@ -1,93 +1,22 @@
 #include "shm/slow.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { WORDS = sizeof(struct slow_query) / sizeof(uint64_t), OWNER_BITS = 8, TRIES = 8 };
-_Static_assert(sizeof(struct slow_query) % sizeof(uint64_t) == 0, "an entry is copied by words");
-
-/* `word` is number << OWNER_BITS, plus the writer's proc + 1 while it writes; 0: nothing is there. The entry is copied
- * by words, so that a reader who meets a writer reads old and new, not nonsense, and then sees that word has changed.
- */
-struct entry {
-    _Atomic uint64_t word;
-    _Atomic uint64_t words[WORDS];
-};
-
-struct slow {
-    _Atomic uint64_t last; /* number given */
-    uint64_t unused[7];
-    struct entry entries[SLOW_ENTRIES];
-};
+static const struct ring_shape shape = {SLOW_ENTRIES, sizeof(struct slow_query)};
 
 size_t slow_bytes(void)
 {
-    return sizeof(struct slow);
+    return ring_bytes(shape);
 }
 
-static uint64_t owner_of(uint64_t word)
+uint64_t slow_add(struct ring *slow, int proc, const struct slow_query *query)
 {
-    return word & ((UINT64_C(1) << OWNER_BITS) - 1);
+    return ring_add(slow, shape, proc, query);
 }
 
-/* NULL: another writer is in it, dead perhaps. */
-static struct entry *claim(struct slow *slow, uint64_t number, int proc)
+void slow_reap(struct ring *slow, int proc)
 {
-    struct entry *e = &slow->entries[number % SLOW_ENTRIES];
-    uint64_t word = atomic_load_explicit(&e->word, memory_order_relaxed);
-    uint64_t claimed = number << OWNER_BITS | (uint64_t)(proc + 1);
-    if (owner_of(word) != 0 || word >> OWNER_BITS >= number ||
-        !atomic_compare_exchange_strong(&e->word, &word, claimed))
-        return NULL;
-    return e;
-}
-
-uint64_t slow_add(struct slow *slow, int proc, const struct slow_query *query)
-{
-    struct slow_query copy = *query;
-    uint64_t words[WORDS];
-    struct entry *e = NULL;
-    for (int i = 0; i < TRIES && e == NULL; i++) {
-        copy.number = atomic_fetch_add_explicit(&slow->last, 1, memory_order_relaxed) + 1;
-        e = claim(slow, copy.number, proc);
-    }
-    if (e == NULL)
-        return 0;
-    atomic_thread_fence(memory_order_release); /* the claim is seen before any word */
-    memcpy(words, &copy, sizeof words);
-    for (int i = 0; i < WORDS; i++)
-        atomic_store_explicit(&e->words[i], words[i], memory_order_relaxed);
-    atomic_store_explicit(&e->word, copy.number << OWNER_BITS, memory_order_release);
-    return copy.number;
-}
-
-void slow_reap(struct slow *slow, int proc)
-{
-    for (int i = 0; i < SLOW_ENTRIES; i++) {
-        uint64_t word = atomic_load_explicit(&slow->entries[i].word, memory_order_relaxed);
-        if (owner_of(word) == (uint64_t)(proc + 1))
-            atomic_compare_exchange_strong(&slow->entries[i].word, &word, 0);
-    }
-}
-
-static bool read_entry(const struct entry *e, struct slow_query *out)
-{
-    uint64_t words[WORDS];
-    uint64_t word = atomic_load_explicit(&e->word, memory_order_acquire);
-    if (word == 0 || owner_of(word) != 0)
-        return false;
-    for (int i = 0; i < WORDS; i++)
-        words[i] = atomic_load_explicit(&e->words[i], memory_order_relaxed);
-    atomic_thread_fence(memory_order_acquire);
-    memcpy(out, words, sizeof words);
-    return atomic_load_explicit(&e->word, memory_order_relaxed) == word;
-}
-
-static int later_first(const void *a, const void *b)
-{
-    const struct slow_query *one = a, *other = b;
-    return one->number < other->number ? 1 : one->number > other->number ? -1 : 0;
+    ring_reap(slow, shape, proc);
 }
 
 /* The file may be another program's by mistake: whatever stands in it, what is handed out has its ends. */
@@ -98,13 +27,11 @@ static void bound(struct slow_query *query)
     query->params_bytes = MIN(query->params_bytes, SLOW_PARAMS_BYTES);
 }
 
-int slow_read(const struct slow *slow, struct slow_query out[static SLOW_ENTRIES])
+int slow_read(const struct ring *slow, struct slow_query out[static SLOW_ENTRIES])
 {
-    int count = 0;
-    for (int i = 0; i < SLOW_ENTRIES; i++)
-        if (read_entry(&slow->entries[i], &out[count]))
-            bound(&out[count++]);
-    qsort(out, (size_t)count, sizeof *out, later_first);
+    int count = ring_read(slow, shape, out);
+    for (int i = 0; i < count; i++)
+        bound(&out[i]);
     return count;
 }
 

@@ -1,10 +1,8 @@
-/* The queries that took long, the last SLOW_ENTRIES of them: a ring in the statistics file that every worker writes and
- * perfctl reads, without locks. An entry is claimed by one writer at a time and read only when it is whole; one whose
- * writer died in it is free again once the master has reaped that process. */
+/* The queries that took long, the last SLOW_ENTRIES of them: a ring in the statistics file. */
 #ifndef SHM_SLOW_H
 #define SHM_SLOW_H
 
-#include "common/base.h"
+#include "shm/ring.h"
 
 enum { SLOW_ENTRIES = 256, SLOW_ROUTE_BYTES = 120, SLOW_PARAMS_BYTES = 512 };
 
@@ -24,16 +22,14 @@ struct slow_query {
     char params[SLOW_PARAMS_BYTES];
 };
 
-struct slow; /* zeroed memory is an empty ring */
-
 size_t slow_bytes(void);
 /* By process proc, which is in one slow_add() at a time. The number that it got; 0: it was left out, as several entries
  * in a row are being written. */
-uint64_t slow_add(struct slow *slow, int proc, const struct slow_query *query);
+uint64_t slow_add(struct ring *slow, int proc, const struct slow_query *query);
 /* The master, when process proc is gone. */
-void slow_reap(struct slow *slow, int proc);
+void slow_reap(struct ring *slow, int proc);
 /* The whole entries, the latest first; returns how many. Never writes. */
-int slow_read(const struct slow *slow, struct slow_query out[static SLOW_ENTRIES]);
+int slow_read(const struct ring *slow, struct slow_query out[static SLOW_ENTRIES]);
 
 /* False: no room for this value, NULL or not; the parameters are to be left out then. */
 bool slow_param_add(struct slow_query *query, const char *value) MUST_USE;

@@ -1,5 +1,6 @@
 #include "shm/stats.h"
 #include "common/clock.h"
+#include "shm/events.h"
 #include "shm/slow.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
 };
 
 #define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { FORMAT = 3, SLOTS_MAX = 64, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
+enum { FORMAT = 4, SLOTS_MAX = 64, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
 enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
 
 /* What any reader needs to read the file without this header. */
@@ -63,7 +64,7 @@ struct header {
     uint32_t format;
     uint32_t slots, routes_max;
     uint32_t stats, route_stats, hists, route_hists, buckets; /* of each kind in a slot, a route */
-    uint64_t names_at, conf_at, slots_at, slot_bytes, slow_at, total_bytes;
+    uint64_t names_at, conf_at, slots_at, slot_bytes, slow_at, events_at, total_bytes;
     char version[16];
     int64_t started_us;
     int32_t master_pid;
@@ -115,7 +116,8 @@ static struct header layout(uint32_t slots, uint32_t routes_max)
     h.slots_at = (h.conf_at + CONF_PATH_BYTES + 63) / 64 * 64;
     h.slot_bytes = slot_bytes(routes_max);
     h.slow_at = (h.slots_at + (slots + 1) * h.slot_bytes + 63) / 64 * 64;
-    h.total_bytes = h.slow_at + slow_bytes();
+    h.events_at = h.slow_at + slow_bytes();
+    h.total_bytes = h.events_at + events_bytes();
     struct description *d = h.descriptions;
     describe(d, stat_infos, STAT_COUNT, 0);
     describe(d += STAT_COUNT, route_stat_infos, ROUTE_STAT_COUNT, 1);
@@ -403,9 +405,14 @@ int stats_master_pid(const struct stats *stats)
     return stats->header->master_pid;
 }
 
-struct slow *stats_slow(const struct stats *stats)
+struct ring *stats_slow(const struct stats *stats)
 {
-    return (struct slow *)(void *)((char *)stats->header + stats->header->slow_at);
+    return (struct ring *)(void *)((char *)stats->header + stats->header->slow_at);
+}
+
+struct ring *stats_events(const struct stats *stats)
+{
+    return (struct ring *)(void *)((char *)stats->header + stats->header->events_at);
 }
 
 static char *conf_at(const struct stats *stats)

@@ -49,7 +49,7 @@ enum route_hist {
 #undef HISTOGRAM
 
 struct stats;
-struct slow;
+struct ring;
 
 /* A row of stats.def. */
 struct stat_info {
@@ -91,7 +91,8 @@ void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histo
 void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);
 int64_t stats_started_us(const struct stats *stats); /* wall clock */
 int stats_master_pid(const struct stats *stats);
-struct slow *stats_slow(const struct stats *stats); /* the ring of slow queries; a reader must not write it */
-const char *stats_conf(const struct stats *stats);  /* the configuration's absolute path; "" if not known */
+struct ring *stats_slow(const struct stats *stats);   /* slow.h's; a reader must not write it */
+struct ring *stats_events(const struct stats *stats); /* events.h's; nor this one */
+const char *stats_conf(const struct stats *stats);    /* the configuration's absolute path; "" if not known */
 
 #endif

@@ -45,7 +45,7 @@ def test_hits(api):
     assert api.stat("cache_hits") >= 20
 
 
-@pytest.mark.parametrize("command", ["stats", "routes", "workers", "pool", "cache", "slow"])
+@pytest.mark.parametrize("command", ["stats", "routes", "workers", "pool", "cache", "slow", "events"])
 def test_every_command_has_a_table_and_json(api, command):
     table = api.perfctl(command)
     assert table.code == 0 and table.out.strip() and not table.err, table

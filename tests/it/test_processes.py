@@ -65,6 +65,7 @@ def test_term_does_not_wait(api):
 
 
 def test_a_killed_worker_is_replaced_and_only_its_requests_are_lost(api):
+    first = api.worker_pids()[0]
     with Load(api.port, "/one", threads=4) as load:
         for _ in range(3):
             load.wait_for(100)
@@ -75,6 +76,9 @@ def test_a_killed_worker_is_replaced_and_only_its_requests_are_lost(api):
     assert len(load.failed) <= 3 * 4, load.failed[:5]  # connections of the killed one, an answer each at most
     assert api.log_contains("was killed by SIGKILL")
     assert api.stat("restarts") == 3
+    deaths = [e for e in api.perfctl_json("events")["events"] if e["kind"] == "worker_died"]
+    assert len(deaths) == 3 and {e["slot"] for e in deaths} <= {0, 1} and deaths[0]["pid"] == first
+    assert deaths[0]["text"] == f"worker {deaths[0]['slot']} (pid {first}) was killed by SIGKILL"
 
 
 def test_a_worker_that_aborts_is_replaced_too(api):

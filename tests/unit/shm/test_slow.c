@@ -48,7 +48,7 @@ static void assert_whole(const struct slow_query *q)
 
 static void the_last_ones_are_read_the_latest_first(void **state)
 {
-    struct slow *slow = *state;
+    struct ring *slow = *state;
     assert_int_equal(slow_read(slow, found), 0);
     for (int n = 1; n <= SLOW_ENTRIES + 10; n++) {
         struct slow_query q = query_of(n);
@@ -62,7 +62,7 @@ static void the_last_ones_are_read_the_latest_first(void **state)
     }
 }
 
-static pid_t writer(struct slow *slow, int proc)
+static pid_t writer(struct ring *slow, int proc)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -74,7 +74,7 @@ static pid_t writer(struct slow *slow, int proc)
     }
 }
 
-static void read_for(struct slow *slow, int turns)
+static void read_for(struct ring *slow, int turns)
 {
     for (int i = 0; i < turns; i++) {
         int count = slow_read(slow, found);
@@ -88,7 +88,7 @@ static void read_for(struct slow *slow, int turns)
 /* Killed wherever it is: the others go on, and once it is reaped the ring has all of its places again. */
 static void writers_are_killed_and_no_reader_sees_half_an_entry(void **state)
 {
-    struct slow *slow = *state;
+    struct ring *slow = *state;
     pid_t pids[WRITERS];
     for (int i = 0; i < WRITERS; i++)
         pids[i] = writer(slow, i);
@@ -115,7 +115,7 @@ static void writers_are_killed_and_no_reader_sees_half_an_entry(void **state)
 
 static void an_entry_that_is_being_written_is_passed_over(void **state)
 {
-    struct slow *slow = *state;
+    struct ring *slow = *state;
     struct slow_query q = query_of(1);
     /* The first entry's word behind the ring's head of 64 bytes, as a writer of row 5 that died leaves it, one round
      * ago. */

@@ -1,0 +1,83 @@
+#include "shm/events.h"
+#include "common/clock.h"
+#include "master/ctl/ctl.h"
+#include "master/ctl/format.h"
+#include "master/ctl/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const char *name_of(const struct event *e)
+{
+    return e->kind >= 0 && e->kind < EVENT_KINDS ? event_names[e->kind] : "?";
+}
+
+static struct text slot_of(const struct event *e)
+{
+    struct text text = {"-"};
+    if (e->slot == STATS_KEEPER)
+        snprintf(text.s, sizeof text.s, "keeper");
+    else if (e->slot >= 0)
+        snprintf(text.s, sizeof text.s, "%d", e->slot);
+    return text;
+}
+
+static struct text time_of(const struct event *e)
+{
+    struct text text;
+    struct tm tm;
+    time_t seconds = (time_t)(e->at_us / US_PER_S);
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(text.s, sizeof text.s, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text.s + n, sizeof text.s - n, ".%03dZ", (int)(e->at_us % US_PER_S / US_PER_MS));
+    return text;
+}
+
+static void put_row(struct table *table, const struct ctl *ctl, const struct event *e)
+{
+    table_cell(table, "%s", time_of(e).s);
+    table_cell(table, "%s", format_age(MAX(ctl->now_us - e->at_us, INT64_C(0))).s);
+    table_cell(table, "%s", name_of(e));
+    table_cell(table, "%s", slot_of(e).s);
+    table_cell(table, e->pid != 0 ? "%d" : "-", (int)e->pid);
+    table_cell(table, "%s", e->text);
+}
+
+static void put_event(cJSON *list, const struct event *e)
+{
+    cJSON *object = cJSON_CreateObject();
+    document_int(object, "number", (int64_t)e->number);
+    document_int(object, "at_us", e->at_us);
+    cJSON_AddStringToObject(object, "kind", name_of(e));
+    if (e->slot == EVENT_NO_SLOT)
+        cJSON_AddNullToObject(object, "slot");
+    else
+        document_int(object, "slot", e->slot);
+    if (e->pid == 0)
+        cJSON_AddNullToObject(object, "pid");
+    else
+        document_int(object, "pid", e->pid);
+    cJSON_AddStringToObject(object, "text", e->text);
+    cJSON_AddItemToArray(list, object);
+}
+
+/* The latest last, as in a log. */
+enum ctl_exit command_events(const struct ctl *ctl)
+{
+    struct event *events = xcalloc(EVENTS, sizeof *events);
+    int count = events_read(stats_events(ctl->stats), events);
+    if (ctl->json) {
+        cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "events");
+        for (int i = count - 1; i >= 0; i--)
+            put_event(list, &events[i]);
+        document_print(&document);
+    } else {
+        struct table *table = table_create("<TIME|AGO|<EVENT|SLOT|PID|<WHAT");
+        for (int i = count - 1; i >= 0; i--)
+            put_row(table, ctl, &events[i]);
+        table_print(&table);
+    }
+    free(events);
+    return CTL_OK;
+}
