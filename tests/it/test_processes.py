@@ -88,22 +88,6 @@ def test_a_worker_that_aborts_is_replaced_too(api):
     assert eventually(lambda: api.get("/one").status == 200)
 
 
-@pytest.mark.parametrize("fresh", [False, True], ids=["keep-alive", "fresh connections"])
-def test_reloads_under_load_lose_nothing(api, fresh):
-    def targets(thread, turn):
-        return ("POST", "/post", {"n": turn}) if thread % 2 else ("GET", "/cached", None)
-
-    with Load(api.port, targets, threads=4, fresh=fresh) as load:
-        for turn in range(4):
-            load.wait_for(100)
-            result = api.reload(CONF + f'route GET /turn{turn} {{ query "SELECT {turn} AS n"; result row; }}\n')
-            assert result.code == 0, result
-            assert api.get(f"/turn{turn}").json() == {"n": turn}
-        load.wait_for(100)
-    assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
-    assert eventually(lambda: len(api.worker_pids()) == 2, 10)
-
-
 def test_sighup_reloads(api):
     before = api.worker_pids()
     api.configure(CONF.replace("SELECT 1 AS one", "SELECT 2 AS one"))
