@@ -26,7 +26,9 @@
 
 NORETURN void check_failed(const char *file, int line, const char *what);
 
-/* malloc family that ends the process when memory is out: a worker without memory is respawned by its master. */
+/* malloc family that never gives NULL: patience.h. Any thread may call, and libraries may be given it. A size of 0
+ * is 1.
+ */
 void *xmalloc(size_t bytes) MUST_USE;
 void *xcalloc(size_t count, size_t bytes) MUST_USE;
 void *xrealloc(void *old, size_t bytes) MUST_USE;

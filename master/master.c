@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/folder.h"
 #include "common/log.h"
+#include "common/patience.h"
 #include "master/control_socket.h"
 #include "master/generation.h"
 #include "master/listener.h"
@@ -352,6 +353,8 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     title_set("perfd: master %s", conf_path);
     note(&m.shared, started, EVENT_NO_SLOT, (int)getpid(), "perfd %s starts: %d workers, %d routes, configuration %s",
          PERFD_VERSION, conf->workers, conf->route_count, conf_path);
+    patience_set(
+        &(struct patience){PATIENCE_ENDLESS, NULL, NULL}); /* all depends on it; else it ends like any program */
     run(&m);
     bool failed = workers_failed_at_start(m.workers);
     if (failed && m.error_log_fd >= 0)

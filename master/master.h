@@ -4,8 +4,7 @@
 #define MASTER_MASTER_H
 
 #include "common/conf.h"
-
-enum exit_code { EXIT_DONE = 0, EXIT_CONFIGURATION = 2, EXIT_START = 3 };
+#include "common/exit_code.h"
 
 /* Takes conf over. Runs until a signal or a control command ends it. */
 enum exit_code master_run(const char *conf_path, struct conf *conf);

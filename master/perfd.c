@@ -3,6 +3,7 @@
 #include "master/master.h"
 #include "master/title.h"
 #include "sql/check.h"
+#include "worker/library_memory.h"
 #include "worker/tls.h"
 
 #include <fcntl.h>
@@ -27,7 +28,7 @@ static const char help[] =
     "      --help-config   every directive of the configuration; --help-config=mdoc for a manual page\n"
     "\n"
     "perfd runs in the foreground. SIGHUP reloads, SIGQUIT stops gracefully, SIGTERM at once, SIGUSR1 reopens logs.\n"
-    "Exit status: 0 ended as asked, 2 wrong usage or configuration, 3 cannot start.\n"
+    "Exit status: 0 ended as asked, 2 wrong usage or configuration, 3 cannot start, 4 out of memory.\n"
     "perfd(8), perfd.conf(5) and perfctl(1) tell more.\n";
 
 enum action { ACTION_RUN, ACTION_CHECK, ACTION_PRINT };
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     const char *path = NULL;
     enum action action = ACTION_RUN;
+    library_memory_setup();
     hold_standard_fds();
     title_setup(argc, argv);
     setlocale(LC_CTYPE, "C.UTF-8"); /* a param's pattern sees characters, not bytes */

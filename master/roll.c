@@ -1,6 +1,7 @@
 #include "master/roll.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/patience.h"
 #include "master/note.h"
 #include "sql/check.h"
 #include "worker/changes.h"
@@ -105,6 +106,7 @@ NORETURN static void be_checker(const struct roll *roll, int fd)
     enum check_result result = CHECK_BAD;
     sigset_t none;
     roll->owner.forget(roll->owner.arg);
+    patience_set(&(struct patience){CHECK_LIMIT_US, NULL, NULL});
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);

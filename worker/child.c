@@ -1,12 +1,23 @@
 #include "worker/child.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/patience.h"
+#include "worker/event_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Its consumers would not wait longer, and the master starts another one. */
+#define PATIENCE_US US_PER_S
+
+void child_memory(void)
+{
+    patience_set(&(struct patience){PATIENCE_US, event_memory_spare, NULL});
+    event_memory_setup();
+}
 
 struct event_base *child_base(void)
 {

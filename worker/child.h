@@ -23,6 +23,8 @@ struct child {
     int error_log_fd; /* own; -1: the master's is still in use */
 };
 
+/* Before anything else: memory for libevent, and how long is waited where there is none. */
+void child_memory(void);
 struct event_base *child_base(void) MUST_USE;
 /* Signals that came since the fork, blocked, are taken now. */
 void child_watch(struct child *child, int life_fd);

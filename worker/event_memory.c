@@ -43,10 +43,8 @@ static void *take(size_t bytes)
         lists[class].first = piece->next;
         lists[class].count--;
     } else {
-        piece = malloc(sizeof *piece + (class < CLASSES ? size_of(class) : bytes));
+        piece = xmalloc(sizeof *piece + (class < CLASSES ? size_of(class) : bytes));
     }
-    if (piece == NULL)
-        return NULL; /* libevent copes */
     piece->bytes = bytes;
     return piece->at;
 }
@@ -82,11 +80,18 @@ static void *change(void *at, size_t bytes)
         return at;
     }
     void *moved = take(bytes);
-    if (moved == NULL)
-        return NULL;
     memcpy(moved, at, MIN(bytes, piece->bytes));
     give(at);
     return moved;
+}
+
+void event_memory_spare(void)
+{
+    for (int class = 0; class < CLASSES; class ++)
+        for (struct piece *piece; (piece = lists[class].first) != NULL; free(piece)) {
+            lists[class].first = piece->next;
+            lists[class].count--;
+        }
 }
 
 void event_memory_setup(void)
@@ -98,4 +103,6 @@ void event_memory_setup(void)
 #endif
     if (wanted)
         event_set_mem_functions(take, change, give);
+    else
+        event_set_mem_functions(xmalloc, xrealloc, free);
 }

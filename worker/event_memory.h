@@ -6,5 +6,7 @@
 /* Before anything of libevent is called in this process. What libevent returns for its caller to free
  * (evhttp_encode_uri(), evbuffer_readln() and the like) must not be used from then on. */
 void event_memory_setup(void);
+/* What is in the lists goes back to malloc(). */
+void event_memory_spare(void);
 
 #endif

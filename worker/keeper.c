@@ -41,6 +41,7 @@ static void asked(void *arg, enum child_asked what)
 int keeper_run(const struct worker_start *start)
 {
     struct keeper k = {.start = start};
+    child_memory();
     k.child = (struct child){.conf = start->conf, .base = child_base(), .asked = asked, .arg = &k};
     cache_attach(start->shared->cache, start->proc);
     event_assign(&k.keep, k.child.base, -1, 0, on_keep, &k);

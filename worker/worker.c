@@ -8,7 +8,6 @@
 #include "sql/replicas.h"
 #include "worker/access_log.h"
 #include "worker/child.h"
-#include "worker/event_memory.h"
 #include "worker/gauges.h"
 #include "worker/http.h"
 #include "worker/offload.h"
@@ -309,7 +308,7 @@ int worker_run(const struct worker_start *start)
     struct worker w = {0};
     struct err err;
     keep_free_memory();
-    event_memory_setup();
+    child_memory();
     if (!worker_init(&w, start, &err)) {
         log_error("%s", err.text);
         return 1;
