@@ -1,15 +1,18 @@
 #include "shm/board.h"
 
 #include <stdatomic.h>
+#include <unistd.h>
 
 const char *const proc_state_names[PROC_STATE_COUNT] = {"free", "starting", "ready", "draining"};
 
+/* Its process writes it all the time: rows share no cache line. */
 struct row {
     _Atomic int state, pid, slot, generation, writes;
+    _Atomic int taker; /* pid of the master whose row it is; 0: nobody's */
     _Atomic uint32_t incarnation;
     _Atomic int64_t beat_us;
     _Atomic uint64_t doing;
-};
+} __attribute__((aligned(64)));
 
 struct board {
     struct row rows[BOARD_ROWS];
@@ -24,7 +27,8 @@ int board_take(struct board *board, int slot, int generation)
 {
     for (int proc = 0; proc < BOARD_ROWS; proc++) {
         struct row *row = &board->rows[proc];
-        if (row->state != PROC_FREE)
+        int nobody = 0;
+        if (!atomic_compare_exchange_strong(&row->taker, &nobody, (int)getpid()))
             continue;
         row->pid = 0;
         row->slot = slot;
@@ -53,6 +57,8 @@ void board_set_pid(struct board *board, int proc, int pid)
 void board_set_state(struct board *board, int proc, enum proc_state state)
 {
     board->rows[proc].state = (int)state;
+    if (state == PROC_FREE)
+        board->rows[proc].taker = 0;
 }
 
 enum proc_state board_state(const struct board *board, int proc)

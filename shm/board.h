@@ -4,7 +4,7 @@
 
 #include "common/err.h"
 
-enum { BOARD_ROWS = 64 }; /* live workers of all generations together */
+enum { BOARD_ROWS = 128 }; /* live workers of all generations together */
 
 enum proc_state { PROC_FREE, PROC_STARTING, PROC_READY, PROC_DRAINING, PROC_STATE_COUNT };
 extern const char *const proc_state_names[PROC_STATE_COUNT];
@@ -13,7 +13,9 @@ struct board;
 
 size_t board_bytes(void); /* of the control segment; zeroed, every row is free */
 
-int board_take(struct board *board, int slot, int generation); /* the master before a fork; -1: no free row */
+/* The master before a fork: the lowest free row; -1: there is none. Two masters may take rows at the same time: whoever
+ * sees one in another state than PROC_FREE finds all of it told. PROC_FREE gives it back. */
+int board_take(struct board *board, int slot, int generation);
 /* Who has the row now: a number that no process had there before; 0 when it is free. */
 uint32_t board_incarnation(const struct board *board, int proc);
 void board_set_pid(struct board *board, int proc, int pid);

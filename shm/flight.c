@@ -1,19 +1,19 @@
 #include "shm/flight.h"
 #include "shm/fault.h"
+#include "shm/rowset.h"
 
 #include <stdatomic.h>
-#include <unistd.h>
 
 enum { SLOTS = 4096 };
-_Static_assert(BOARD_ROWS <= 64, "waiters are a bit each, owners 6 bits");
+_Static_assert(BOARD_ROWS <= 128, "owners are 7 bits");
 
 enum slot_state { SLOT_FREE, SLOT_CLAIM, SLOT_RUN, SLOT_VALUE, SLOT_NONE, SLOT_ERROR, SLOT_ORPHAN };
 
 struct slot {
     _Atomic uint64_t word;
     _Atomic uint64_t hash, check, born_seq; /* the owner's, stored between CLAIM and RUN */
-    _Atomic uint64_t waiters;               /* bit i: row i of the board; set and cleared by that process alone* */
-    uint64_t unused[3];
+    struct rowset waiters;                  /* rows of the board, each added and removed by its process alone* */
+    uint64_t unused[2];
 };
 _Static_assert(sizeof(struct slot) == FLIGHT_BYTES, "a slot is a cache line");
 
@@ -26,11 +26,11 @@ size_t flights_bytes(void)
     return sizeof(struct flights);
 }
 
-/* ---- the word: generation 32 | owner 6 | state 4 | status 10 | fragment 12 ---- */
+/* ---- the word: generation 32 | owner 7 | state 3 | status 10 | fragment 12 ---- */
 
 static uint64_t make_word(uint32_t generation, int owner, enum slot_state state, int status, uint64_t hash)
 {
-    return (uint64_t)generation << 32 | (uint64_t)(owner & 63) << 26 | (uint64_t)state << 22 |
+    return (uint64_t)generation << 32 | (uint64_t)(owner & 127) << 25 | (uint64_t)state << 22 |
            (uint64_t)(status & 1023) << 12 | hash >> 52;
 }
 
@@ -41,12 +41,12 @@ static uint32_t generation_of(uint64_t word)
 
 static int owner_of(uint64_t word)
 {
-    return (int)(word >> 26 & 63);
+    return (int)(word >> 25 & 127);
 }
 
 static enum slot_state state_of(uint64_t word)
 {
-    return (enum slot_state)(word >> 22 & 15);
+    return (enum slot_state)(word >> 22 & 7);
 }
 
 static int status_of(uint64_t word)
@@ -75,7 +75,7 @@ static bool claim(struct slot *slot, uint64_t from, struct flight_ticket *ticket
         return false;
     FAULT(flight_claimed);
     if (MUTANT(clear_at_claim))
-        slot->waiters = 0;
+        rowset_clear(&slot->waiters);
     ticket->generation = generation;
     ticket->role = FLIGHT_OWNER;
     ticket->born_seq = tags_now(tags); /* before the fetch can begin* */
@@ -113,12 +113,12 @@ static bool try_join(struct slot *slot, struct flight_ticket *ticket, int proc, 
         return claim(slot, word, ticket, proc, tags);
     if (!wait)
         return true;
-    atomic_fetch_or(&slot->waiters, UINT64_C(1) << proc); /* a full fence: the look that follows comes after it */
+    rowset_add(&slot->waiters, proc); /* a full fence: the look that follows comes after it */
     FAULT(flight_marked);
     ticket->generation = generation_of(word);
     ticket->born_seq = born_seq;
     ticket->role = FLIGHT_WAITER;
-    /* Who ended it before it saw our bit has not woken us*. CLAIM to RUN is no end. */
+    /* Who ended it before it saw us among the waiters has not woken us*. CLAIM to RUN is no end. */
     uint64_t now = slot->word;
     return MUTANT(no_recheck_wait) || (flies(now) && generation_of(now) == generation_of(word));
 }
@@ -172,20 +172,10 @@ enum flight_view flight_look(struct flights *flights, struct flight_ticket *tick
 
 void flight_leave(struct flights *flights, const struct flight_ticket *ticket, int proc)
 {
-    atomic_fetch_and(&flights->slots[ticket->slot].waiters, ~(UINT64_C(1) << proc));
+    rowset_remove(&flights->slots[ticket->slot].waiters, proc);
 }
 
 /* ---- ending ---- */
-
-static void wake(uint64_t rows, const int *wake_fd)
-{
-    const uint64_t one = 1;
-    for (; rows != 0; rows &= rows - 1) {
-        ssize_t written = write(wake_fd[__builtin_ctzll(rows)], &one, sizeof one);
-        (void)written; /* a full counter wakes as well */
-        FAULT(flight_woken);
-    }
-}
 
 static enum slot_state state_after(enum flight_end end)
 {
@@ -208,7 +198,7 @@ void flight_finish(struct flights *flights, const struct flight_ticket *ticket, 
     if (!change(slot, mine, make_word(ticket->generation, proc, state_after(end), status, ticket->key.hash)))
         return;
     FAULT(flight_ended);
-    wake(slot->waiters, wake_fd);
+    rowset_wake(&slot->waiters, wake_fd);
 }
 
 void flight_reap(struct flights *flights, int proc)
@@ -216,7 +206,7 @@ void flight_reap(struct flights *flights, int proc)
     for (int i = 0; i < SLOTS; i++) {
         struct slot *slot = &flights->slots[i];
         uint64_t word = slot->word;
-        slot->waiters &= ~(UINT64_C(1) << proc); /* the next process of this row begins without */
+        rowset_remove(&slot->waiters, proc); /* the next process of this row begins without */
         if (flies(word) && owner_of(word) == proc && !MUTANT(no_orphans))
             change(slot, word, make_word(generation_of(word), proc, SLOT_ORPHAN, 0, 0));
     }

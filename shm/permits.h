@@ -16,7 +16,7 @@ enum { PERMIT_ROWS = 2048, PERMIT_ALL = 0 /* the row of all routes together */, 
 struct permits;
 
 size_t permits_bytes(void); /* of the control segment; zeroed: no limits, nothing in use */
-enum { PERMIT_ROW_BYTES = 576 };
+enum { PERMIT_ROW_BYTES = 1088 };
 
 /* ---- the master ---- */
 

@@ -48,7 +48,7 @@ const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
 };
 
 #define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { FORMAT = 4, SLOTS_MAX = 64, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
+enum { FORMAT = 4, SLOTS_MAX = 128, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
 enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
 
 /* What any reader needs to read the file without this header. */

@@ -3,8 +3,9 @@
  * writes every eventfd and starts another in the row, which has a new request.
  *
  * The slot: one atomic word {gen, owner, st}; hash and born, which its owner stores between CLAIM and RUN; the waiters'
- * bits. A lookup in the cache is one step (pins.pml, index.pml, tags.pml), so is a fetch that nobody shares. A bit
- * stays set when the second look sends its process back, as in the code.
+ * bits, in two words: the finisher reads the first process's and wakes it, then reads and wakes the others'. A lookup in
+ * the cache is one step (pins.pml, index.pml, tags.pml), so is a fetch that nobody shares. A bit stays set when the
+ * second look sends its process back, as in the code.
  * No state says "ended, but its waiters are not woken yet". Who dies there leaves them to the master, which wakes all
  * after any death; who stands still there is followed by the slot's next flight, as each clears its own bit only.
  *
@@ -297,7 +298,9 @@ again:
 #if defined(XCHG)
         atomic { b = bits; bits = 0 };
 #elif !defined(EARLYBITS)
-        b = bits;
+        b = bits & BIT(0);
+        wake(b);
+        b = bits & (255 - BIT(0));
 #endif
         wake(b);
 #ifdef LATECLEAR

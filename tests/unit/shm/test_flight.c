@@ -16,7 +16,7 @@
 #include "shm/control.h"
 #include "tests/unit/shm/meet.h"
 
-enum { SLOTS = 4096, A = 3, B = 5, C = 63 }; /* the slots of the table, rows of three processes */
+enum { SLOTS = 4096, A = 3, B = 5, C = 127 }; /* the slots of the table, rows of three processes */
 
 static struct control control;
 static int wake_fd[BOARD_ROWS];

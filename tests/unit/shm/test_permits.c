@@ -15,7 +15,7 @@
 #include "common/clock.h"
 #include "shm/control.h"
 
-enum { A = 3, B = 5, C = 63 }; /* rows of three processes */
+enum { A = 3, B = 5, C = 127 }; /* rows of three processes */
 
 static struct control control;
 static struct permits *permits;
