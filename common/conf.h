@@ -178,7 +178,8 @@ struct conf_certificate {
 
 struct conf {
     struct arena *arena;
-    const char *file; /* the main file */
+    const char *file;     /* the main file */
+    uint64_t fingerprint; /* of the bytes of all files that it was read from, those of queries too */
 
     struct conf_listens listen;
     struct conf_listens admin;

@@ -6,6 +6,7 @@
 #include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 struct conf_frame {
     struct conf_frame *outer;
@@ -96,6 +97,7 @@ static bool read_opened(struct conf_parser *p, int fd, const char *path, struct 
         return cannot(p, path, at, strerror(errno));
     bytes[got] = '\0';
     *text_out = slice_of(bytes, (size_t)got);
+    p->conf->fingerprint = XXH3_64bits_withSeed(bytes, (size_t)got, p->conf->fingerprint);
     return check_bytes(p, *text_out, path);
 }
 

@@ -1,4 +1,5 @@
 #include "common/conf_parse.h"
+#include "common/paper.h"
 
 static const char *const titles[CONF_CONTEXT_COUNT] = {
     [CONF_IN_MAIN] = "Directives outside of any block",
@@ -50,30 +51,10 @@ static void print_facts(const struct conf_row *row, const char *before, FILE *ou
     fputs(".\n", out);
 }
 
-/* The words of text in lines of at most 96 columns, each behind `indent`. */
-static void print_wrapped(const char *text, const char *indent, FILE *out)
-{
-    enum { WIDTH = 96 };
-    size_t column = 0;
-    while (*text != '\0') {
-        size_t len = strcspn(text, " ");
-        if (column > 0 && column + 1 + len > WIDTH) {
-            fputc('\n', out);
-            column = 0;
-        }
-        if (column == 0)
-            column = (size_t)fprintf(out, "%s%.*s", indent, (int)len, text);
-        else
-            column += (size_t)fprintf(out, " %.*s", (int)len, text);
-        text += len + strspn(text + len, " ");
-    }
-    fputc('\n', out);
-}
-
 static void print_row(const struct conf_row *row, FILE *out)
 {
     fprintf(out, "  %s%s%s\n", row->name, row->arguments[0] == '\0' ? "" : is_option(row) ? "=" : " ", row->arguments);
-    print_wrapped(row->doc, "      ", out);
+    paper_wrap(row->doc, "      ", out);
     print_facts(row, "      ", out);
 }
 
@@ -90,19 +71,6 @@ void conf_print_help(FILE *out)
     }
 }
 
-/* Text as mdoc takes it: a backslash is an escape, a leading dot or quote a macro. */
-static void print_roff(const char *text, FILE *out)
-{
-    if (*text == '.' || *text == '\'')
-        fputs("\\&", out);
-    for (; *text != '\0'; text++) {
-        if (*text == '\\')
-            fputs("\\e", out);
-        else
-            fputc(*text, out);
-    }
-}
-
 static void print_row_mdoc(const struct conf_row *row, FILE *out)
 {
     /* An argument of a macro in quotes, where "" is one of them. */
@@ -114,7 +82,7 @@ static void print_row_mdoc(const struct conf_row *row, FILE *out)
         fputc('"', out);
     }
     fputc('\n', out);
-    print_roff(row->doc, out);
+    paper_mdoc(row->doc, out);
     fputc('\n', out);
     print_facts(row, ".br\n", out);
 }

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096 };
+enum { LINE_MAX_BYTES = 4096, ANSWER_MAX_BYTES = 8 << 20 };
 
 struct client {
     int fd;         /* -1: free */
@@ -19,6 +19,8 @@ struct client {
     uint64_t order; /* of coming */
     size_t len;
     char line[LINE_MAX_BYTES];
+    char *rest; /* of its answer; NULL: none */
+    size_t rest_len, rest_sent;
 };
 
 struct control_socket {
@@ -27,6 +29,7 @@ struct control_socket {
     control_socket_asked *asked;
     void *arg;
     uint64_t accepted;
+    struct client *asking; /* CONTROL_CONFIG is being answered to this one */
     struct client clients[CONTROL_CLIENTS];
 };
 
@@ -65,13 +68,23 @@ struct control_socket *control_socket_create(const char *run_dir, control_socket
     return c;
 }
 
+static void drop(struct client *client)
+{
+    close(client->fd);
+    free(client->rest);
+    client->rest = NULL;
+    client->rest_len = client->rest_sent = client->len = 0;
+    client->fd = -1;
+    client->waits = false;
+}
+
 void control_socket_destroy(struct control_socket **c)
 {
     unlink((*c)->path);
     close((*c)->fd);
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if ((*c)->clients[i].fd >= 0)
-            close((*c)->clients[i].fd);
+            drop(&(*c)->clients[i]);
     free(*c);
     *c = NULL;
 }
@@ -84,24 +97,54 @@ void control_socket_forget(const struct control_socket *c)
             close(c->clients[i].fd);
 }
 
+static short wanted_of(const struct client *client)
+{
+    if (client->rest != NULL)
+        return POLLOUT;
+    return client->waits ? 0 : POLLIN;
+}
+
 int control_socket_poll(const struct control_socket *c, struct pollfd *fds)
 {
     int count = 0;
     fds[count++] = (struct pollfd){c->fd, POLLIN, 0};
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if (c->clients[i].fd >= 0)
-            fds[count++] = (struct pollfd){c->clients[i].fd, c->clients[i].waits ? 0 : POLLIN, 0};
+            fds[count++] = (struct pollfd){c->clients[i].fd, wanted_of(&c->clients[i]), 0};
     return count;
 }
 
 /* ---- one client ---- */
 
-static void drop(struct client *client)
+static void send_rest(struct client *client)
 {
-    close(client->fd);
-    client->fd = -1;
+    ssize_t n = send(client->fd, client->rest + client->rest_sent, client->rest_len - client->rest_sent,
+                     MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    client->rest_sent += (size_t)MAX(n, (ssize_t)0);
+    if (n < 0 || client->rest_sent == client->rest_len)
+        drop(client);
+}
+
+/* With a newline. The rest of what the socket does not take at once is kept. */
+static void send_line(struct client *client, const char *text)
+{
+    size_t len = strlen(text);
+    struct iovec parts[] = {{(char *)(uintptr_t)text, len}, {(char[]){'\n'}, 1}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent = sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    bool again = sent >= 0 || errno == EAGAIN || errno == EINTR;
+    size_t done = (size_t)MAX(sent, (ssize_t)0);
+    client->rest = again && done < len + 1 ? malloc(len + 1 - done) : NULL; /* without memory the client is dropped */
+    if (client->rest == NULL) {
+        drop(client);
+        return;
+    }
+    client->rest_len = len + 1 - done;
+    memcpy(client->rest, text + done, len - MIN(done, len));
+    client->rest[client->rest_len - 1] = '\n';
     client->waits = false;
-    client->len = 0;
 }
 
 static void answer(struct client *client, const char *error)
@@ -111,13 +154,9 @@ static void answer(struct client *client, const char *error)
     if (error != NULL)
         cJSON_AddStringToObject(json, "error", error);
     char *text = cJSON_PrintUnformatted(json);
-    struct iovec parts[] = {{text, strlen(text)}, {(char[]){'\n'}, 1}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent = sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)sent; /* who does not read gets nothing */
+    send_line(client, text);
     cJSON_free(text);
     cJSON_Delete(json);
-    drop(client);
 }
 
 static void obey(struct control_socket *c, struct client *client, const char *command)
@@ -125,12 +164,14 @@ static void obey(struct control_socket *c, struct client *client, const char *co
     static const struct {
         const char *name;
         enum control_command command;
-    } commands[] = {{"reload", CONTROL_RELOAD}, {"ping", CONTROL_PING}, {"stop", CONTROL_STOP}, {"quit", CONTROL_QUIT}};
+    } commands[] = {{"reload", CONTROL_RELOAD}, {"ping", CONTROL_PING}, {"reopen", CONTROL_REOPEN},
+                    {"stop", CONTROL_STOP},     {"quit", CONTROL_QUIT}, {"config", CONTROL_CONFIG}};
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(command, commands[i].name) != 0)
             continue;
         client->waits = commands[i].command == CONTROL_RELOAD;
-        if (!client->waits)
+        c->asking = commands[i].command == CONTROL_CONFIG ? client : NULL;
+        if (!client->waits && c->asking == NULL)
             answer(client, NULL);
         c->asked(c->arg, commands[i].command);
         return;
@@ -199,7 +240,9 @@ void control_socket_ready(struct control_socket *c, const struct pollfd *fds, in
         if (fds[f].revents == 0)
             continue;
         for (int i = 0; i < CONTROL_CLIENTS; i++)
-            if (c->clients[i].fd == fds[f].fd && !c->clients[i].waits)
+            if (c->clients[i].fd == fds[f].fd && c->clients[i].rest != NULL)
+                send_rest(&c->clients[i]);
+            else if (c->clients[i].fd == fds[f].fd && !c->clients[i].waits)
                 read_client(c, &c->clients[i]);
             else if (c->clients[i].fd == fds[f].fd && (fds[f].revents & (POLLHUP | POLLERR)))
                 drop(&c->clients[i]);
@@ -214,4 +257,14 @@ void control_socket_reloaded(struct control_socket *c, const char *err)
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if (c->clients[i].fd >= 0 && c->clients[i].waits)
             answer(&c->clients[i], err);
+}
+
+void control_socket_tell(struct control_socket *c, const char *json)
+{
+    if (json == NULL)
+        answer(c->asking, "perfd has no memory for the answer");
+    else if (strlen(json) > ANSWER_MAX_BYTES)
+        answer(c->asking, "the answer is longer than 8 MB");
+    else
+        send_line(c->asking, json);
 }

@@ -1,7 +1,8 @@
-/* run_dir/control.sock: what perfctl asks of the master. One line of JSON in, {"command": "reload" | "ping" | "stop" |
- * "quit"}; one line out, {"ok": true, ...} or {"ok": false, "error": "..."}. Only this user may connect. No client can
- * make the master wait: a line has 4 KB, an answer that does not fit the socket's buffer is dropped with its client,
- * and when more than CONTROL_CLIENTS are connected the longest silent one is. */
+/* run_dir/control.sock: what perfctl asks of the master. One line of JSON in, {"command": "reload" | "ping" | "reopen"
+ * | "stop" | "quit" | "config"}; one line out, {"ok": true, ...} or {"ok": false, "error": "..."}. Only this user may
+ * connect. No client can make the master wait: a line has 4 KB, of an answer that does not fit the socket's buffer the
+ * rest, 8 MB at most, is sent as its client reads, and when more than CONTROL_CLIENTS are connected the longest silent
+ * one is. */
 #ifndef MASTER_CONTROL_SOCKET_H
 #define MASTER_CONTROL_SOCKET_H
 
@@ -11,9 +12,10 @@
 
 struct control_socket;
 
-enum control_command { CONTROL_RELOAD, CONTROL_PING, CONTROL_STOP, CONTROL_QUIT };
+enum control_command { CONTROL_RELOAD, CONTROL_PING, CONTROL_REOPEN, CONTROL_STOP, CONTROL_QUIT, CONTROL_CONFIG };
 
-/* The answer went out already; that to CONTROL_RELOAD comes from control_socket_reloaded(). */
+/* The answer went out already; that to CONTROL_RELOAD comes from control_socket_reloaded(), that to CONTROL_CONFIG from
+ * control_socket_tell(), before this returns. */
 typedef void control_socket_asked(void *arg, enum control_command command);
 
 enum { CONTROL_CLIENTS = 16 };
@@ -27,6 +29,8 @@ int control_socket_poll(const struct control_socket *control, struct pollfd *fds
 void control_socket_ready(struct control_socket *control, const struct pollfd *fds, int count);
 /* err NULL: the new configuration is in force. */
 void control_socket_reloaded(struct control_socket *control, const char *err);
+/* To who asks just now: json is an object; NULL: memory is out. */
+void control_socket_tell(struct control_socket *control, const char *json);
 void control_socket_forget(const struct control_socket *control); /* in a child: closes all its descriptors */
 
 #endif

@@ -1,4 +1,5 @@
 #include "master/generation.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "shm/shared.h"
 #include "shm/stats.h"
@@ -19,6 +20,7 @@ struct generation *generation_create(int number, struct conf *conf, struct share
 {
     struct generation *g = xcalloc(1, sizeof *g);
     g->number = number;
+    g->read_us = clock_wall_us();
     g->conf = conf;
     g->route_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->route_rows);
     g->permit_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->permit_rows);

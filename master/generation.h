@@ -7,7 +7,8 @@
 struct shared;
 
 struct generation {
-    int number; /* from 1 */
+    int number;      /* from 1 */
+    int64_t read_us; /* when its files were; wall clock */
     struct conf *conf;
     int *route_rows;  /* of the statistics, by route */
     int *permit_rows; /* the same of the permits; PERMIT_NO_ROW: its own number of statements is not limited */

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/patience.h"
 #include "master/control_socket.h"
+#include "master/effective.h"
 #include "master/generation.h"
 #include "master/listener.h"
 #include "master/lock.h"
@@ -35,6 +36,7 @@ struct master {
     struct workers *workers;
     struct roll *roll;
     struct control_socket *control;
+    struct effective effective;
     int lock_fd, signal_fd, error_log_fd;
     int life[2]; /* workers read the first end; the second is the master's life */
     bool ending;
@@ -136,7 +138,7 @@ static void take_signals(struct master *m)
     struct signalfd_siginfo info;
     while (read(m->signal_fd, &info, sizeof info) == sizeof info)
         switch (info.ssi_signo) {
-#define SIGNAL(number, action, help)                                                                                   \
+#define SIGNAL(number, verb, action, doc)                                                                              \
     case number:                                                                                                       \
         action_##action(m);                                                                                            \
         break;
@@ -155,6 +157,12 @@ static void on_command(void *arg, enum control_command command)
             control_socket_reloaded(m->control, "perfd is stopping");
         break;
     case CONTROL_PING:
+        break;
+    case CONTROL_REOPEN:
+        action_reopen(m);
+        break;
+    case CONTROL_CONFIG:
+        control_socket_tell(m->control, effective_json(&m->effective, m->generation, stats_conf(m->shared.stats)));
         break;
     case CONTROL_STOP:
         action_stop(m);
@@ -177,7 +185,7 @@ static bool block_signals(struct master *m, struct err *err)
 {
     sigset_t set;
     sigemptyset(&set);
-#define SIGNAL(number, action, help) sigaddset(&set, number);
+#define SIGNAL(number, verb, action, doc) sigaddset(&set, number);
 #include "master/signals.def"
 #undef SIGNAL
     signal(SIGPIPE, SIG_IGN);
@@ -321,6 +329,7 @@ static void clean_up(struct master *m)
 {
     if (m->doubt_at_us == 0)
         redis_mark_leave(m->generation->conf, m->shared.tags);
+    effective_deinit(&m->effective);
     roll_destroy(&m->roll);
     workers_destroy(&m->workers);
     clear_ground(m, m->generation->conf->run_dir);

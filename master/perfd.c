@@ -1,6 +1,7 @@
 /* perfd: the command line. */
 #include "common/clock.h"
 #include "master/master.h"
+#include "master/signals.h"
 #include "master/title.h"
 #include "sql/check.h"
 #include "worker/library_memory.h"
@@ -16,7 +17,7 @@
 
 #define CHECK_LIMIT_US (10 * US_PER_S)
 
-enum { OPTION_HELP = 256, OPTION_HELP_CONFIG };
+enum { OPTION_HELP = 256, OPTION_HELP_CONFIG, OPTION_HELP_SIGNALS };
 
 static const char help[] =
     "usage: perfd [-c FILE] [-t | -T]\n"
@@ -26,8 +27,12 @@ static const char help[] =
     "  -V, --version       print the version\n"
     "      --help          this text\n"
     "      --help-config   every directive of the configuration; --help-config=mdoc for a manual page\n"
+    "      --help-signals  what signals do; --help-signals=mdoc for a manual page\n"
     "\n"
-    "perfd runs in the foreground. SIGHUP reloads, SIGQUIT stops gracefully, SIGTERM at once, SIGUSR1 reopens logs.\n"
+    "perfd runs in the foreground. Signals to its master, and the command that does the same:\n";
+
+static const char help_end[] =
+    "\n"
     "Exit status: 0 ended as asked, 2 wrong usage or configuration, 3 cannot start, 4 out of memory.\n"
     "perfd(8), perfd.conf(5) and perfctl(1) tell more.\n";
 
@@ -87,16 +92,13 @@ static int act(enum action action, const char *path)
     return code;
 }
 
-static int help_config(const char *format)
+static int print_table(const char *format, void (*text)(FILE *out), void (*mdoc)(FILE *out))
 {
     if (format != NULL && strcmp(format, "mdoc") != 0) {
-        fprintf(stderr, "perfd: --help-config=%s: only mdoc is known\n", format);
+        fprintf(stderr, "perfd: %s: only mdoc is known\n", format);
         return EXIT_CONFIGURATION;
     }
-    if (format != NULL)
-        conf_print_help_mdoc(stdout);
-    else
-        conf_print_help(stdout);
+    (format != NULL ? mdoc : text)(stdout);
     return EXIT_DONE;
 }
 
@@ -115,6 +117,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"version", no_argument, NULL, 'V'},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {"help-config", optional_argument, NULL, OPTION_HELP_CONFIG},
+                                            {"help-signals", optional_argument, NULL, OPTION_HELP_SIGNALS},
                                             {NULL, 0, NULL, 0}};
     const char *path = NULL;
     enum action action = ACTION_RUN;
@@ -138,9 +141,13 @@ int main(int argc, char **argv)
             return EXIT_DONE;
         case OPTION_HELP:
             fputs(help, stdout);
+            signals_print_help(stdout);
+            fputs(help_end, stdout);
             return EXIT_DONE;
         case OPTION_HELP_CONFIG:
-            return help_config(optarg);
+            return print_table(optarg, conf_print_help, conf_print_help_mdoc);
+        case OPTION_HELP_SIGNALS:
+            return print_table(optarg, signals_print_help, signals_print_help_mdoc);
         default: /* getopt_long() has said what is wrong */
             fputs("perfd --help tells the options\n", stderr);
             return EXIT_CONFIGURATION;

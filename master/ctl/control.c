@@ -1,4 +1,5 @@
 #include "master/ctl/control.h"
+#include "common/buf.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 64 * 1024 };
+enum { READ_BYTES = 64 * 1024 };
 
 /* -1 with errno. The folder is opened first and the socket named through it, since a socket's name may have 107 bytes
  * only, and run_dir more. */
@@ -37,10 +38,10 @@ static bool send_command(int fd, const char *command)
     return send(fd, line, (size_t)len, MSG_NOSIGNAL) == len;
 }
 
-/* The line's length, or -1 with errno; 0: the master closed without a line. */
-static ssize_t read_line(int fd, char *line, size_t size, int64_t until_us)
+/* Until one came: the bytes at hand; 0: the master closed, -1: errno. */
+static ssize_t read_some(int fd, struct buf *line, int64_t until_us)
 {
-    for (size_t len = 0;;) {
+    for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         int64_t left_us = until_us - clock_mono_us();
         int ready = left_us > 0 ? poll(&wait, 1, (int)(left_us / US_PER_MS) + 1) : 0;
@@ -50,15 +51,25 @@ static ssize_t read_line(int fd, char *line, size_t size, int64_t until_us)
             errno = ETIMEDOUT;
         if (ready <= 0)
             return -1;
-        ssize_t got = recv(fd, line + len, size - 1 - len, 0);
-        if (got < 0)
-            return -1;
-        if (got == 0 || len + (size_t)got == size - 1)
-            return 0;
-        line[len + (size_t)got] = '\0';
-        if (strchr(line + len, '\n') != NULL)
-            return (ssize_t)(len + (size_t)got);
-        len += (size_t)got;
+        buf_reserve(line, READ_BYTES);
+        return recv(fd, line->at + line->len, READ_BYTES, 0);
+    }
+}
+
+/* True: line is a text. False with errno; 0: the master closed without a line. */
+static bool read_line(int fd, struct buf *line, int64_t until_us)
+{
+    for (;;) {
+        ssize_t got = read_some(fd, line, until_us);
+        if (got == 0)
+            errno = 0;
+        if (got <= 0)
+            return false;
+        line->len += (size_t)got;
+        if (line->at[line->len - 1] == '\n') {
+            line->at[line->len - 1] = '\0';
+            return true;
+        }
     }
 }
 
@@ -68,45 +79,67 @@ static enum ctl_exit fail(const struct ctl *ctl, enum ctl_exit code, const char 
     return code;
 }
 
-static enum ctl_exit print_answer(const struct ctl *ctl, const char *line)
+static enum ctl_exit parse(const struct ctl *ctl, const char *line, cJSON **answer_out)
 {
-    char schema[64];
     cJSON *answer = cJSON_Parse(line);
     const cJSON *ok = cJSON_GetObjectItemCaseSensitive(answer, "ok");
     if (!cJSON_IsBool(ok)) {
         cJSON_Delete(answer);
         return fail(ctl, CTL_FAILED, "the answer makes no sense");
     }
-    bool done = cJSON_IsTrue(ok);
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, done ? "message" : "error"));
-    if (!done)
-        fprintf(stderr, "perfctl: %s: %s\n", ctl->command, text ? text : "refused without a reason");
-    else if (!ctl->json)
-        puts(text ? text : "ok");
-    if (ctl->json) {
-        snprintf(schema, sizeof schema, "perfctl.%s/1", ctl->command);
-        cJSON_AddStringToObject(answer, "schema", schema);
-        document_print(&answer);
+    if (cJSON_IsTrue(ok)) {
+        *answer_out = answer;
+        return CTL_OK;
     }
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
+    fprintf(stderr, "perfctl: %s: %s\n", ctl->command, text ? text : "refused without a reason");
+    if (ctl->json)
+        control_print(ctl, &answer);
     cJSON_Delete(answer);
-    return done ? CTL_OK : CTL_FAILED;
+    return CTL_FAILED;
 }
 
-enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us)
+enum ctl_exit control_print(const struct ctl *ctl, cJSON **answer)
 {
-    static char line[ANSWER_MAX];
+    char schema[64];
+    snprintf(schema, sizeof schema, "perfctl.%s/1", ctl->command);
+    cJSON_AddStringToObject(*answer, "schema", schema);
+    return document_print(answer);
+}
+
+enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **answer_out)
+{
+    struct buf line = {0};
     int64_t until_us = clock_mono_us() + timeout_us;
     int fd = dial(ctl->dir);
     if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR))
         return fail(ctl, CTL_NOT_RUNNING, "perfd is not running there");
     if (fd < 0)
         return fail(ctl, CTL_FAILED, strerror(errno));
-    ssize_t len = send_command(fd, ctl->command) ? read_line(fd, line, sizeof line, until_us) : -1;
+    bool whole = send_command(fd, ctl->command) && read_line(fd, &line, until_us);
     int failed = errno;
     close(fd);
-    if (len < 0 && failed == ETIMEDOUT)
-        return fail(ctl, CTL_FAILED, "no answer in time");
-    if (len <= 0)
-        return fail(ctl, CTL_FAILED, len < 0 ? strerror(failed) : "closed without an answer");
-    return print_answer(ctl, line);
+    enum ctl_exit code = CTL_FAILED;
+    if (whole)
+        code = parse(ctl, line.at, answer_out);
+    else if (failed == ETIMEDOUT)
+        fail(ctl, CTL_FAILED, "no answer in time");
+    else
+        fail(ctl, CTL_FAILED, failed != 0 ? strerror(failed) : "closed without an answer");
+    buf_deinit(&line);
+    return code;
+}
+
+enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us)
+{
+    cJSON *answer = NULL;
+    enum ctl_exit code = control_get(ctl, timeout_us, &answer);
+    if (code != CTL_OK)
+        return code;
+    if (ctl->json)
+        return control_print(ctl, &answer);
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "message"));
+    puts(text ? text : "ok");
+    cJSON_Delete(answer);
+    return CTL_OK;
 }

@@ -4,6 +4,11 @@
 
 #include "master/ctl/ctl.h"
 
+/* Sends ctl->command and waits at most timeout_us for the answer. CTL_OK: it is ok, the caller frees it; otherwise why
+ * not was said on stderr, and CTL_NOT_RUNNING is that nobody listens there. */
+enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **answer_out) MUST_USE;
+/* With its schema, as JSON; frees it. */
+enum ctl_exit control_print(const struct ctl *ctl, cJSON **answer);
 /* Sends ctl->command, waits at most timeout_us for the answer and prints it: its "message" when it is ok, else its
  * "error" to stderr and CTL_FAILED; CTL_NOT_RUNNING when nobody listens there. */
 enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us);

@@ -18,6 +18,7 @@ struct ctl {
     int arg_count;
     const char *conf, *url; /* instead of those of the instance; NULL: none is named */
     bool analyze;
+    bool file;           /* config: of the files, not of the master */
     struct stats *stats; /* of commands that need FIGURES */
     bool running;        /* the master of these figures lives; else they are its last */
     int64_t now_us;      /* wall clock; of the last heartbeat when perfd is not running */

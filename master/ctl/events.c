@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static const char *name_of(const struct event *e)
 {
@@ -23,20 +22,9 @@ static struct text slot_of(const struct event *e)
     return text;
 }
 
-static struct text time_of(const struct event *e)
-{
-    struct text text;
-    struct tm tm;
-    time_t seconds = (time_t)(e->at_us / US_PER_S);
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(text.s, sizeof text.s, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text.s + n, sizeof text.s - n, ".%03dZ", (int)(e->at_us % US_PER_S / US_PER_MS));
-    return text;
-}
-
 static void put_row(struct table *table, const struct ctl *ctl, const struct event *e)
 {
-    table_cell(table, "%s", time_of(e).s);
+    table_cell(table, "%s", format_time(e->at_us).s);
     table_cell(table, "%s", format_age(MAX(ctl->now_us - e->at_us, INT64_C(0))).s);
     table_cell(table, "%s", name_of(e));
     table_cell(table, "%s", slot_of(e).s);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { SAMPLES_BEYOND = 10 };
 
@@ -36,6 +37,17 @@ struct text format_us(int64_t us)
     if (us >= US_PER_MS)
         return scaled((double)us / (double)US_PER_MS, "ms");
     snprintf(out.s, sizeof out.s, "%" PRId64 " us", us);
+    return out;
+}
+
+struct text format_time(int64_t wall_us)
+{
+    struct text out;
+    struct tm tm;
+    time_t seconds = (time_t)(wall_us / US_PER_S);
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(out.s, sizeof out.s, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out.s + n, sizeof out.s - n, ".%03dZ", (int)(wall_us % US_PER_S / US_PER_MS));
     return out;
 }
 

@@ -10,6 +10,7 @@ struct text {
 
 struct text format_count(int64_t n);                       /* 1,234,567 */
 struct text format_us(int64_t us);                         /* 850 us, 12.3 ms, 4.56 s */
+struct text format_time(int64_t wall_us);                  /* 2026-11-29T14:00:00.000Z */
 struct text format_age(int64_t us);                        /* 12.3 s, 4m05s, 3h04m, 2d03h */
 struct text format_bytes(int64_t bytes);                   /* 12.3 MB, of 2^20 bytes as in perfd.conf */
 struct text format_percent(int64_t part, int64_t whole);   /* 93.4 %; - when whole is 0 */

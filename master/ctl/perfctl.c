@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum needs { FIGURES, MASTER };
-enum { ARGS_MAX = 2, OPTION_ANALYZE = 256, OPTION_CONF, OPTION_URL };
+enum { ARGS_MAX = 2, OPTION_ANALYZE = 256, OPTION_CONF, OPTION_URL, OPTION_FILE };
 
 struct command {
     const char *name;
@@ -42,6 +42,7 @@ static void print_usage(FILE *out)
           "  --conf FILE       explain: the configuration with the routes (default: the one that perfd was started "
           "with)\n"
           "  --url URL         explain: the database to ask (default: that of the configuration)\n"
+          "  --file            config: what the files say now, as perfd -T prints it\n"
           "  --help, --version\n"
           "\n"
           "exit status: 0 done, 1 the command failed, 3 perfd is not running there, 64 wrong usage\n",
@@ -142,6 +143,7 @@ int main(int argc, char **argv)
                                             {"analyze", no_argument, NULL, OPTION_ANALYZE},
                                             {"conf", required_argument, NULL, OPTION_CONF},
                                             {"url", required_argument, NULL, OPTION_URL},
+                                            {"file", no_argument, NULL, OPTION_FILE},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {NULL, 0, NULL, 0}};
@@ -165,6 +167,9 @@ int main(int argc, char **argv)
         case OPTION_URL:
             ctl.url = optarg;
             break;
+        case OPTION_FILE:
+            ctl.file = true;
+            break;
         case 'h':
             print_usage(stdout);
             return CTL_OK;
@@ -182,6 +187,8 @@ int main(int argc, char **argv)
         return wrong_usage("unknown command", argv[optind]);
     if ((ctl.analyze || ctl.conf != NULL || ctl.url != NULL) && command->run != command_explain)
         return wrong_usage("--analyze, --conf and --url go with explain, not with", command->name);
+    if (ctl.file && command->run != command_config)
+        return wrong_usage("--file goes with config, not with", command->name);
     ctl.args = argv + optind + 1;
     ctl.arg_count = argc - optind - 1;
     if (*command->args == '\0' && ctl.arg_count > 0)

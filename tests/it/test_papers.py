@@ -1,0 +1,72 @@
+"""The papers say what the programs take: manual pages, help, completion."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lib.perfd import BUILD, PERFCTL, PERFD, run
+
+PAGES = ["perfd.8", "perfd.conf.5", "perfctl.1"]
+
+
+def page(name):
+    with open(f"{BUILD}/man/{name}", encoding="utf-8") as text:
+        return text.read()
+
+
+def commands():
+    usage = run(PERFCTL, "--help").out.split("\n\n")[1]
+    return re.findall(r"^  (\S+)", usage, re.M)
+
+
+def signals():
+    """Name and the command that does the same, or None."""
+    return re.findall(r"^  (SIG\w+)(?:, perfctl (\w+))?$", run(PERFD, "--help-signals").out, re.M)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_manual_page_has_no_mistake(name):
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is not installed")
+    lint = run("mandoc", "-Tlint", "-W", "warning", f"{BUILD}/man/{name}")
+    assert lint.code == 0 and not lint.out + lint.err, lint
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_manual_page_shows_every_word_of_its_source(name):
+    """man drops what follows a wrong macro without a word."""
+    shown = subprocess.run(["man", "--warnings", "-l", f"{BUILD}/man/{name}"], capture_output=True, text=True, check=True,
+                           env={**os.environ, "MANWIDTH": "100", "MANPAGER": "cat", "LC_ALL": "C.UTF-8"})
+    assert not shown.stderr, shown.stderr
+    assert "@" not in re.sub(r"\S+@\S+", "", page(name)).replace("@@", ""), "a table was not filled in"
+    assert len(shown.stdout) > 2000
+
+
+def test_every_signal_is_described_and_its_command_exists():
+    found = signals()
+    assert len(found) >= 6 and ("SIGHUP", "reload") in found
+    manual, usage = page("perfd.8"), run(PERFD, "--help").out
+    for name, verb in found:
+        item = f".It Dv {name} , Ic perfctl {verb}\n" if verb else f".It Dv {name}\n"
+        text = manual.split(item)[1].split(".It")[0] if item in manual else ""
+        assert len(text.split()) > 3, f"perfd.8 does not describe {name}"
+        assert name in usage
+        assert not verb or verb in commands(), f"perfctl {verb} is promised for {name}"
+
+
+def test_every_command_of_perfctl_is_described():
+    manual = page("perfctl.1")
+    assert len(commands()) >= 10
+    for name in commands():
+        found = re.search(rf"^\.It Cm {name}\b.*\n(.+)", manual, re.M)
+        assert found and len(found[1].split()) > 2, f"perfctl.1 does not describe {name}"
+
+
+@pytest.mark.parametrize("program, name", [(PERFD, "perfd.8"), (PERFCTL, "perfctl.1")])
+def test_every_option_is_described(program, name):
+    options = re.findall(r"(?<!\S)--([a-z-]+)", run(program, "--help").out)
+    assert len(set(options)) >= 4
+    for option in set(options) - {"help", "version"}:
+        assert re.search(rf"^\.It Fl .*-{option}\b", page(name), re.M), f"{name} does not describe --{option}"
