@@ -5,9 +5,13 @@
 
 #include "common/err.h"
 
-/* The descriptor to keep open, or -1. A lock of fcntl() is not inherited, so that a worker that outlives the master
- * does not hold it. */
+/* The descriptor to keep open, or -1. The lock belongs to what the descriptor stands for (fcntl(2), open file
+ * description locks): who is handed a copy, the master of an upgrade, holds it too, and it is free when the last copy
+ * is closed. So a worker closes its own, or it would hold the lock after the master's death. */
 int lock_acquire(const char *run_dir, struct err *err) MUST_USE;
+/* fd was handed over: it is this folder's lock, and held. */
+bool lock_is_of(int fd, const char *run_dir) MUST_USE;
+bool lock_sign(int fd, struct err *err) MUST_USE; /* this process's number into the file */
 void lock_release(int fd, const char *run_dir);
 
 #endif

@@ -41,7 +41,6 @@ struct master {
     int life[2]; /* workers read the first end; the second is the master's life */
     bool ending;
     int64_t kill_at_us;
-    int64_t doubt_at_us; /* the write of a worker that died is over by then, one way or the other; 0: none */
 };
 
 /* ---- what signals and commands do ---- */
@@ -118,7 +117,7 @@ static void action_reap(struct master *m)
 {
     int64_t now_us = clock_mono_us();
     if (workers_reap(m->workers, now_us, other_child, m))
-        m->doubt_at_us = now_us + longest_statement_us(m->generation->conf) + US_PER_S;
+        tags_set_doubt(m->shared.tags, now_us + longest_statement_us(m->generation->conf) + US_PER_S);
 }
 
 /* In a child: what is the master's own. */
@@ -131,6 +130,7 @@ static void forget(void *arg)
     if (roll_fd(m->roll) >= 0)
         close(roll_fd(m->roll));
     control_socket_forget(m->control);
+    shared_forget(&m->shared);
 }
 
 static void take_signals(struct master *m)
@@ -279,12 +279,7 @@ static int64_t keep_workers(struct master *m, int64_t now_us)
     next_us = MIN(next_us, workers_keep(m->workers, KEEPER_SLOT, m->generation, now_us));
     for (int slot = 0; slot < m->generation->conf->workers; slot++)
         next_us = MIN(next_us, workers_keep(m->workers, slot, roll_generation(m->roll, slot, m->generation), now_us));
-    if (m->doubt_at_us > 0 && now_us >= m->doubt_at_us) {
-        shared_doubt(&m->shared);
-        m->doubt_at_us = 0;
-    }
-    next_us = MIN(next_us, shared_settle(&m->shared, now_us));
-    return m->doubt_at_us > 0 ? MIN(next_us, m->doubt_at_us) : next_us;
+    return MIN(next_us, shared_settle(&m->shared, now_us));
 }
 
 static void run(struct master *m)
@@ -327,7 +322,7 @@ static void clear_ground(struct master *m, const char *run_dir)
 
 static void clean_up(struct master *m)
 {
-    if (m->doubt_at_us == 0)
+    if (tags_doubt_us(m->shared.tags) == 0)
         redis_mark_leave(m->generation->conf, m->shared.tags);
     effective_deinit(&m->effective);
     roll_destroy(&m->roll);

@@ -16,11 +16,22 @@ static void path_of(const struct conf *conf, char path[4200])
     snprintf(path, 4200, "%s/redis.clean", conf->run_dir);
 }
 
-/* Of the address and the prefix, for the address may hold a password; and of the server's run. */
+/* Of the address and the prefix, for the address may hold a password. */
+static XXH128_hash_t name_of(const struct conf *conf)
+{
+    return XXH3_128bits_withSeed(conf->redis.url, strlen(conf->redis.url),
+                                 XXH3_64bits(conf->redis.prefix, strlen(conf->redis.prefix)));
+}
+
+uint64_t redis_mark_name(const struct conf *conf)
+{
+    return conf->redis.set ? name_of(conf).low64 | 1 : 0;
+}
+
+/* Of the server's run, too. */
 static void mark_of(const struct conf *conf, uint32_t server, char mark[MARK_BYTES])
 {
-    XXH128_hash_t hash = XXH3_128bits_withSeed(conf->redis.url, strlen(conf->redis.url),
-                                               XXH3_64bits(conf->redis.prefix, strlen(conf->redis.prefix)));
+    XXH128_hash_t hash = name_of(conf);
     snprintf(mark, MARK_BYTES, "%016llx%016llx %08x\n", (unsigned long long)hash.high64, (unsigned long long)hash.low64,
              server);
 }
@@ -40,6 +51,7 @@ static void write_mark(const struct conf *conf, const char *mark)
 void redis_mark_take(const struct conf *conf, struct tags *tags)
 {
     char path[4200], found[MARK_BYTES] = "", mark[MARK_BYTES];
+    tags_set_redis(tags, redis_mark_name(conf));
     if (!conf->redis.set)
         return;
     path_of(conf, path);

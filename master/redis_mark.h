@@ -9,6 +9,7 @@
 
 struct tags;
 
+uint64_t redis_mark_name(const struct conf *conf);                 /* which Redis: tags_redis() */
 void redis_mark_take(const struct conf *conf, struct tags *tags);  /* at the start */
 void redis_mark_leave(const struct conf *conf, struct tags *tags); /* at the end, when no worker is left */
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -76,10 +77,12 @@ static void place(struct cache *c, const struct segment_section sections[SECTION
     c->log = sections[LOG].at;
 }
 
-struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err)
+/* All but the memory. */
+static struct cache *make_view(int64_t size_bytes, int64_t entries, struct tags *tags,
+                               struct segment_section sections[SECTIONS])
 {
-    struct segment_section sections[SECTIONS];
     struct cache *c = xcalloc(1, sizeof *c);
+    c->fd = -1;
     c->tags = tags;
     c->heard_us = tags_heard_word(tags);
     plan(c, size_bytes, entries);
@@ -87,7 +90,14 @@ struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tag
     cache_attach(c, 0);
     sections_of(c, sections);
     c->total_bytes = segment_bytes(sections, SECTIONS);
-    c->shared = segment_create("perfd-cache", sections, SECTIONS, err);
+    return c;
+}
+
+struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err)
+{
+    struct segment_section sections[SECTIONS];
+    struct cache *c = make_view(size_bytes, entries, tags, sections);
+    c->shared = segment_create("perfd-cache", sections, SECTIONS, &c->fd, err);
     if (c->shared == NULL) {
         free(c);
         return NULL;
@@ -98,8 +108,35 @@ struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tag
     return c;
 }
 
+struct cache *cache_open(int fd, int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err)
+{
+    struct segment_section sections[SECTIONS];
+    struct cache *c = make_view(size_bytes, entries, tags, sections);
+    c->shared = segment_attach(fd, sections, SECTIONS, err);
+    if (c->shared == NULL) {
+        free(c);
+        return NULL;
+    }
+    place(c, sections);
+    c->fd = fd;
+    return c;
+}
+
+int cache_fd(const struct cache *c)
+{
+    return c->fd;
+}
+
+void cache_close_fd(struct cache *c)
+{
+    if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+}
+
 void cache_destroy(struct cache **c)
 {
+    cache_close_fd(*c);
     segment_destroy((*c)->shared);
     free(*c);
     *c = NULL;

@@ -59,7 +59,12 @@ struct cache_entry {
 
 /* Before the first fork. size_bytes counts everything, tables included; at most `entries` entries. */
 struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err) MUST_USE;
-void cache_destroy(struct cache **cache); /* this process's mapping */
+/* Another perfd's, whose memfd is fd and whose tags are these; the memfd is taken over. NULL: it does not fit this size
+ * and number of entries, or this perfd; fd is left. */
+struct cache *cache_open(int fd, int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err) MUST_USE;
+int cache_fd(const struct cache *cache);  /* its memfd; -1: closed */
+void cache_close_fd(struct cache *cache); /* in a process that hands it to nobody */
+void cache_destroy(struct cache **cache); /* this process's mapping and memfd */
 /* In each process after its fork, before anything below: its row of the board. */
 void cache_attach(struct cache *cache, int proc);
 /* The master, only after waitpid() of the process that had row proc: gives back what it held. */

@@ -120,6 +120,7 @@ struct cache {
     struct tags *tags;
     const _Atomic int64_t *heard_us; /* of them */
     void *shared;
+    int fd;
     size_t total_bytes, largest_bytes;
     struct cache_header *header;
     struct cache_bucket *buckets;

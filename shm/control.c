@@ -1,27 +1,62 @@
 #include "shm/control.h"
 #include "shm/segment.h"
 
-bool control_create(struct control *control, struct err *err)
+#include <string.h>
+#include <unistd.h>
+
+enum { SECTIONS = 5 };
+
+static void sections_of(struct segment_section sections[SECTIONS])
 {
-    struct segment_section sections[] = {{"tags", tags_bytes(), sizeof(uint64_t), NULL},
-                                         {"board", board_bytes(), board_bytes(), NULL},
-                                         {"flights", flights_bytes(), FLIGHT_BYTES, NULL},
-                                         {"permits", permits_bytes(), PERMIT_ROW_BYTES, NULL},
-                                         {"rates", rates_bytes(), RATES_SET_BYTES, NULL}};
-    *control = (struct control){.segment = segment_create("perfd-control", sections, ARRAY_LEN(sections), err)};
+    const struct segment_section all[SECTIONS] = {{"tags", tags_bytes(), sizeof(uint64_t), NULL},
+                                                  {"board", board_bytes(), board_bytes(), NULL},
+                                                  {"flights", flights_bytes(), FLIGHT_BYTES, NULL},
+                                                  {"permits", permits_bytes(), PERMIT_ROW_BYTES, NULL},
+                                                  {"rates", rates_bytes(), RATES_SET_BYTES, NULL}};
+    memcpy(sections, all, sizeof all);
+}
+
+static void place(struct control *control, const struct segment_section sections[SECTIONS])
+{
     control->tags = sections[0].at;
     control->board = sections[1].at;
     control->flights = sections[2].at;
     control->permits = sections[3].at;
     control->rates = sections[4].at;
-    if (control->segment != NULL)
-        rates_init(control->rates);
-    return control->segment != NULL;
+}
+
+bool control_create(struct control *control, struct err *err)
+{
+    struct segment_section sections[SECTIONS];
+    sections_of(sections);
+    *control = (struct control){.fd = -1};
+    control->segment = segment_create("perfd-control", sections, SECTIONS, &control->fd, err);
+    if (control->segment == NULL)
+        return false;
+    place(control, sections);
+    rates_init(control->rates);
+    return true;
+}
+
+bool control_attach(struct control *control, int fd, struct err *err)
+{
+    struct segment_section sections[SECTIONS];
+    sections_of(sections);
+    *control = (struct control){.fd = -1};
+    control->segment = segment_attach(fd, sections, SECTIONS, err);
+    if (control->segment == NULL)
+        return false;
+    place(control, sections);
+    control->fd = fd;
+    return true;
 }
 
 void control_destroy(struct control *control)
 {
-    if (control->segment != NULL)
-        segment_destroy(control->segment);
-    *control = (struct control){0};
+    if (control->segment == NULL)
+        return;
+    segment_destroy(control->segment);
+    if (control->fd >= 0)
+        close(control->fd);
+    *control = (struct control){.fd = -1};
 }

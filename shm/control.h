@@ -15,10 +15,13 @@ struct control {
     struct permits *permits;
     struct rates *rates;
     void *segment;
+    int fd; /* its memfd; -1: closed */
 };
 
 /* Before the first fork. False: err says why. */
 bool control_create(struct control *control, struct err *err) MUST_USE;
-void control_destroy(struct control *control); /* this process's mapping; nothing when there is none */
+/* Another perfd's, whose memfd is fd; that is taken over. False: it does not fit, or cannot be mapped; fd is left. */
+bool control_attach(struct control *control, int fd, struct err *err) MUST_USE;
+void control_destroy(struct control *control); /* this process's mapping and memfd; nothing when there is none */
 
 #endif

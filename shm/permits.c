@@ -234,6 +234,18 @@ int64_t permits_settle(struct permits *permits, struct permit_debts *debts, int6
     return next_us;
 }
 
+void permits_inherit(struct permits *permits, struct permit_debts *debts, int64_t until_us)
+{
+    uint32_t known[PERMIT_ROWS] = {0};
+    for (int i = 0; i < debts->count; i++)
+        known[debts->at[i].row] += debts->at[i].count;
+    for (int row = 0; row < PERMIT_ROWS; row++) {
+        uint32_t owed = permits->rows[row].owed;
+        if (owed > known[row])
+            owe(debts, row, owed - known[row], until_us);
+    }
+}
+
 void permits_forget(struct permit_debts *debts)
 {
     free(debts->at);

@@ -38,6 +38,8 @@ struct permit_debts {
 void permits_reap(struct permits *permits, int proc, int64_t now_us, struct permit_debts *debts);
 /* Gives back what is over, and wakes who waits for it. Returns when the next is; INT64_MAX: no debts. */
 int64_t permits_settle(struct permits *permits, struct permit_debts *debts, int64_t now_us, const int *wake_fd);
+/* What is owed and stands in no debts of this master: of one that was killed. It is over at until_us. */
+void permits_inherit(struct permits *permits, struct permit_debts *debts, int64_t until_us);
 void permits_forget(struct permit_debts *debts); /* its memory */
 
 /* ---- processes ---- */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -36,7 +37,7 @@ size_t segment_bytes(const struct segment_section *sections, int count)
 
 static uint64_t abi_of(const struct segment_section *sections, int count)
 {
-    uint64_t abi = sizeof(struct header);
+    uint64_t abi = sizeof(struct header) + ((uint64_t)SEGMENT_FORMAT << 32);
     for (int i = 0; i < count; i++) {
         abi = XXH3_64bits_withSeed(sections[i].name, strlen(sections[i].name), abi);
         abi = XXH3_64bits_withSeed(&sections[i].item_bytes, sizeof sections[i].item_bytes, abi);
@@ -58,30 +59,37 @@ static void describe(struct header *h, struct segment_section *sections, int cou
     }
 }
 
-static void *map(const char *name, size_t bytes, struct err *err)
+static void *map(const char *name, size_t bytes, int *fd_out, struct err *err)
 {
     int fd = memfd_create(name, MFD_CLOEXEC);
     void *memory = MAP_FAILED;
     if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 && fallocate(fd, 0, 0, (off_t)bytes) == 0)
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     int failed = errno;
-    if (fd >= 0)
+    if (fd >= 0 && (fd_out == NULL || memory == MAP_FAILED))
         close(fd); /* the mapping keeps the memory */
+    else if (fd_out != NULL)
+        *fd_out = fd;
     if (memory != MAP_FAILED)
         return memory;
     err_set(err, "cannot make %zu bytes of shared memory for %s: %s", bytes, name, strerror(failed));
     return NULL;
 }
 
-void *segment_create(const char *name, struct segment_section *sections, int count, struct err *err)
+static void advise(void *segment, size_t bytes)
+{
+    madvise(segment, bytes, MADV_DONTDUMP);
+    madvise(segment, bytes, MADV_HUGEPAGE);
+}
+
+void *segment_create(const char *name, struct segment_section *sections, int count, int *fd_out, struct err *err)
 {
     CHECK(count <= SECTIONS_MAX);
     size_t bytes = segment_bytes(sections, count);
-    struct header *h = map(name, bytes, err);
+    struct header *h = map(name, bytes, fd_out, err);
     if (h == NULL)
         return NULL;
-    madvise(h, bytes, MADV_DONTDUMP);
-    madvise(h, bytes, MADV_HUGEPAGE);
+    advise(h, bytes);
     madvise(h, bytes, MADV_POPULATE_WRITE);
     describe(h, sections, count);
     return h;
@@ -97,6 +105,32 @@ bool segment_fits(const void *segment, const struct segment_section *sections, i
         if (h->sections[i].bytes != sections[i].bytes)
             return false;
     return true;
+}
+
+void *segment_attach(int fd, struct segment_section *sections, int count, struct err *err)
+{
+    struct stat st;
+    size_t bytes = segment_bytes(sections, count), at = PAGE;
+    if (fstat(fd, &st) != 0 || (size_t)st.st_size != bytes) {
+        err_set(err, "its size is another");
+        return NULL;
+    }
+    void *segment = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (segment == MAP_FAILED) {
+        err_set(err, "it cannot be mapped: %s", strerror(errno));
+        return NULL;
+    }
+    if (!segment_fits(segment, sections, count)) {
+        munmap(segment, bytes);
+        err_set(err, "its layout is another");
+        return NULL;
+    }
+    advise(segment, bytes);
+    for (int i = 0; i < count; i++) {
+        sections[i].at = (char *)segment + at;
+        at += whole_pages(sections[i].bytes);
+    }
+    return segment;
 }
 
 void segment_destroy(void *segment)

@@ -25,50 +25,167 @@ static bool fits_memory(const struct conf *conf, struct err *err)
                    (long long)(conf->cache.size_bytes >> 20), (long long)(limit.bytes >> 20), limit.source);
 }
 
+/* Those that were not handed over. The rows' are everybody's, the master's is its own. */
 static bool make_eventfds(struct shared *shared, struct err *err)
 {
     shared->master_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     bool ok = shared->master_fd >= 0;
     for (int i = 0; i < BOARD_ROWS && ok; i++) {
-        shared->wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (shared->wake_fd[i] < 0)
+            shared->wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         ok = shared->wake_fd[i] >= 0;
     }
     return ok || err_set(err, "cannot create an eventfd: %s", strerror(errno));
 }
 
-static bool create_all(struct shared *shared, const struct conf *conf, struct err *err)
+static void name_parts(struct shared *shared)
 {
-    char path[4200];
-    if (!folder_create(conf->run_dir, err) || !fits_memory(conf, err) || !make_eventfds(shared, err))
-        return false;
-    snprintf(path, sizeof path, "%s/perfd.stats", conf->run_dir);
-    if (!control_create(&shared->control, err))
-        return false;
     shared->tags = shared->control.tags;
     shared->board = shared->control.board;
     shared->flights = shared->control.flights;
     shared->permits = shared->control.permits;
     shared->rates = shared->control.rates;
-    shared->cache = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
+}
+
+/* What is missing yet. */
+static bool create_rest(struct shared *shared, const struct conf *conf, struct err *err)
+{
+    char path[4200];
+    if (!folder_create(conf->run_dir, err) || (shared->cache == NULL && !fits_memory(conf, err)) ||
+        !make_eventfds(shared, err))
+        return false;
+    snprintf(path, sizeof path, "%s/perfd.stats", conf->run_dir);
+    if (shared->control.segment == NULL && !control_create(&shared->control, err))
+        return false;
+    name_parts(shared);
     if (shared->cache == NULL)
-        return false;
-    shared->stats = stats_create(path, conf->workers, conf->route_count + SPARE_ROUTES, err);
-    if (shared->stats == NULL)
-        return false;
-    stats_set_conf(shared->stats, conf->file);
-    return true;
+        shared->cache = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
+    if (shared->cache != NULL && shared->stats == NULL)
+        shared->stats = stats_stage(path, conf->workers, conf->route_count + SPARE_ROUTES, err);
+    return shared->cache != NULL && shared->stats != NULL;
+}
+
+static void init(struct shared *shared)
+{
+    FAULT_INIT();
+    *shared = (struct shared){.master_fd = -1, .control = {.fd = -1}};
+    memset(shared->wake_fd, -1, sizeof shared->wake_fd);
 }
 
 bool shared_create(struct shared *shared, const struct conf *conf, struct err *err)
 {
-    FAULT_INIT();
-    *shared = (struct shared){.master_fd = -1};
-    memset(shared->wake_fd, -1, sizeof shared->wake_fd);
-    bool ok = create_all(shared, conf, err);
+    init(shared);
+    bool ok = create_rest(shared, conf, err) && stats_show(shared->stats, err);
+    if (ok)
+        stats_set_conf(shared->stats, conf->file);
+    else
+        shared_destroy(shared);
+    return ok;
+}
+
+/* ---- from one master to the next ---- */
+
+void shared_hand(const struct shared *shared, struct shared_handed *handed)
+{
+    *handed = (struct shared_handed){
+        .control_fd = shared->control.fd, .cache_fd = cache_fd(shared->cache), .stats_fd = stats_fd(shared->stats)};
+    memcpy(handed->wake_fd, shared->wake_fd, sizeof handed->wake_fd);
+}
+
+static void close_handed(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+static void tell_why(char why[static SHARED_WHY_BYTES], const char *what, const char *reason)
+{
+    size_t len = strlen(why);
+    snprintf(why + len, SHARED_WHY_BYTES - len, "%s%s: %s", len > 0 ? ", " : "", what, reason);
+}
+
+static void attach_control(struct shared *shared, const struct shared_handed *handed, uint64_t redis,
+                           char why[static SHARED_WHY_BYTES])
+{
+    struct err err;
+    bool fits = handed->control_fd >= 0 && control_attach(&shared->control, handed->control_fd, &err);
+    if (handed->control_fd < 0)
+        err_set(&err, "it was not handed over");
+    if (fits && tags_redis(shared->control.tags) != redis) {
+        control_destroy(&shared->control);
+        tell_why(why, "control segment", "it belongs to another Redis");
+    } else if (!fits) {
+        close_handed(handed->control_fd);
+        tell_why(why, "control segment", err.text);
+    }
+    shared->cold = shared->control.segment == NULL;
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        if (!shared->cold)
+            shared->wake_fd[i] = handed->wake_fd[i];
+        else
+            close_handed(handed->wake_fd[i]);
+    }
+}
+
+static void attach_rest(struct shared *shared, const struct conf *conf, const struct shared_handed *handed,
+                        char why[static SHARED_WHY_BYTES])
+{
+    struct err err = {"it was not handed over"};
+    if (!shared->cold && handed->cache_fd >= 0)
+        shared->cache =
+            cache_open(handed->cache_fd, conf->cache.size_bytes, conf->cache.entries, shared->control.tags, &err);
+    if (shared->cache == NULL) {
+        close_handed(handed->cache_fd);
+        if (!shared->cold)
+            tell_why(why, "cache", err.text);
+    }
+    err_set(&err, "it was not handed over");
+    if (!shared->cold && handed->stats_fd >= 0)
+        shared->stats = stats_attach(handed->stats_fd, conf->workers, &err);
+    if (shared->stats == NULL) {
+        close_handed(handed->stats_fd);
+        if (!shared->cold)
+            tell_why(why, "statistics", err.text);
+    }
+}
+
+bool shared_attach(struct shared *shared, const struct conf *conf, const struct shared_handed *handed, uint64_t redis,
+                   char why[static SHARED_WHY_BYTES], struct err *err)
+{
+    init(shared);
+    *why = '\0';
+    attach_control(shared, handed, redis, why);
+    attach_rest(shared, conf, handed, why);
+    bool ok = create_rest(shared, conf, err);
+    if (ok && shared->cold)
+        shared_cool(shared);
     if (!ok)
         shared_destroy(shared);
     return ok;
 }
+
+void shared_cool(struct shared *shared)
+{
+    tags_suspend(shared->tags);
+}
+
+void shared_warm(struct shared *shared, int64_t doubt_us)
+{
+    tags_owe_redis(shared->tags);
+    tags_resume(shared->tags);
+    tags_set_doubt(shared->tags, doubt_us);
+}
+
+void shared_forget(struct shared *shared)
+{
+    if (shared->control.fd >= 0)
+        close(shared->control.fd);
+    shared->control.fd = -1;
+    cache_close_fd(shared->cache);
+    stats_close_fd(shared->stats);
+}
+
+/* ---- living with it ---- */
 
 void shared_doubt(struct shared *shared)
 {
@@ -99,7 +216,13 @@ bool shared_reap(struct shared *shared, int proc, int64_t now_us)
 
 int64_t shared_settle(struct shared *shared, int64_t now_us)
 {
-    return permits_settle(shared->permits, &shared->permit_debts, now_us, shared->wake_fd);
+    int64_t doubt_us = tags_doubt_us(shared->tags);
+    if (doubt_us > 0 && now_us >= doubt_us && tags_end_doubt(shared->tags, doubt_us)) {
+        shared_doubt(shared);
+        doubt_us = tags_doubt_us(shared->tags);
+    }
+    int64_t next_us = permits_settle(shared->permits, &shared->permit_debts, now_us, shared->wake_fd);
+    return doubt_us > 0 ? MIN(next_us, doubt_us) : next_us;
 }
 
 void shared_destroy(struct shared *shared)

@@ -75,7 +75,11 @@ struct header {
 struct stats {
     struct header *header;
     size_t bytes;
+    int fd;       /* of who may write; -1: none */
+    char *staged; /* the file's name for now; behind it stands ".new". NULL: it has its own */
 };
+
+#define STAGED_END ".new"
 
 typedef char route_name[STATS_ROUTE_NAME_MAX];
 
@@ -134,14 +138,15 @@ static struct stats *map_file(int fd, size_t bytes, int protection)
     if (memory == MAP_FAILED)
         return NULL;
     struct stats *stats = xcalloc(1, sizeof *stats);
-    *stats = (struct stats){memory, bytes};
+    *stats = (struct stats){memory, bytes, -1, NULL};
     return stats;
 }
 
 /* posix_fallocate() so that a full disk is an error here; a hole would be a SIGBUS at a counter's first use. */
 static struct stats *make_file(const char *path, const struct header *h, struct err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(path); /* a dead one's: it may still be mapped by a process of his */
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)h->total_bytes);
     struct stats *stats = failed == 0 ? map_file(fd, h->total_bytes, PROT_READ | PROT_WRITE) : NULL;
     if (stats == NULL)
@@ -149,43 +154,68 @@ static struct stats *make_file(const char *path, const struct header *h, struct 
                 strerror(failed ? failed : errno));
     else
         memcpy(stats->header, h, sizeof *h);
-    if (fd >= 0)
+    if (stats != NULL)
+        stats->fd = fd;
+    else if (fd >= 0)
         close(fd);
     return stats;
 }
 
-struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err)
+struct stats *stats_stage(const char *path, int slots, int routes_max, struct err *err)
 {
     struct header h = layout((uint32_t)slots, (uint32_t)routes_max + 1);
-    char *temporary = NULL;
+    char *staged = NULL;
     h.started_us = clock_wall_us();
     h.master_pid = getpid();
     CHECK(slots > 0 && slots <= SLOTS_MAX && routes_max >= 0 && routes_max < ROUTES_MAX);
-    CHECK(asprintf(&temporary, "%s.new", path) > 0);
-    struct stats *stats = make_file(temporary, &h, err);
-    /* A reader sees the old file or a whole new one. */
-    if (stats != NULL && rename(temporary, path) != 0) {
-        err_set(err, "statistics %s: %s", path, strerror(errno));
-        stats_close(&stats);
+    CHECK(asprintf(&staged, "%s%s", path, STAGED_END) > 0);
+    struct stats *stats = make_file(staged, &h, err);
+    if (stats == NULL) {
+        unlink(staged);
+        free(staged);
+        return NULL;
     }
-    if (stats == NULL)
-        unlink(temporary);
-    free(temporary);
-    if (stats != NULL)
-        CHECK(stats_route_row(stats, "(other)") == 0);
+    stats->staged = staged;
+    CHECK(stats_route_row(stats, "(other)") == 0);
     return stats;
 }
 
-static const char *wrong_with(const struct header *h, uint64_t file_bytes)
+/* A reader sees the old file or a whole new one. */
+bool stats_show(struct stats *stats, struct err *err)
+{
+    if (stats->staged == NULL)
+        return true;
+    char *path = xstrdup(stats->staged);
+    path[strlen(path) - strlen(STAGED_END)] = '\0';
+    bool ok = rename(stats->staged, path) == 0 || err_set(err, "statistics %s: %s", path, strerror(errno));
+    free(path);
+    if (ok) {
+        free(stats->staged);
+        stats->staged = NULL;
+    }
+    return ok;
+}
+
+struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err)
+{
+    struct stats *stats = stats_stage(path, slots, routes_max, err);
+    if (stats != NULL && !stats_show(stats, err))
+        stats_close(&stats);
+    return stats;
+}
+
+static const char *wrong_with(const struct header *h, uint64_t file_bytes, bool same_version)
 {
     if (h->magic != MAGIC)
         return "not a statistics file of perfd";
-    if (h->format != FORMAT || strncmp(h->version, PERFD_VERSION, sizeof h->version) != 0)
+    if (h->format != FORMAT || (same_version && strncmp(h->version, PERFD_VERSION, sizeof h->version) != 0))
         return "written by another version of perfd";
     if (h->slots < 1 || h->slots > SLOTS_MAX || h->routes_max < 1 || h->routes_max > ROUTES_MAX || h->routes < 0 ||
         (uint32_t)h->routes > h->routes_max)
         return "damaged: a count is out of bounds";
     struct header expected = layout(h->slots, h->routes_max);
+    if (!same_version)
+        memcpy(expected.version, h->version, sizeof expected.version);
     expected.started_us = h->started_us;
     expected.master_pid = h->master_pid;
     expected.routes = h->routes;
@@ -206,7 +236,7 @@ struct stats *stats_open(const char *path, struct err *err)
     else if (pread(fd, copy, sizeof *copy, 0) != sizeof *copy)
         wrong = "not a statistics file of perfd";
     else
-        wrong = wrong_with(copy, (uint64_t)file.st_size);
+        wrong = wrong_with(copy, (uint64_t)file.st_size, true);
     if (wrong == NULL && (stats = map_file(fd, copy->total_bytes, PROT_READ)) == NULL)
         wrong = strerror(errno);
     if (wrong != NULL)
@@ -217,10 +247,58 @@ struct stats *stats_open(const char *path, struct err *err)
     return stats;
 }
 
+struct stats *stats_attach(int fd, int slots, struct err *err)
+{
+    struct stat file;
+    struct header *copy = xmalloc(sizeof *copy);
+    struct stats *stats = NULL;
+    const char *wrong = NULL;
+    if (fstat(fd, &file) != 0 || pread(fd, copy, sizeof *copy, 0) != sizeof *copy)
+        wrong = "not a statistics file of perfd";
+    else
+        wrong = wrong_with(copy, (uint64_t)file.st_size, false);
+    if (wrong == NULL && copy->slots != (uint32_t)slots)
+        wrong = "its number of workers is another";
+    if (wrong == NULL && (stats = map_file(fd, copy->total_bytes, PROT_READ | PROT_WRITE)) == NULL)
+        wrong = strerror(errno);
+    free(copy);
+    if (stats != NULL)
+        stats->fd = fd;
+    else
+        err_set(err, "%s", wrong);
+    return stats;
+}
+
+int stats_fd(const struct stats *stats)
+{
+    return stats->fd;
+}
+
+void stats_close_fd(struct stats *stats)
+{
+    if (stats->fd >= 0)
+        close(stats->fd);
+    stats->fd = -1;
+}
+
+void stats_own(struct stats *stats)
+{
+    struct header *h = stats->header;
+    if (strncmp(h->version, PERFD_VERSION, sizeof h->version) != 0) {
+        memset(h->version, 0, sizeof h->version);
+        snprintf(h->version, sizeof h->version, "%s", PERFD_VERSION);
+    }
+    h->master_pid = getpid();
+}
+
 void stats_close(struct stats **stats)
 {
     if (*stats == NULL)
         return;
+    stats_close_fd(*stats);
+    if ((*stats)->staged != NULL)
+        unlink((*stats)->staged);
+    free((*stats)->staged);
     munmap((*stats)->header, (*stats)->bytes);
     free(*stats);
     *stats = NULL;

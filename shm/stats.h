@@ -61,8 +61,18 @@ struct stat_info {
 extern const struct stat_info stat_infos[STAT_COUNT], route_stat_infos[ROUTE_STAT_COUNT], hist_infos[HIST_COUNT],
     route_hist_infos[ROUTE_HIST_COUNT];
 
-/* Creates the file anew, its blocks allocated (a full disk is an error here, never a SIGBUS later). */
+/* Makes a new file beside path, its blocks allocated (a full disk is an error here, never a SIGBUS later). It takes the
+ * name by stats_show(), which is where readers find it; one that is closed before is removed. */
+struct stats *stats_stage(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
+bool stats_show(struct stats *stats, struct err *err) MUST_USE; /* nothing to do when it is shown */
+/* Both. */
 struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
+/* Another perfd's, whose descriptor fd is; that is taken over. NULL: its layout, or its number of slots, is another:
+ * err says so; fd is left. */
+struct stats *stats_attach(int fd, int slots, struct err *err) MUST_USE;
+int stats_fd(const struct stats *stats);                    /* -1: closed */
+void stats_close_fd(struct stats *stats);                   /* in a process that hands it to nobody */
+void stats_own(struct stats *stats);                        /* this process is the master now */
 void stats_set_conf(struct stats *stats, const char *path); /* for who looks into it later; the master only */
 struct stats *stats_open(const char *path,
                          struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */

@@ -17,6 +17,8 @@ struct tags {
     _Atomic uint32_t relied;
     _Atomic int64_t heard_us;
     _Atomic uint32_t listen_tried;
+    _Atomic int64_t doubt_us;
+    _Atomic uint64_t redis;
     _Atomic uint64_t group_seq[SLOTS / GROUP_SLOTS]; /* at least the greatest of its slots' */
     _Atomic uint64_t seq[SLOTS];
 };
@@ -65,6 +67,22 @@ void tags_raise_epoch(struct tags *tags)
     raise_to(&tags->epoch, atomic_fetch_add(&tags->global_seq, 1) + 1);
 }
 
+/* No number is greater, so that whoever looks finds everything raised. */
+void tags_suspend(struct tags *tags)
+{
+    atomic_store(&tags->epoch, UINT64_MAX);
+}
+
+void tags_resume(struct tags *tags)
+{
+    atomic_store(&tags->epoch, atomic_fetch_add(&tags->global_seq, 1) + 1);
+}
+
+bool tags_suspended(const struct tags *tags)
+{
+    return tags->epoch == UINT64_MAX;
+}
+
 /* The groups' 128 KB stay in a CPU's cache, the slots' 8 MB do not, and few groups have been raised since an entry was
  * born: most hits need not wait for the slot. */
 static bool is_raised(const struct tags *tags, uint32_t slot, uint64_t born_seq)
@@ -81,6 +99,37 @@ bool tags_valid(struct tags *tags, uint64_t born_seq, const uint32_t *slots, int
             return false;
     return true;
 }
+
+/* ---- what masters leave to each other ---- */
+
+void tags_set_doubt(struct tags *tags, int64_t until_us)
+{
+    int64_t old = tags->doubt_us;
+    while (old < until_us && !atomic_compare_exchange_weak(&tags->doubt_us, &old, until_us)) {
+    }
+}
+
+int64_t tags_doubt_us(const struct tags *tags)
+{
+    return tags->doubt_us;
+}
+
+bool tags_end_doubt(struct tags *tags, int64_t until_us)
+{
+    return atomic_compare_exchange_strong(&tags->doubt_us, &until_us, 0);
+}
+
+void tags_set_redis(struct tags *tags, uint64_t name)
+{
+    tags->redis = name;
+}
+
+uint64_t tags_redis(const struct tags *tags)
+{
+    return tags->redis;
+}
+
+/* ---- Redis ---- */
 
 void tags_owe_redis(struct tags *tags)
 {

@@ -13,8 +13,22 @@ uint32_t tags_slot(struct slice tag);                                 /* 0 .. 2^
 uint64_t tags_now(struct tags *tags);                                 /* born_seq: read it before the fetch begins */
 void tags_raise(struct tags *tags, const uint32_t *slots, int count); /* invalidate; atomic maximum, no lock */
 void tags_raise_epoch(struct tags *tags);                             /* everything */
+/* Until tags_resume() nothing is valid, whatever is stored meanwhile: for as long as others may write to the data who
+ * raise nothing here. tags_resume() is an epoch; nothing else ends it. */
+void tags_suspend(struct tags *tags);
+void tags_resume(struct tags *tags);
+bool tags_suspended(const struct tags *tags);
 bool tags_valid(struct tags *tags, uint64_t born_seq, const uint32_t *slots, int count); /* nothing raised since */
 
+/* A write may commit until this moment (CLOCK_MONOTONIC) of which nobody will tell: then everything is dropped
+ * (shared_settle()). Kept here for the master that comes after this one. */
+void tags_set_doubt(struct tags *tags, int64_t until_us);          /* never goes back */
+int64_t tags_doubt_us(const struct tags *tags);                    /* 0: none */
+bool tags_end_doubt(struct tags *tags, int64_t until_us) MUST_USE; /* false: it is another's, or was ended */
+
+/* Which Redis: a hash of its address and prefix, 0: none. What is owed is owed to that one. */
+void tags_set_redis(struct tags *tags, uint64_t name);
+uint64_t tags_redis(const struct tags *tags);
 /* Redis could not be told of an invalidation: until its epoch there has been raised, nothing is read from it. That
  * holds for one run of one server: another one, a replica that was promoted or a server that came back with an old
  * file, may know less, so it is owed all over again. server: redis_link_server(), never 0. */

@@ -34,6 +34,8 @@ void redis_channel(const struct conf *conf, char channel[static REDIS_KEY_BYTES]
 
 static struct redis_link *pick(struct redis *redis, bool clean)
 {
+    if (clean && tags_suspended(redis->tags))
+        return NULL;
     for (int i = 0; i < redis->link_count; i++) {
         struct redis_link *link = redis->links[redis->turn++ % (unsigned)redis->link_count];
         if (redis_link_up(link) && (!clean || tags_redis_clean(redis->tags, redis_link_server(link))))

@@ -72,7 +72,7 @@ struct mutex_lru *mutex_lru_create(uint32_t entries, size_t body_bytes_max, stru
         {"taken", sizeof *lru->taken, sizeof *lru->taken, NULL},
         {"slots", entries * lru->slot_bytes, lru->slot_bytes, NULL},
     };
-    lru->segment = segment_create("bench-mutex-lru", sections, ARRAY_LEN(sections), err);
+    lru->segment = segment_create("bench-mutex-lru", sections, ARRAY_LEN(sections), NULL, err);
     if (lru->segment == NULL) {
         free(lru);
         return NULL;

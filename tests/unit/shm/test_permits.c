@@ -228,6 +228,24 @@ static void each_death_has_its_own_time(void **state)
     assert_int_equal(debts.count, 0);
 }
 
+/* Those of a master that was killed with its debts. */
+static void what_no_debt_tells_of_is_inherited(void **state)
+{
+    (void)state;
+    struct permit_debts next = {0};
+    assert_true(take(A) && take(B));
+    permits_reap(permits, A, 0, &debts);
+    permits_reap(permits, B, 0, &next);
+    permits_inherit(permits, &next, 9 * US_PER_S);
+    permits_inherit(permits, &next, 99 * US_PER_S);
+    assert_int_equal(permits_settle(permits, &next, 8 * US_PER_S, wake_fd), 9 * US_PER_S);
+    assert_int_equal(permits_in_use(permits, row), 1);
+    assert_int_equal(permits_settle(permits, &next, 9 * US_PER_S, wake_fd), INT64_MAX);
+    assert_int_equal(permits_in_use(permits, row), 0);
+    permits_forget(&next);
+    permits_forget(&debts);
+}
+
 /* ---- processes that meet ---- */
 
 struct seen {
@@ -283,6 +301,7 @@ int main(void)
         in_control(who_waits_is_woken_in_turn_one_for_each),
         in_control(what_the_dead_had_sent_counts_until_it_must_be_over),
         in_control(each_death_has_its_own_time),
+        in_control(what_no_debt_tells_of_is_inherited),
         in_control(those_who_meet_are_never_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,7 @@ struct page {
 
 static struct segment_section sections[COUNT];
 static struct page *segment;
+static int segment_fd;
 
 static int set_up(void **state)
 {
@@ -35,7 +36,7 @@ static int set_up(void **state)
     struct err err;
     (void)state;
     memcpy(sections, wanted, sizeof sections);
-    segment = segment_create("perfd-test", sections, COUNT, &err);
+    segment = segment_create("perfd-test", sections, COUNT, &segment_fd, &err);
     return segment == NULL;
 }
 
@@ -43,7 +44,7 @@ static int tear_down(void **state)
 {
     (void)state;
     segment_destroy(segment);
-    return 0;
+    return close(segment_fd);
 }
 
 /* ---- what is in it ---- */
@@ -157,6 +158,36 @@ static void another_layout_does_not_fit(void **state)
     assert_false(segment_fits(segment, sections, COUNT - 1));
 }
 
+static void who_attaches_it_sees_the_same_memory(void **state)
+{
+    (void)state;
+    struct segment_section again[COUNT];
+    struct err err;
+    memcpy(again, sections, sizeof again);
+    void *view = segment_attach(segment_fd, again, COUNT, &err);
+    assert_non_null(view);
+    for (int i = 0; i < COUNT; i++) {
+        ((char *)sections[i].at)[0] = (char)('a' + i);
+        assert_ptr_not_equal(again[i].at, sections[i].at);
+        assert_int_equal(((char *)again[i].at)[0], 'a' + i);
+    }
+    segment_destroy(view);
+}
+
+static void another_layout_is_not_attached(void **state)
+{
+    (void)state;
+    struct segment_section other[COUNT];
+    struct err err = {""};
+    memcpy(other, sections, sizeof other);
+    other[1].item_bytes = 16;
+    assert_null(segment_attach(segment_fd, other, COUNT, &err));
+    assert_string_equal(err.text, "its layout is another");
+    other[1].bytes += PAGE;
+    assert_null(segment_attach(segment_fd, other, COUNT, &err));
+    assert_string_equal(err.text, "its size is another");
+}
+
 /* ---- making it ---- */
 
 static void what_cannot_be_made_is_named(void **state)
@@ -169,7 +200,7 @@ static void what_cannot_be_made_is_named(void **state)
     small.rlim_max = before.rlim_max;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    void *made = segment_create("perfd-large", &large, 1, &err);
+    void *made = segment_create("perfd-large", &large, 1, NULL, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_null(made);
     assert_non_null(strstr(err.text, "perfd-large"));
@@ -200,6 +231,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_segment_fits_what_it_was_made_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_magic_abi_size_or_count_does_not_fit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_layout_does_not_fit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_attaches_it_sees_the_same_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_layout_is_not_attached, set_up, tear_down),
         cmocka_unit_test(what_cannot_be_made_is_named),
         cmocka_unit_test(a_control_segment_has_its_parts_and_goes_once),
     };

@@ -205,6 +205,111 @@ static void a_run_dir_that_cannot_be_made_is_named(void **state)
     shared_destroy(&shared);
 }
 
+/* ---- from one master to the next ---- */
+
+enum { REDIS = 77 };
+
+/* Copies, as a process that was started with them has. */
+static struct shared_handed hand(void)
+{
+    struct shared_handed handed;
+    shared_hand(&shared, &handed);
+    handed.control_fd = dup(handed.control_fd);
+    handed.cache_fd = dup(handed.cache_fd);
+    handed.stats_fd = dup(handed.stats_fd);
+    for (int i = 0; i < BOARD_ROWS; i++)
+        handed.wake_fd[i] = dup(handed.wake_fd[i]);
+    return handed;
+}
+
+static void put(const struct shared *in, const char *text)
+{
+    const struct cache_key key = cache_key(in->cache, slice_str(text));
+    const struct cache_rules rules = {0};
+    struct cache_entry entry = {.body = slice_str("body"), .created_us = 1, .fresh_until_us = INT64_MAX, .status = 200};
+    entry.born_seq = tags_now(in->tags);
+    assert_true(cache_put(in->cache, &key, &rules, &entry, 1));
+}
+
+static bool has(struct cache *cache, const char *text)
+{
+    const struct cache_key key = cache_key(cache, slice_str(text));
+    const struct cache_rules rules = {0};
+    struct cache_entry entry;
+    bool found = cache_get(cache, &key, &rules, 2, &entry) == CACHE_FRESH;
+    if (found)
+        cache_release(&entry);
+    return found;
+}
+
+static void the_next_master_finds_what_this_one_has(void **state)
+{
+    (void)state;
+    struct shared next;
+    struct err err;
+    char why[SHARED_WHY_BYTES];
+    put(&shared, "kept");
+    stats_add(shared.stats, 0, STAT_requests, 5);
+    struct shared_handed handed = hand();
+    assert_true(shared_attach(&next, &conf, &handed, 0, why, &err));
+    assert_string_equal(why, "");
+    assert_false(next.cold);
+    assert_true(has(next.cache, "kept"));
+    assert_int_equal(stats_sum(next.stats, STAT_requests), 5);
+    int proc = board_take(next.board, 0, 1);
+    assert_int_equal(board_state(shared.board, proc), PROC_STARTING);
+    (void)shared_reap(&next, proc, 0);
+    assert_true(woken(shared.wake_fd[3]));
+    assert_int_not_equal(next.master_fd, shared.master_fd);
+    shared_destroy(&next);
+}
+
+static void another_size_of_the_cache_is_empty_and_shares_its_tags(void **state)
+{
+    (void)state;
+    struct shared next;
+    struct err err;
+    char why[SHARED_WHY_BYTES];
+    put(&shared, "kept");
+    struct shared_handed handed = hand();
+    conf.cache.size_bytes *= 2;
+    assert_true(shared_attach(&next, &conf, &handed, 0, why, &err));
+    assert_string_equal(why, "cache: its size is another");
+    assert_false(next.cold || has(next.cache, "kept"));
+    put(&next, "new");
+    assert_true(has(next.cache, "new"));
+    tags_raise_epoch(shared.tags);
+    assert_false(has(next.cache, "new"));
+    shared_destroy(&next);
+}
+
+/* Writes through the other perfd's workers raise nothing there. */
+static void what_starts_cold_answers_nothing_until_it_is_warm(void **state)
+{
+    (void)state;
+    struct shared next;
+    struct err err;
+    char why[SHARED_WHY_BYTES];
+    put(&shared, "kept");
+    struct shared_handed handed = hand();
+    assert_true(shared_attach(&next, &conf, &handed, REDIS, why, &err));
+    assert_string_equal(why, "control segment: it belongs to another Redis");
+    assert_true(next.cold && tags_suspended(next.tags));
+    assert_ptr_not_equal(next.tags, shared.tags);
+    put(&next, "new");
+    assert_false(has(next.cache, "new"));
+    assert_int_equal(stats_sum(next.stats, STAT_requests), 0);
+    shared_warm(&next, 7000);
+    assert_false(has(next.cache, "new"));
+    put(&next, "new");
+    assert_true(has(next.cache, "new"));
+    assert_int_equal(tags_redis_debt(next.tags), 1);
+    (void)shared_settle(&next, 7000);
+    assert_false(has(next.cache, "new"));
+    shared_destroy(&next);
+    assert_true(has(shared.cache, "kept"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +318,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(its_flights_are_orphans_and_all_are_woken, setup, teardown),
         cmocka_unit_test_setup_teardown(its_part_of_the_cache_is_given_back, setup, teardown),
         cmocka_unit_test_setup_teardown(the_folder_and_a_row_for_each_route_are_made, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_master_finds_what_this_one_has, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_size_of_the_cache_is_empty_and_shares_its_tags, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_starts_cold_answers_nothing_until_it_is_warm, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cache_beyond_the_memory_is_refused_with_both_figures, setup_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(a_run_dir_that_cannot_be_made_is_named, setup_folder, remove_folder),

@@ -132,12 +132,54 @@ static void a_full_disk_is_an_error_and_leaves_the_old_file(void **state)
     stats_close(&reader);
 }
 
+static void a_staged_file_is_found_once_it_is_shown(void **state)
+{
+    struct stats *old = *state;
+    struct err err;
+    char staged[100];
+    snprintf(staged, sizeof staged, "%s.new", path);
+    stats_add(old, 0, STAT_requests, 3);
+    struct stats *given_up = stats_stage(path, 2, 3, &err), *next;
+    stats_close(&given_up);
+    assert_int_equal(access(staged, F_OK), -1);
+    next = stats_stage(path, 4, 3, &err);
+    struct stats *reader = stats_open(path, &err);
+    assert_int_equal(stats_sum(reader, STAT_requests), 3);
+    stats_close(&reader);
+    assert_true(stats_show(next, &err) && stats_show(next, &err));
+    reader = stats_open(path, &err);
+    assert_int_equal(stats_slots(reader), 4);
+    stats_close(&reader);
+    stats_close(&next);
+}
+
+static void whoever_gets_the_descriptor_goes_on_counting(void **state)
+{
+    struct stats *old = *state;
+    struct err err = {""};
+    stats_add(old, 1, STAT_requests, 3);
+    assert_null(stats_attach(stats_fd(old), 3, &err));
+    assert_non_null(strstr(err.text, "number of workers"));
+    struct stats *next = stats_attach(dup(stats_fd(old)), 2, &err);
+    assert_non_null(next);
+    stats_add(next, 1, STAT_requests, 4);
+    stats_own(next);
+    assert_int_equal(stats_sum(old, STAT_requests), 7);
+    assert_int_equal(stats_master_pid(old), getpid());
+    stats_close(&next);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_null(stats_attach(null, 2, &err));
+    close(null);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_written_is_read_by_another_mapping, setup, teardown),
         cmocka_unit_test_setup_teardown(a_route_keeps_its_row_and_too_many_share_one, setup, teardown),
         cmocka_unit_test_setup_teardown(every_word_of_the_head_is_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_staged_file_is_found_once_it_is_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(whoever_gets_the_descriptor_goes_on_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_is_an_error_and_leaves_the_old_file, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,6 +127,37 @@ static void raises_of_other_processes_are_all_seen(void **state)
     assert_false(tags_valid(tags, PROCESSES * RAISES - 1, &slot, 1));
 }
 
+static void suspended_nothing_is_valid_until_it_is_resumed(void **state)
+{
+    (void)state;
+    const uint32_t slot = 3;
+    tags_suspend(tags);
+    assert_true(tags_suspended(tags));
+    uint64_t born = tags_now(tags);
+    assert_false(tags_valid(tags, born, NULL, 0));
+    tags_raise_epoch(tags);
+    tags_raise(tags, &slot, 1);
+    born = tags_now(tags);
+    assert_true(tags_suspended(tags));
+    assert_false(tags_valid(tags, born, &slot, 1));
+    tags_resume(tags);
+    assert_false(tags_suspended(tags));
+    assert_false(tags_valid(tags, born, NULL, 0)); /* what was born meanwhile stays invalid */
+    assert_true(tags_valid(tags, tags_now(tags), &slot, 1));
+}
+
+static void a_doubt_is_ended_once_and_not_before_the_latest(void **state)
+{
+    (void)state;
+    tags_set_doubt(tags, 7000);
+    tags_set_doubt(tags, 5000);
+    assert_int_equal(tags_doubt_us(tags), 7000);
+    assert_false(tags_end_doubt(tags, 5000));
+    assert_true(tags_end_doubt(tags, 7000));
+    assert_false(tags_end_doubt(tags, 7000));
+    assert_int_equal(tags_doubt_us(tags), 0);
+}
+
 enum { HERE = 7, THERE = 9 };
 
 static void pay(uint32_t server, uint32_t debt)
@@ -212,6 +243,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_neighbour_of_a_raised_slot_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_raise_has_one_number_for_all_its_tags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(suspended_nothing_is_valid_until_it_is_resumed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_doubt_is_ended_once_and_not_before_the_latest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(raises_of_other_processes_are_all_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_that_was_never_paid_is_not_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_debt_that_grew_meanwhile_is_not_paid, set_up, tear_down),
