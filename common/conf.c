@@ -3,7 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 120, POOL_MAX = 1000 }; /* the bounds of conf.def */
+enum { POOL_MAX = 1000 }; /* the bounds of conf.def */
 
 /* CPUs that this process may run on. */
 static int count_cpus(void)

@@ -30,6 +30,8 @@ struct conf_strings {
     int count;
 };
 
+enum { WORKERS_MAX = 120 }; /* the bound of conf.def */
+
 struct conf_listen {
     const char *path; /* of a unix socket, which has none of the following; else NULL */
     const char *host; /* numeric, without brackets */

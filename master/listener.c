@@ -3,7 +3,6 @@
 #include "worker/http_local.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -108,7 +107,7 @@ static int open_path(const char *path)
     return -1;
 }
 
-/* Whoever is free accepts: each slot has a copy of the descriptor. */
+/* One for all slots: whoever is free accepts. */
 static bool open_local(struct listeners *l, const struct conf_listen *at, int index, struct err *err)
 {
     if (!http_local_works(err))
@@ -116,8 +115,6 @@ static bool open_local(struct listeners *l, const struct conf_listen *at, int in
     int fd = open_path(at->path);
     l->fds[index] = fd;
     l->paths[index] = fd >= 0 ? xstrdup(at->path) : NULL;
-    for (int slot = 1; slot < l->slots && fd >= 0; slot++)
-        l->fds[slot * l->count + index] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return fd >= 0 || err_set(err, "%s:%d:%d: listen unix:%s: %s", at->pos.file, at->pos.line, at->pos.column, at->path,
                               strerror(errno));
 }

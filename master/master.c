@@ -3,6 +3,7 @@
 #include "common/folder.h"
 #include "common/log.h"
 #include "common/patience.h"
+#include "master/adoption.h"
 #include "master/control_socket.h"
 #include "master/effective.h"
 #include "master/generation.h"
@@ -297,6 +298,7 @@ static void run(struct master *m)
         } else {
             until_us = roll_step(m->roll, &m->generation, now_us);
             until_us = MIN(until_us, keep_workers(m, now_us));
+            adoption_step(m->workers);
         }
         wait_for_events(m, until_us, now_us);
     }

@@ -1,8 +1,8 @@
-#include "master/workers.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "master/note.h"
 #include "master/title.h"
+#include "master/workers_state.h"
 #include "shm/stats.h"
 #include "worker/keeper.h"
 #include "worker/worker.h"
@@ -24,30 +24,6 @@
 /* A worker ends by itself at shutdown_timeout; one that does not is stuck. */
 #define STUCK_US (5 * US_PER_S)
 
-/* The keeper is a child like the others, with a slot of its own in front of theirs and without sockets. */
-enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
-
-struct child {
-    pid_t pid; /* 0: free */
-    int slot, proc;
-    enum role role;
-    int64_t started_us;
-    int64_t kill_at_us; /* 0: never */
-    bool was_ready;
-};
-
-struct slot {
-    int failures;
-    int64_t start_at_us;
-};
-
-struct workers {
-    struct workers_start start;
-    struct child children[BOARD_ROWS];
-    struct slot *slots; /* from KEEPER_SLOT on */
-    bool keeping, any_ready, failed_at_start;
-};
-
 struct workers *workers_create(const struct workers_start *start)
 {
     struct workers *w = xcalloc(1, sizeof *w);
@@ -64,7 +40,7 @@ void workers_destroy(struct workers **w)
     *w = NULL;
 }
 
-static struct child *find(struct workers *w, int slot, enum role role)
+struct child *workers_find(struct workers *w, int slot, enum role role)
 {
     for (int i = 0; i < BOARD_ROWS; i++)
         if (w->children[i].pid > 0 && w->children[i].slot == slot && w->children[i].role == role)
@@ -91,12 +67,13 @@ static void reset_signals(void)
         signal(sig, SIG_DFL); /* fails for KILL and STOP, which is fine */
 }
 
-/* Another slot's sockets would outlive the master with this worker. */
-static void close_others(const struct listeners *listeners, int slot)
+/* Of all slots: any of them may have to be adopted. */
+static struct worker_socket *add_sockets(struct worker_socket *at, const struct listeners *l, enum door door)
 {
-    for (int i = 0; i < listeners->slots * listeners->count; i++)
-        if (i / listeners->count != slot)
-            close(listeners->fds[i]);
+    for (int i = 0; i < l->slots * l->count; i++)
+        if (l->fds[i] >= 0)
+            *at++ = (struct worker_socket){l->fds[i], l->paths[i % l->count] != NULL ? SLOT_ANY : i / l->count, door};
+    return at;
 }
 
 struct name {
@@ -118,28 +95,28 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     bool serves = slot != KEEPER_SLOT;
     reset_signals();
     start->forget(start->arg);
-    close_others(start->listeners, slot);
-    close_others(start->tls, slot);
-    close_others(start->admin, slot);
     prctl(PR_SET_PDEATHSIG, SIGQUIT);
     if (getppid() != master)
         _exit(0); /* it died before the line above */
     prctl(PR_SET_NAME, serves ? "perfd-worker" : "perfd-keeper");
     title_set("perfd: %s (gen %d)", name.s, generation->number);
     log_set_name(name.s);
+    const struct listeners *all[DOORS] = {start->listeners, start->tls, start->admin};
+    int most = 0;
+    for (int door = 0; door < DOORS; door++)
+        most += all[door]->slots * all[door]->count;
+    struct worker_socket *sockets = xcalloc((size_t)most + 1, sizeof *sockets), *end = sockets;
+    for (int door = 0; door < DOORS && serves; door++)
+        end = add_sockets(end, all[door], (enum door)door);
     const struct worker_start worker = {
         .conf = generation->conf,
         .shared = start->shared,
         .slot = slot,
         .proc = proc,
         .generation = generation->number,
-        .listen_fds = serves ? &start->listeners->fds[slot * start->listeners->count] : NULL,
-        .listen_count = serves ? start->listeners->count : 0,
-        .tls_fds = serves && start->tls->count > 0 ? &start->tls->fds[slot * start->tls->count] : NULL,
-        .tls_count = serves ? start->tls->count : 0,
+        .sockets = sockets,
+        .socket_count = (int)(end - sockets),
         .tickets = start->tickets,
-        .admin_fds = serves ? &start->admin->fds[slot * start->admin->count] : NULL,
-        .admin_count = serves ? start->admin->count : 0,
         .life_fd = start->life_fd,
         .route_rows = generation->route_rows,
         .permit_rows = generation->permit_rows,
@@ -185,7 +162,7 @@ static void delay_slot(struct workers *w, int slot, int64_t now_us)
 
 int64_t workers_keep(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
 {
-    if (!w->keeping || find(w, slot, ROLE_SERVING) != NULL)
+    if (!w->keeping || workers_find(w, slot, ROLE_SERVING) != NULL)
         return INT64_MAX;
     if (now_us < w->slots[slot].start_at_us)
         return w->slots[slot].start_at_us;
@@ -227,6 +204,7 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     if (gone.role != ROLE_SERVING)
         return wrote;
     stats_clear_gauges(stats, gone.slot);
+    w->slots[gone.slot].adopted = false;
     if (!w->keeping)
         return wrote;
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && !w->any_ready)
@@ -280,7 +258,7 @@ enum proc_state workers_next_state(const struct workers *w, int slot)
 
 void workers_promote_next(struct workers *w, int slot, int64_t shutdown_timeout_us, int64_t now_us)
 {
-    struct child *old = find(w, slot, ROLE_SERVING), *next = find(w, slot, ROLE_NEXT);
+    struct child *old = workers_find(w, slot, ROLE_SERVING), *next = workers_find(w, slot, ROLE_NEXT);
     if (old != NULL) {
         old->role = ROLE_DRAINING;
         old->kill_at_us = now_us + shutdown_timeout_us + STUCK_US;
@@ -292,7 +270,7 @@ void workers_promote_next(struct workers *w, int slot, int64_t shutdown_timeout_
 
 void workers_end_keeper(struct workers *w, int64_t now_us)
 {
-    struct child *keeper = find(w, KEEPER_SLOT, ROLE_SERVING);
+    struct child *keeper = workers_find(w, KEEPER_SLOT, ROLE_SERVING);
     if (keeper == NULL)
         return;
     keeper->role = ROLE_DRAINING;
@@ -320,7 +298,7 @@ bool workers_old_listen(const struct workers *w)
 
 void workers_kill_next(struct workers *w, int slot)
 {
-    struct child *next = find(w, slot, ROLE_NEXT);
+    struct child *next = workers_find(w, slot, ROLE_NEXT);
     if (next == NULL)
         return;
     kill(next->pid, SIGKILL);

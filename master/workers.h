@@ -46,6 +46,9 @@ enum proc_state workers_next_state(const struct workers *workers, int slot); /* 
 void workers_promote_next(struct workers *workers, int slot, int64_t shutdown_timeout_us, int64_t now_us);
 bool workers_any_drains(const struct workers *workers);
 bool workers_old_listen(const struct workers *workers); /* one that was told to drain still accepts */
+/* The slot's worker hangs: another one accepts for it until workers_return(), or until it is replaced. */
+void workers_adopt(struct workers *workers, int slot);
+void workers_return(struct workers *workers, int slot);
 /* The present keeper ends, and workers_keep() starts another one. */
 void workers_end_keeper(struct workers *workers, int64_t now_us);
 void workers_kill_next(struct workers *workers, int slot);

@@ -4,6 +4,7 @@
 
 #include "shm/board.h"
 #include "shm/flight.h"
+#include "shm/owners.h"
 #include "shm/permits.h"
 #include "shm/rates.h"
 #include "shm/tags.h"
@@ -14,6 +15,7 @@ struct control {
     struct flights *flights;
     struct permits *permits;
     struct rates *rates;
+    struct owners *owners;
     void *segment;
     int fd; /* its memfd; -1: closed */
 };

@@ -45,6 +45,7 @@ static void name_parts(struct shared *shared)
     shared->flights = shared->control.flights;
     shared->permits = shared->control.permits;
     shared->rates = shared->control.rates;
+    shared->owners = shared->control.owners;
 }
 
 /* What is missing yet. */

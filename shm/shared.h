@@ -13,11 +13,12 @@ struct stats;
 struct shared {
     struct cache *cache;
     struct control control;
-    struct tags *tags; /* the control segment's, as are the next four */
+    struct tags *tags; /* the control segment's, as are the next five */
     struct flights *flights;
     struct board *board;
     struct permits *permits;
     struct rates *rates;
+    struct owners *owners;
     struct stats *stats;
     int wake_fd[BOARD_ROWS];          /* eventfd of each process row, non-blocking: "look again at what you parked" */
     int master_fd;                    /* eventfd: a board row changed its state */

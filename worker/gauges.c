@@ -172,6 +172,7 @@ void gauges_write(struct service *s, int connections, enum proc_state state)
     set(s, STAT_beat_us, clock_wall_us());
     set(s, STAT_state, state);
     set(s, STAT_in_flight, s->in_flight);
+    set(s, STAT_accepts_for, s->accepts_for);
     set(s, STAT_connections, connections);
     write_process(s);
     write_pool(s);

@@ -92,6 +92,11 @@ bool http_listen(struct http *http, int fd)
     return http_listeners_add(&http->listeners, http->ev, fd);
 }
 
+void http_unlisten(struct http *http, int fd)
+{
+    http_listeners_remove(&http->listeners, fd);
+}
+
 void http_drain(struct http *http)
 {
     http->answers.last = true;

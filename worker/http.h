@@ -95,8 +95,10 @@ struct http *http_create(struct event_base *base, const struct conf *conf, const
                          struct offload *offload, const struct http_handlers *handlers, void *arg) MUST_USE;
 void http_destroy(struct http **http);
 
-/* Accept on a bound, listening, non-blocking socket; its descriptor stays open when listening ends. */
+/* Accept on a bound, listening, non-blocking socket, for the first time or again; its descriptor stays open when
+ * listening ends. */
 bool http_listen(struct http *http, int fd) MUST_USE;
+void http_unlisten(struct http *http, int fd);
 
 /* Nobody waits for the answer any more. */
 static inline bool http_is_gone(const struct http_request *request)

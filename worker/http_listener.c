@@ -8,6 +8,7 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ static int open_spare(void)
 static void pause_all(struct http_listeners *l)
 {
     for (int i = 0; i < l->count; i++)
-        evconnlistener_disable(l->at[i]);
+        evconnlistener_disable(l->at[i].ev);
     l->paused = true;
 }
 
@@ -37,7 +38,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     }
     l->paused = false;
     for (int i = 0; i < l->count; i++)
-        evconnlistener_enable(l->at[i]);
+        if (l->at[i].on)
+            evconnlistener_enable(l->at[i].ev);
 }
 
 /* evhttp has given the listeners an argument of its own. */
@@ -47,7 +49,7 @@ static struct http_listeners *owner_of(const struct evconnlistener *listener)
 {
     for (struct http_listeners *l = all; l != NULL; l = l->next)
         for (int i = 0; i < l->count; i++)
-            if (l->at[i] == listener)
+            if (l->at[i].ev == listener)
                 return l;
     CHECK(!"a listener is nobody's");
     return NULL;
@@ -61,6 +63,8 @@ static void on_accept_failed(struct evconnlistener *listener, void *arg)
     static struct log_limit limit;
     int failed = errno;
     struct http_listeners *l = owner_of(listener);
+    if (failed == EINVAL) /* it listens no more, in any process: the kernel would say so for ever */
+        http_listeners_remove(l, evconnlistener_get_fd(listener));
     if (failed != EMFILE && failed != ENFILE && failed != ENOMEM && failed != ENOBUFS)
         return; /* the consumer has gone already */
     if (log_limit_pass(&limit, 10 * US_PER_S, clock_mono_us()))
@@ -85,17 +89,41 @@ void http_listeners_init(struct http_listeners *l, struct event_base *base, stru
     all = l;
 }
 
+static struct http_listener *find(struct http_listeners *l, int fd)
+{
+    for (int i = 0; i < l->count; i++)
+        if (evconnlistener_get_fd(l->at[i].ev) == fd)
+            return &l->at[i];
+    return NULL;
+}
+
 bool http_listeners_add(struct http_listeners *l, struct evhttp *ev, int fd)
 {
-    if (l->count == HTTP_LISTENERS_MAX)
-        return false;
+    struct http_listener *known = find(l, fd);
+    if (known != NULL) {
+        known->on = true;
+        return l->paused || evconnlistener_enable(known->ev) == 0;
+    }
     /* Without LEV_OPT_CLOSE_ON_FREE: the socket stays open when listening ends. */
     struct evconnlistener *listener = evconnlistener_new(l->base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     if (listener == NULL || evhttp_bind_listener(ev, listener) == NULL)
         return false;
     evconnlistener_set_error_cb(listener, on_accept_failed);
-    l->at[l->count++] = listener;
+    if (l->paused)
+        evconnlistener_disable(listener);
+    if (l->count == l->cap)
+        l->at = xrealloc(l->at, (size_t)(l->cap = l->cap ? 2 * l->cap : 8) * sizeof *l->at);
+    l->at[l->count++] = (struct http_listener){listener, true};
     return true;
+}
+
+void http_listeners_remove(struct http_listeners *l, int fd)
+{
+    struct http_listener *known = find(l, fd);
+    if (known == NULL)
+        return;
+    known->on = false;
+    evconnlistener_disable(known->ev);
 }
 
 void http_listeners_resume(struct http_listeners *l, int connections)

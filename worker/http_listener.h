@@ -11,14 +11,17 @@ struct evconnlistener;
 struct evhttp;
 struct gate;
 
-enum { HTTP_LISTENERS_MAX = 256 };
+struct http_listener {
+    struct evconnlistener *ev;
+    bool on; /* wanted; it rests while there are too many connections */
+};
 
 struct http_listeners {
     struct event_base *base;
     struct gate *gate;
     int most; /* connections */
-    struct evconnlistener *at[HTTP_LISTENERS_MAX];
-    int count;
+    struct http_listener *at;
+    int count, cap;
     bool paused;
     int spare_fd; /* given up to get rid of a connection for which there is no descriptor; -1: none */
     struct event resume;
@@ -26,7 +29,9 @@ struct http_listeners {
 };
 
 void http_listeners_init(struct http_listeners *listeners, struct event_base *base, struct gate *gate, int most);
+/* A socket that was removed may be added again. */
 bool http_listeners_add(struct http_listeners *listeners, struct evhttp *ev, int fd) MUST_USE;
+void http_listeners_remove(struct http_listeners *listeners, int fd);
 /* There are so many connections now. */
 void http_listeners_resume(struct http_listeners *listeners, int connections);
 void http_listeners_end(struct http_listeners *listeners);

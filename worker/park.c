@@ -107,6 +107,8 @@ static void on_woken(evutil_socket_t fd, short what, void *arg)
         return;
     look(park);
     permit_look(park->service->permit_desk);
+    if (park->service->woken != NULL)
+        park->service->woken(park->service);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -38,8 +38,10 @@ struct service {
     struct arena *hit_arena; /* of the request that is answered at once, if it can be */
     struct recall *recall;   /* of targets that were answered so */
     int in_flight;           /* requests between their first byte and their answer */
+    int accepts_for;         /* slots */
     bool described;          /* every route was tried once: the worker may say that it is ready */
     bool draining;
+    void (*woken)(struct service *service); /* another process changed what this one looks at; NULL: nothing to do */
 };
 
 static inline void service_count(struct service *s, enum metric stat)

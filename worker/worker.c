@@ -8,18 +8,16 @@
 #include "sql/replicas.h"
 #include "worker/access_log.h"
 #include "worker/child.h"
+#include "worker/doors.h"
 #include "worker/gauges.h"
-#include "worker/http.h"
 #include "worker/offload.h"
 #include "worker/park.h"
 #include "worker/permit.h"
 #include "worker/pulse.h"
 #include "worker/recall.h"
 #include "worker/redis.h"
-#include "worker/request.h"
 #include "worker/router.h"
 #include "worker/slow_query.h"
-#include "worker/tls.h"
 #include "worker/upstream.h"
 
 #include <errno.h>
@@ -35,13 +33,18 @@
 
 struct worker {
     struct service service;
-    struct http *http, *https, *admin; /* https NULL: no tls is configured */
+    struct doors *doors;
     struct child child;
     struct pulse *pulse;
     struct event beat, drain, settle;
     int64_t settle_until_us;
     int64_t drain_until_us;
 };
+
+static struct worker *worker_of(struct service *s)
+{
+    return (struct worker *)(void *)((char *)s - offsetof(struct worker, service));
+}
 
 static enum proc_state state_of(const struct worker *w)
 {
@@ -58,9 +61,9 @@ static void tell_master(struct worker *w)
         log_error("the master cannot be told: %s", strerror(errno));
 }
 
-static int connections(const struct worker *w)
+static void on_woken(struct service *s)
 {
-    return http_connections(w->http) + (w->https ? http_connections(w->https) : 0);
+    doors_look(worker_of(s)->doors);
 }
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
@@ -68,15 +71,11 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     doing_word before = doing_swap(DOING_beat);
-    stats_set(w->service.stats, w->service.slot, STAT_cache_lent,
-              http_lent(w->http) + (w->https ? http_lent(w->https) : 0));
-    gauges_write(&w->service, connections(w), state_of(w));
+    stats_set(w->service.stats, w->service.slot, STAT_cache_lent, doors_lent(w->doors));
+    gauges_write(&w->service, doors_connections(w->doors), state_of(w));
     int64_t now_us = clock_mono_us();
     cache_tick(w->service.shared->cache, now_us);
-    http_tick(w->http, now_us);
-    http_tick(w->admin, now_us);
-    if (w->https != NULL)
-        http_tick(w->https, now_us);
+    doors_tick(w->doors, now_us);
     if (w->service.redis != NULL)
         redis_tick(w->service.redis);
     doing_swap(before);
@@ -89,9 +88,7 @@ static void on_drain_step(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     int64_t now_us = clock_mono_us();
-    int left = http_drain_step(w->http, now_us) + http_drain_step(w->admin, now_us) + w->service.in_flight;
-    if (w->https != NULL)
-        left += http_drain_step(w->https, now_us);
+    int left = doors_drain_step(w->doors, now_us) + w->service.in_flight;
     if (left > 0 && now_us < w->drain_until_us)
         return;
     if (left > 0)
@@ -105,13 +102,10 @@ static void drain(struct worker *w, const char *why)
     if (s->draining)
         return;
     log_info("draining: %s", why);
-    gauges_write(s, connections(w), PROC_DRAINING);
+    gauges_write(s, doors_connections(w->doors), PROC_DRAINING);
     s->draining = true;
     w->drain_until_us = clock_mono_us() + s->conf->shutdown_timeout_us;
-    http_drain(w->http);
-    http_drain(w->admin);
-    if (w->https != NULL)
-        http_drain(w->https);
+    doors_drain(w->doors);
     if (s->pool != NULL)
         pool_drain(s->pool);
     if (s->replicas != NULL)
@@ -181,7 +175,7 @@ static void start_offload(struct service *s)
 /* The first requests shall find Redis in use, and what they store shall not be dropped because the listener comes. */
 static void on_all_described(struct service *s)
 {
-    struct worker *w = (struct worker *)(void *)((char *)s - offsetof(struct worker, service));
+    struct worker *w = worker_of(s);
     w->settle_until_us = clock_mono_us() + SETTLE_US;
     settle(-1, 0, w);
 }
@@ -196,8 +190,9 @@ static void settle(evutil_socket_t fd, short what, void *arg)
         return;
     }
     s->described = true;
+    doors_look(w->doors);
     tell_master(w);
-    gauges_write(s, connections(w), state_of(w));
+    gauges_write(s, doors_connections(w->doors), state_of(w));
 }
 
 static bool open_upstreams(struct service *s, struct err *err)
@@ -244,35 +239,15 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     return true;
 }
 
-static bool listen_on(struct http *http, const int *fds, int count, struct err *err)
-{
-    for (int i = 0; i < count; i++)
-        if (!http_listen(http, fds[i]))
-            return err_set(err, "cannot accept on socket %d: %s", fds[i], strerror(errno));
-    return true;
-}
-
-static bool open_tls(struct worker *w, const struct http_handlers *consumers, struct err *err)
-{
-    const struct worker_start *start = w->service.start;
-    struct tls *tls = tls_create(w->service.conf, start->tickets, err);
-    if (tls == NULL)
-        return false;
-    w->https = http_create(w->service.base, w->service.conf, tls, w->service.offload, consumers, &w->service);
-    return listen_on(w->https, start->tls_fds, start->tls_count, err);
-}
-
 static bool worker_init(struct worker *w, const struct worker_start *start, struct err *err)
 {
-    static const struct http_handlers consumers = {request_hit, request_begin, true},
-                                      admins = {NULL, request_begin_admin, false};
     struct service *s = &w->service;
     if (!service_init(s, start, err))
         return false;
-    w->http = http_create(s->base, s->conf, NULL, NULL, &consumers, s);
-    w->admin = http_create(s->base, s->conf, NULL, NULL, &admins, s);
-    if (s->conf->tls.set && !open_tls(w, &consumers, err))
+    w->doors = doors_create(s, err);
+    if (w->doors == NULL)
         return false;
+    s->woken = on_woken;
     w->pulse = pulse_create(s);
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
@@ -280,8 +255,8 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
     child_every(&w->beat, BEAT_US);
     w->child = (struct child){.conf = s->conf, .base = s->base, .asked = asked, .arg = w};
     child_watch(&w->child, start->life_fd);
-    return listen_on(w->http, start->listen_fds, start->listen_count, err) &&
-           listen_on(w->admin, start->admin_fds, start->admin_count, err);
+    doors_look(w->doors);
+    return true;
 }
 
 /* What is still under way ends with the process: consumers see their connection close. */

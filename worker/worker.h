@@ -5,19 +5,26 @@
 #include "common/conf.h"
 #include "shm/shared.h"
 
+/* A socket of all slots: every worker that serves accepts on it. */
+enum { SLOT_ANY = -2 };
+
+enum door { DOOR_PLAIN, DOOR_TLS, DOOR_ADMIN, DOORS };
+
+struct worker_socket {
+    int fd; /* bound and listening, non-blocking */
+    int slot;
+    enum door door;
+};
+
 struct worker_start {
     const struct conf *conf;
     struct shared *shared;
-    int slot;        /* 0..workers-1; -1: the keeper */
-    int proc;        /* board row */
-    int generation;  /* of the configuration, from 1 */
-    int *listen_fds; /* sockets of this slot for consumers, bound and listening, non-blocking */
-    int listen_count;
-    int *tls_fds; /* the same, for those that speak TLS */
-    int tls_count;
+    int slot;                            /* 0..workers-1; -1: the keeper */
+    int proc;                            /* board row */
+    int generation;                      /* of the configuration, from 1 */
+    const struct worker_socket *sockets; /* of all slots: doors.h tells on which it accepts */
+    int socket_count;
     const struct tls_tickets *tickets;
-    int *admin_fds;
-    int admin_count;
     int life_fd;            /* pipe from the master: end of file means that it died */
     const int *route_rows;  /* conf->routes[i]'s row in the statistics */
     const int *permit_rows; /* and of the permits, or PERMIT_NO_ROW */

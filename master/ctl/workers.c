@@ -35,9 +35,9 @@ static void name_loop(const struct ctl *ctl, int slot, char *text, size_t bytes)
 
 static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
 {
-    static const enum metric metrics[] = {
-        STAT_pid,      STAT_generation, STAT_restarts,    STAT_cpu_us,       STAT_resident_bytes,
-        STAT_requests, STAT_in_flight,  STAT_connections, STAT_loop_blocked, STAT_loop_starved};
+    static const enum metric metrics[] = {STAT_pid,         STAT_generation,     STAT_accepts_for, STAT_restarts,
+                                          STAT_cpu_us,      STAT_resident_bytes, STAT_requests,    STAT_in_flight,
+                                          STAT_connections, STAT_loop_blocked,   STAT_loop_starved};
     cJSON *worker = cJSON_CreateObject();
     document_int(worker, "slot", slot);
     cJSON_AddStringToObject(worker, "state", state_name(stats_get(ctl->stats, slot, STAT_state)));
@@ -60,6 +60,7 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%lld", (long long)stats_get(s, slot, STAT_generation));
     table_cell(table, "%s", state_name(stats_get(s, slot, STAT_state)));
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_started_us)).s : "-");
+    table_cell(table, "%s", format_count(stats_get(s, slot, STAT_accepts_for)).s);
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_restarts)).s);
     table_cell(table, "%.2f s", (double)stats_get(s, slot, STAT_cpu_us) / (double)US_PER_S);
     table_cell(table, "%s", format_bytes(stats_get(s, slot, STAT_resident_bytes)).s);
@@ -81,8 +82,9 @@ enum ctl_exit command_workers(const struct ctl *ctl)
             put_worker(workers, ctl, slot);
         return document_print(&document);
     }
-    struct table *table = table_create("SLOT|PID|GENERATION|<STATE|UPTIME|RESTARTS|CPU|RESIDENT|REQUESTS|IN FLIGHT|"
-                                       "CONNECTIONS|LAST BEAT|<LOOP");
+    struct table *table =
+        table_create("SLOT|PID|GENERATION|<STATE|UPTIME|ACCEPTS FOR|RESTARTS|CPU|RESIDENT|REQUESTS|IN FLIGHT|"
+                     "CONNECTIONS|LAST BEAT|<LOOP");
     for (int slot = 0; slot < stats_slots(ctl->stats); slot++)
         put_row(table, ctl, slot);
     table_print(&table);

@@ -1,0 +1,103 @@
+#include "master/adoption.h"
+#include "common/log.h"
+#include "master/note.h"
+#include "master/workers_state.h"
+
+#include <unistd.h>
+
+static bool can_accept(const struct workers *w, const struct child *c)
+{
+    return c != NULL && !w->slots[c->slot].adopted && board_state(w->start.shared->board, c->proc) == PROC_READY;
+}
+
+static int slots_of(const struct workers *w, int proc)
+{
+    int count = 0;
+    for (int slot = 0; slot < w->start.slots; slot++)
+        count += owners_get(w->start.shared->owners, slot) == proc;
+    return count;
+}
+
+/* One that has the slot keeps it; else the one with the fewest. NULL: nobody is ready. */
+static struct child *adopter(struct workers *w, int owner)
+{
+    struct child *best = NULL;
+    int fewest = 0;
+    for (int slot = 0; slot < w->start.slots; slot++) {
+        struct child *c = workers_find(w, slot, ROLE_SERVING);
+        if (!can_accept(w, c))
+            continue;
+        if (c->proc == owner)
+            return c;
+        int count = slots_of(w, c->proc);
+        if (best == NULL || count < fewest) {
+            best = c;
+            fewest = count;
+        }
+    }
+    return best;
+}
+
+/* Its own worker if that is ready, or if nobody is: connections that it accepts too early wait within it. */
+static struct child *owner_of(struct workers *w, int slot)
+{
+    struct child *own = workers_find(w, slot, ROLE_SERVING);
+    if (can_accept(w, own)) {
+        w->slots[slot].was_ready = true;
+        return own;
+    }
+    struct child *other = adopter(w, owners_get(w->start.shared->owners, slot));
+    return other != NULL ? other : own;
+}
+
+/* While a new master takes over, the slots of the old one's workers stay theirs until they drain. */
+static bool is_anothers(const struct workers *w, int proc)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0 && w->children[i].proc == proc)
+            return false;
+    return board_state(w->start.shared->board, proc) == PROC_READY;
+}
+
+static void wake(const struct shared *shared, int proc)
+{
+    const uint64_t one = 1;
+    if (proc == OWNERS_NOBODY)
+        return;
+    ssize_t written = write(shared->wake_fd[proc], &one, sizeof one);
+    (void)written; /* a full counter wakes as well */
+}
+
+static void tell(struct workers *w, int slot, const struct child *owner)
+{
+    if (!w->keeping || !w->slots[slot].was_ready || owner == NULL || owner->slot == slot)
+        return;
+    note(w->start.shared, adopted, slot, owner->pid, "worker %d accepts what comes to worker %d", owner->slot, slot);
+}
+
+void adoption_step(struct workers *w)
+{
+    struct shared *shared = w->start.shared;
+    for (int slot = 0; slot < w->start.slots; slot++) {
+        const struct child *owner = owner_of(w, slot);
+        int before = owners_get(shared->owners, slot), now = owner ? owner->proc : OWNERS_NOBODY;
+        if (now == before || (before != OWNERS_NOBODY && is_anothers(w, before)))
+            continue;
+        owners_set(shared->owners, slot, now);
+        tell(w, slot, owner);
+        wake(shared, before);
+        wake(shared, now);
+    }
+}
+
+void workers_adopt(struct workers *w, int slot)
+{
+    w->slots[slot].adopted = true;
+    adoption_step(w);
+}
+
+void workers_return(struct workers *w, int slot)
+{
+    w->slots[slot].adopted = false;
+    adoption_step(w);
+}

@@ -1,0 +1,12 @@
+/* Adoption: a slot whose worker is dead, waits to be started again, is not ready or hangs has its connections accepted
+ * by a ready worker of another slot, until its own is ready again. */
+#ifndef MASTER_ADOPTION_H
+#define MASTER_ADOPTION_H
+
+#include "master/workers.h"
+
+/* Works out from the state of all workers who shall accept for whom, writes what is different into the owner table
+ * and wakes whom it concerns. With each turn of the master's loop. */
+void adoption_step(struct workers *workers);
+
+#endif

@@ -1,0 +1,36 @@
+/* What the files that keep the worker processes share. */
+#ifndef MASTER_WORKERS_STATE_H
+#define MASTER_WORKERS_STATE_H
+
+#include "master/workers.h"
+
+enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
+
+/* The keeper is a child like the others, with a slot of its own in front of theirs and without sockets. */
+struct child {
+    pid_t pid; /* 0: free */
+    int slot, proc;
+    enum role role;
+    int64_t started_us;
+    int64_t kill_at_us; /* 0: never */
+    bool was_ready;
+};
+
+struct slot {
+    int failures;
+    int64_t start_at_us;
+    bool adopted;   /* its worker hangs: workers_adopt() */
+    bool was_ready; /* some worker of it once was */
+};
+
+struct workers {
+    struct workers_start start;
+    struct child children[BOARD_ROWS];
+    struct slot *slots; /* from KEEPER_SLOT on */
+    bool keeping, any_ready, failed_at_start;
+};
+
+/* NULL: none. */
+struct child *workers_find(struct workers *workers, int slot, enum role role);
+
+#endif
