@@ -11,6 +11,7 @@
 #include "master/lock.h"
 #include "master/note.h"
 #include "master/redis_mark.h"
+#include "master/replace.h"
 #include "master/roll.h"
 #include "master/title.h"
 #include "master/workers.h"
@@ -298,6 +299,7 @@ static void run(struct master *m)
         } else {
             until_us = roll_step(m->roll, &m->generation, now_us);
             until_us = MIN(until_us, keep_workers(m, now_us));
+            until_us = MIN(until_us, workers_replace_step(m->workers, now_us));
             adoption_step(m->workers);
         }
         wait_for_events(m, until_us, now_us);

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/patience.h"
 #include "master/note.h"
+#include "master/replace.h"
 #include "sql/check.h"
 #include "worker/changes.h"
 #include "worker/tls.h"
@@ -163,6 +164,7 @@ static void start_rolling(struct roll *roll, const struct generation *current)
     roll->end = roll->slots;
     roll->started = false;
     roll->state = ROLL_FORWARD;
+    workers_roll_begins(roll->workers);
 }
 
 static void take_verdict(struct roll *roll, const struct generation *current)
@@ -250,6 +252,7 @@ static void finish(struct roll *roll, struct generation **current, int64_t now_u
     }
     roll->next = NULL;
     generation_destroy(&gone);
+    workers_roll_ends(roll->workers);
     end(roll, back ? roll->why : NULL);
 }
 

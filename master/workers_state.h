@@ -28,6 +28,12 @@ struct workers {
     struct child children[BOARD_ROWS];
     struct slot *slots; /* from KEEPER_SLOT on */
     bool keeping, any_ready, failed_at_start;
+    bool rolls; /* replace.h */
+    struct {
+        bool active;
+        int slot;
+        int64_t deadline_us, shutdown_timeout_us;
+    } replace;
 };
 
 /* NULL: none. */
