@@ -60,7 +60,7 @@ static bool finish(struct conf_parser *p)
     conf->database.pool_min = MIN(conf->database.pool_min, conf->database.pool_max);
     conf->database.replica_min = MIN(conf->database.replica_min, conf->database.replica_max);
     return check_ports(p, &conf->listen) && check_ports(p, &conf->tls.listen) && check_keepalive(p) &&
-           conf_finish_routes(p);
+           conf_finish_user(p) && conf_finish_routes(p);
 }
 
 struct conf *conf_load(const char *path, struct err *err)

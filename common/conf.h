@@ -9,6 +9,7 @@
 #include "common/net.h"
 
 #include <stdio.h>
+#include <sys/types.h>
 
 enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_COUNT };
 /* Where the answers of a route come from. */
@@ -16,6 +17,9 @@ enum route_source { FROM_SQL, FROM_UPSTREAM, FROM_FAN, FROM_BATCH };
 enum listen_kind { LISTEN_AUTO, LISTEN_ON, LISTEN_OFF };
 enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
 enum plan_mode { PLAN_AUTO, PLAN_GENERIC, PLAN_CUSTOM }; /* PostgreSQL's plan_cache_mode */
+
+/* In place of bytes. */
+enum conf_limit { CONF_LIMIT_AUTO = -2, CONF_LIMIT_NONE = -1, CONF_LIMIT_OFF = 0 };
 
 extern const char *const method_names[METHOD_COUNT]; /* "GET" ... */
 
@@ -187,7 +191,15 @@ struct conf {
     struct conf_listens admin;
     struct conf_nets trusted_proxies;
     bool proxy_protocol;
-    int workers;            /* auto resolved: CPUs this process may run on */
+    int workers;              /* auto resolved: CPUs this process may run on */
+    const char *user, *group; /* NULL: not given; what follows counts with a user alone */
+    const char *home;
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups; /* of the user, with gid */
+    int group_count;
+    int64_t core_limit_bytes; /* or of enum conf_limit */
+    bool cpu_affinity;
     const char *run_dir;    /* statistics file, control socket, lock file; created if missing */
     const char *access_log; /* path, "stderr" or "off" */
     const char *error_log;  /* path or "stderr" */

@@ -22,6 +22,7 @@ static const struct kind kinds[CONF_KIND_COUNT] = {
     [CONF_CHOICE] = {conf_set_choice, 1, 1, false, false},
     [CONF_SWITCH] = {conf_set_switch, 1, 1, false, false},
     [CONF_FLAG] = {conf_set_flag, 0, 0, false, false},
+    [CONF_LIMIT] = {conf_set_limit, 1, 1, false, false},
     [CONF_PATH] = {conf_set_path, 1, 1, false, false},
     [CONF_LOG] = {conf_set_log, 1, 1, false, false},
     [CONF_NETS] = {conf_set_nets, 1, MANY, false, false},

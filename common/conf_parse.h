@@ -73,7 +73,7 @@ const char *conf_suggest(struct conf_parser *p, const char *alternatives, const 
 /* Setters, by kind */
 conf_set conf_set_duration, conf_set_size, conf_set_int, conf_set_count, conf_set_auto, conf_set_number, conf_set_text,
     conf_set_pattern, conf_set_prefix, conf_set_choice, conf_set_switch, conf_set_flag, conf_set_path, conf_set_log,
-    conf_set_text_list, conf_set_block, conf_set_pool;                               /* conf_value.c */
+    conf_set_limit, conf_set_text_list, conf_set_block, conf_set_pool;               /* conf_value.c */
 conf_set conf_set_nets, conf_set_listens, conf_set_database_url, conf_set_redis_url; /* conf_net.c */
 conf_set conf_set_certificate;
 conf_set conf_set_origins, conf_set_tokens; /* conf_cors.c */
@@ -102,6 +102,8 @@ bool conf_fan_takes(const struct conf_row *row); /* a row of a route's block */
 bool conf_finish_fan(struct conf_parser *p, struct conf_route *route) MUST_USE;
 /* When all fans are finished: they lead nowhere back to themselves, and what is cached has not too many tags. */
 bool conf_check_fans(struct conf_parser *p) MUST_USE;
+/* Who user and group are. */
+bool conf_finish_user(struct conf_parser *p) MUST_USE;
 bool conf_finish_tls(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 bool conf_finish_cors(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 

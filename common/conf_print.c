@@ -53,10 +53,10 @@ static const char *absolute(struct printer *p, const char *path)
 /* One a kind: what stands behind the name of a row whose field, inside target, is at `field`. */
 typedef void print_value(struct printer *p, const struct conf_row *row, const void *field, const void *target);
 
-static print_value print_duration, print_size, print_int, print_count, print_number, print_text, print_choice,
-    print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets, print_url,
-    print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache, print_params,
-    print_page, print_combine, print_target, print_fan, print_rate, print_rate_by;
+static print_value print_duration, print_size, print_limit, print_int, print_count, print_number, print_text,
+    print_choice, print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets,
+    print_url, print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache,
+    print_params, print_page, print_combine, print_target, print_fan, print_rate, print_rate_by;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -71,6 +71,7 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_CHOICE] = print_choice,
     [CONF_SWITCH] = print_switch,
     [CONF_FLAG] = print_nothing,
+    [CONF_LIMIT] = print_limit,
     [CONF_PATH] = print_path,
     [CONF_LOG] = print_log,
     [CONF_LISTENS] = print_listens,
@@ -221,6 +222,15 @@ static void print_alternative(struct printer *p, const struct conf_row *row, int
 {
     struct slice name = conf_alternative_name(row->arguments, index);
     fwrite(name.at, 1, name.len, p->out);
+}
+
+PRINTER(print_limit)
+{
+    int64_t limit = *(const int64_t *)field;
+    if (limit > 0)
+        print_size(p, row, field, target);
+    else
+        fputs(limit == CONF_LIMIT_OFF ? "off" : limit == CONF_LIMIT_NONE ? "unlimited" : "auto", p->out);
 }
 
 PRINTER(print_choice)

@@ -38,6 +38,7 @@ enum conf_kind {
     CONF_CHOICE, /* int: which of the row's alternatives */
     CONF_SWITCH, /* bool: the second of the row's two alternatives */
     CONF_FLAG,
+    CONF_LIMIT, /* int64_t bytes, or of enum conf_limit */
     CONF_PATH,
     CONF_LOG,
     CONF_LISTENS,

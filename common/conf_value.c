@@ -24,7 +24,7 @@ static const char *print_bound(const struct conf_row *row, int64_t value, char b
 {
     if (row->kind == CONF_DURATION)
         return unit_print_duration(value, buf);
-    if (row->kind == CONF_SIZE)
+    if (row->kind == CONF_SIZE || row->kind == CONF_LIMIT)
         return unit_print_size(value, buf);
     snprintf(buf, UNIT_TEXT_BYTES, "%" PRId64, value);
     return buf;
@@ -34,7 +34,8 @@ bool conf_bounds_text(const struct conf_row *row, char text[static CONF_BOUNDS_B
 {
     char least[UNIT_TEXT_BYTES], most[UNIT_TEXT_BYTES];
     bool bounded = row->kind == CONF_DURATION || row->kind == CONF_SIZE || row->kind == CONF_INT ||
-                   row->kind == CONF_COUNT || row->kind == CONF_AUTO || row->kind == CONF_COMBINE;
+                   row->kind == CONF_COUNT || row->kind == CONF_AUTO || row->kind == CONF_COMBINE ||
+                   row->kind == CONF_LIMIT;
     if (bounded)
         snprintf(text, CONF_BOUNDS_BYTES, "%s to %s", print_bound(row, row->min, least),
                  print_bound(row, row->max, most));
@@ -65,6 +66,20 @@ bool conf_set_duration(struct conf_parser *p, const struct conf_row *row, void *
 bool conf_set_size(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
     return read_number(p, row, &d->args[0], unit_parse_size, field);
+}
+
+bool conf_set_limit(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
+{
+    static const struct {
+        const char *word;
+        enum conf_limit limit;
+    } words[] = {{"auto", CONF_LIMIT_AUTO}, {"off", CONF_LIMIT_OFF}, {"unlimited", CONF_LIMIT_NONE}};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strcmp(d->args[0].text, words[i].word) == 0) {
+            *(int64_t *)field = words[i].limit;
+            return true;
+        }
+    return conf_set_size(p, row, field, d);
 }
 
 bool conf_set_count(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)

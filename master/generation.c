@@ -16,9 +16,13 @@ static int permit_row(struct shared *shared, const struct conf_route *route)
     return row;
 }
 
-struct generation *generation_create(int number, struct conf *conf, struct shared *shared)
+struct generation *generation_create(int number, struct conf *conf, struct shared *shared, struct err *err)
 {
+    struct tls_files *tls_files = tls_files_read(conf, err);
+    if (tls_files == NULL)
+        return NULL;
     struct generation *g = xcalloc(1, sizeof *g);
+    g->tls_files = tls_files;
     g->number = number;
     g->read_us = clock_wall_us();
     g->conf = conf;
@@ -51,6 +55,7 @@ void generation_destroy(struct generation **g)
     if (*g == NULL)
         return;
     conf_destroy(&(*g)->conf);
+    tls_files_destroy(&(*g)->tls_files);
     free((*g)->route_rows);
     free((*g)->permit_rows);
     free(*g);
@@ -81,6 +86,8 @@ bool generation_can_follow(const struct conf *now, const struct conf *next, stru
         {"tls: listen", same_addresses(&now->tls.listen, &next->tls.listen)},
         {"admin", same_addresses(&now->admin, &next->admin)},
         {"workers", now->workers == next->workers},
+        {"user", same_text(now->user, next->user)},
+        {"group", same_text(now->group, next->group)},
         {"run_dir", strcmp(now->run_dir, next->run_dir) == 0},
         {"error_log", strcmp(now->error_log, next->error_log) == 0},
         {"cache size", now->cache.size_bytes == next->cache.size_bytes},

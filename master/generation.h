@@ -3,6 +3,7 @@
 #define MASTER_GENERATION_H
 
 #include "common/conf.h"
+#include "worker/tls_files.h"
 
 struct shared;
 
@@ -10,12 +11,13 @@ struct generation {
     int number;      /* from 1 */
     int64_t read_us; /* when its files were; wall clock */
     struct conf *conf;
+    struct tls_files *tls_files;
     int *route_rows;  /* of the statistics, by route */
     int *permit_rows; /* the same of the permits; PERMIT_NO_ROW: its own number of statements is not limited */
 };
 
-/* Takes conf over. */
-struct generation *generation_create(int number, struct conf *conf, struct shared *shared) MUST_USE;
+/* Takes conf over, and reads the certificates that it names. NULL: it cannot, and conf is the caller's still. */
+struct generation *generation_create(int number, struct conf *conf, struct shared *shared, struct err *err) MUST_USE;
 /* Its numbers of statements are the limits from now on, of older generations too. */
 void generation_limit(const struct generation *generation, struct shared *shared);
 void generation_destroy(struct generation **generation);

@@ -9,7 +9,9 @@
 #include "master/generation.h"
 #include "master/listener.h"
 #include "master/lock.h"
+#include "master/log_files.h"
 #include "master/note.h"
+#include "master/privileges.h"
 #include "master/redis_mark.h"
 #include "master/replace.h"
 #include "master/roll.h"
@@ -24,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -80,15 +81,10 @@ static void action_reload(struct master *m)
         roll_request(m->roll);
 }
 
-static int open_error_log(const char *path)
-{
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-}
-
 static void action_reopen(struct master *m)
 {
     const char *path = m->generation->conf->error_log;
-    int fd = strcmp(path, "stderr") == 0 ? -1 : open_error_log(path);
+    int fd = strcmp(path, "stderr") == 0 ? -1 : log_files_open(path);
     if (fd >= 0) {
         log_set_fd(fd);
         if (m->error_log_fd >= 0)
@@ -97,6 +93,7 @@ static void action_reopen(struct master *m)
     } else if (strcmp(path, "stderr") != 0) {
         log_error("error log %s: %s; going on with the old file", path, strerror(errno));
     }
+    log_files_give(m->generation->conf);
     workers_signal(m->workers, SIGUSR1);
 }
 
@@ -203,22 +200,11 @@ static bool open_log(struct master *m, const struct conf *conf, struct err *err)
     log_set_level((enum log_level)conf->log_level);
     if (strcmp(conf->error_log, "stderr") == 0)
         return true;
-    m->error_log_fd = open_error_log(conf->error_log);
+    m->error_log_fd = log_files_open(conf->error_log);
     if (m->error_log_fd < 0)
         return err_set(err, "error log %s: %s", conf->error_log, strerror(errno));
     log_set_fd(m->error_log_fd);
     return true;
-}
-
-/* A connection is a descriptor, and 1,024, the usual soft limit, are few. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)(1 << 20));
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        log_warn("the limit of open files stays as it is: %s", strerror(errno));
 }
 
 static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
@@ -241,15 +227,18 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
     return true;
 }
 
-static void make_workers(struct master *m, const char *conf_path, struct conf *conf)
+static bool make_workers(struct master *m, const char *conf_path, struct conf *conf, struct err *err)
 {
     const struct workers_start start = {&m->shared, &m->listeners, &m->tls, &m->tickets, &m->admin, conf->workers,
                                         m->life[0], forget,        m};
     const struct roll_owner owner = {on_rolled, forget, m};
-    m->generation = generation_create(1, conf, &m->shared);
+    m->generation = generation_create(1, conf, &m->shared, err);
+    if (m->generation == NULL)
+        return false;
     generation_limit(m->generation, &m->shared);
     m->workers = workers_create(&start);
     m->roll = roll_create(conf_path, m->workers, &m->shared, conf->workers, &owner);
+    return true;
 }
 
 /* ---- running ---- */
@@ -350,14 +339,15 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     struct err err;
     log_set_name("master");
     /* The folder first: the log may stand in it. */
-    if (!folder_create(conf->run_dir, &err) || !open_log(&m, conf, &err) || !make_ground(&m, conf, &err)) {
+    if (!folder_create(conf->run_dir, &err) || !open_log(&m, conf, &err) || !make_ground(&m, conf, &err) ||
+        !make_workers(&m, conf_path, conf, &err)) {
         enum exit_code code = refuse(&m, &err);
         clear_ground(&m, conf->run_dir);
         conf_destroy(&conf);
         return code;
     }
-    raise_descriptor_limit();
-    make_workers(&m, conf_path, conf);
+    privileges_of_master(conf);
+    log_files_give(conf);
     title_set("perfd: master %s", conf_path);
     note(&m.shared, started, EVENT_NO_SLOT, (int)getpid(), "perfd %s starts: %d workers, %d routes, configuration %s",
          PERFD_VERSION, conf->workers, conf->route_count, conf_path);

@@ -1,6 +1,7 @@
 /* perfd: the command line. */
 #include "common/clock.h"
 #include "master/master.h"
+#include "master/privileges.h"
 #include "master/signals.h"
 #include "master/title.h"
 #include "sql/check.h"
@@ -46,6 +47,10 @@ static const char *default_conf(void)
 static int check(const char *path, const struct conf *conf)
 {
     struct err err;
+    if (!privileges_drop(conf, &err)) { /* the database may know workers by their user */
+        fprintf(stderr, "perfd: %s\n", err.text);
+        return EXIT_CONFIGURATION;
+    }
     switch (check_routes(conf, CHECK_LIMIT_US, &err)) {
     case CHECK_TIGHT:
         fprintf(stderr, "perfd: warning: %s\n", err.text);

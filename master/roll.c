@@ -2,7 +2,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/patience.h"
+#include "master/log_files.h"
 #include "master/note.h"
+#include "master/privileges.h"
 #include "master/replace.h"
 #include "sql/check.h"
 #include "worker/changes.h"
@@ -14,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define CHECK_LIMIT_US (5 * US_PER_S)
@@ -101,21 +102,24 @@ void roll_abort(struct roll *roll)
 
 /* ---- checking ---- */
 
-NORETURN static void be_checker(const struct roll *roll, int fd)
+NORETURN static void be_checker(const struct roll *roll, int fd, pid_t master)
 {
     struct err err = {0};
     enum check_result result = CHECK_BAD;
     sigset_t none;
     roll->owner.forget(roll->owner.arg);
     patience_set(&(struct patience){CHECK_LIMIT_US, NULL, NULL});
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    privileges_end_with(master, SIGKILL);
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     struct conf *conf = conf_load(roll->conf_path, &err);
-    if (conf != NULL && tls_check(conf, &err))
+    /* Files are read as the master reads them, the database is asked as workers ask it. */
+    if (conf != NULL && tls_check(conf, &err) && privileges_drop(conf, &err)) {
+        privileges_end_with(master, SIGKILL);
         result = check_routes(conf, QUERIES_LIMIT_US, &err);
+    }
     char text[1200];
     static const char letters[] = {
         [CHECK_OK] = 'O', [CHECK_TIGHT] = 'O', [CHECK_NO_DATABASE] = 'N', [CHECK_BAD] = 'B'}; /* workers will tell */
@@ -131,9 +135,10 @@ static void start_check(struct roll *roll, int64_t now_us)
         end(roll, "the check cannot start: no descriptor is free");
         return;
     }
+    pid_t master = getpid();
     roll->checker = fork();
     if (roll->checker == 0)
-        be_checker(roll, ends[1]);
+        be_checker(roll, ends[1], master);
     close(ends[1]);
     if (roll->checker < 0) {
         close(ends[0]);
@@ -151,14 +156,15 @@ static void start_rolling(struct roll *roll, const struct generation *current)
 {
     struct err err;
     struct conf *conf = conf_load(roll->conf_path, &err);
-    if (conf != NULL && !generation_can_follow(current->conf, conf, &err))
+    roll->last_number = MAX(roll->last_number, current->number) + 1;
+    if (conf != NULL && generation_can_follow(current->conf, conf, &err))
+        roll->next = generation_create(roll->last_number, conf, roll->shared, &err);
+    if (roll->next == NULL) {
         conf_destroy(&conf);
-    if (conf == NULL) {
         end(roll, err.text);
         return;
     }
-    roll->last_number = MAX(roll->last_number, current->number) + 1;
-    roll->next = generation_create(roll->last_number, conf, roll->shared);
+    log_files_give(conf);
     generation_limit(roll->next, roll->shared);
     roll->slot = 0;
     roll->end = roll->slots;

@@ -1,6 +1,8 @@
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/thread.h"
 #include "master/note.h"
+#include "master/privileges.h"
 #include "master/title.h"
 #include "master/workers_state.h"
 #include "shm/stats.h"
@@ -92,15 +94,19 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
 {
     const struct workers_start *start = &w->start;
     const struct name name = name_of(slot);
+    struct err err;
     bool serves = slot != KEEPER_SLOT;
     reset_signals();
     start->forget(start->arg);
-    prctl(PR_SET_PDEATHSIG, SIGQUIT);
-    if (getppid() != master)
-        _exit(0); /* it died before the line above */
     prctl(PR_SET_NAME, serves ? "perfd-worker" : "perfd-keeper");
     title_set("perfd: %s (gen %d)", name.s, generation->number);
     log_set_name(name.s);
+    if (!privileges_of_child(generation->conf, master, SIGQUIT, &err)) {
+        log_error("%s", err.text);
+        _exit(1);
+    }
+    if (serves && generation->conf->cpu_affinity && !thread_pin(slot))
+        log_warn("cpu_affinity: %s; it stays free", strerror(errno));
     const struct listeners *all[DOORS] = {start->listeners, start->tls, start->admin};
     int most = 0;
     for (int door = 0; door < DOORS; door++)
@@ -117,6 +123,7 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
         .sockets = sockets,
         .socket_count = (int)(end - sockets),
         .tickets = start->tickets,
+        .tls_files = generation->tls_files,
         .life_fd = start->life_fd,
         .route_rows = generation->route_rows,
         .permit_rows = generation->permit_rows,

@@ -27,7 +27,7 @@ struct doors {
 static bool open_tls(struct doors *d, const struct http_handlers *consumers, struct err *err)
 {
     struct service *s = d->service;
-    struct tls *tls = tls_create(s->conf, s->start->tickets, err);
+    struct tls *tls = tls_create(s->conf, s->start->tls_files, s->start->tickets, err);
     if (tls == NULL)
         return false;
     d->at[DOOR_TLS] = http_create(s->base, s->conf, tls, s->offload, consumers, s);

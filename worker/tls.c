@@ -1,6 +1,7 @@
 #include "worker/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -90,15 +91,48 @@ static int no_phrase(char *buf, int size, int writing, void *arg)
     return -1;
 }
 
-static bool load(struct certificate *c, const struct conf_certificate *conf, struct err *err)
+static BIO *open_text(struct slice text)
+{
+    BIO *bio = BIO_new_mem_buf(text.at, (int)text.len);
+    CHECK(bio != NULL);
+    return bio;
+}
+
+/* The certificate comes first, then those that lead to its authority. */
+static bool use_chain(SSL_CTX *ctx, struct slice text)
+{
+    BIO *bio = open_text(text);
+    X509 *x509 = PEM_read_bio_X509_AUX(bio, NULL, no_phrase, NULL);
+    bool ok = x509 != NULL && SSL_CTX_use_certificate(ctx, x509) == 1;
+    X509_free(x509);
+    while (ok && (x509 = PEM_read_bio_X509(bio, NULL, no_phrase, NULL)) != NULL)
+        ok = SSL_CTX_add0_chain_cert(ctx, x509) == 1;
+    BIO_free(bio);
+    if (!ok || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return false;
+    ERR_clear_error(); /* that nothing follows is the end */
+    return true;
+}
+
+static bool use_key(SSL_CTX *ctx, struct slice text)
+{
+    BIO *bio = open_text(text);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_phrase, NULL);
+    bool ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return ok;
+}
+
+static bool load(struct certificate *c, const struct conf_certificate *conf, struct slice chain, struct slice key,
+                 struct err *err)
 {
     c->ctx = SSL_CTX_new(TLS_server_method());
     CHECK(c->ctx != NULL);
-    SSL_CTX_set_default_passwd_cb(c->ctx, no_phrase);
-    if (SSL_CTX_use_certificate_chain_file(c->ctx, conf->file) != 1)
+    ERR_clear_error();
+    if (!use_chain(c->ctx, chain))
         return bad(conf, conf->file, reason(), err);
-    if (SSL_CTX_use_PrivateKey_file(c->ctx, conf->key_file, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(c->ctx) != 1)
+    if (!use_key(c->ctx, key))
         return bad(conf, conf->key_file, reason(), err);
     c->x509 = SSL_CTX_get0_certificate(c->ctx);
     return true;
@@ -111,13 +145,15 @@ static bool is_slow(const struct certificate *c)
     return type != EVP_PKEY_ED25519 && (type != EVP_PKEY_EC || EVP_PKEY_get_bits(key) > 256);
 }
 
-struct tls *tls_create(const struct conf *conf, const struct tls_tickets *tickets, struct err *err)
+struct tls *tls_create(const struct conf *conf, const struct tls_files *files, const struct tls_tickets *tickets,
+                       struct err *err)
 {
     struct tls *tls = xcalloc(1, sizeof *tls);
     tls->count = conf->tls.certificate_count;
     tls->certificates = xcalloc((size_t)tls->count, sizeof *tls->certificates);
     for (int i = 0; i < tls->count; i++) {
-        if (!load(&tls->certificates[i], &conf->tls.certificates[i], err)) {
+        if (!load(&tls->certificates[i], &conf->tls.certificates[i], tls_files_chain(files, i), tls_files_key(files, i),
+                  err)) {
             tls_destroy(&tls);
             return NULL;
         }
@@ -140,9 +176,11 @@ void tls_destroy(struct tls **tls)
 
 bool tls_check(const struct conf *conf, struct err *err)
 {
-    struct tls *tls = tls_create(conf, NULL, err);
+    struct tls_files *files = tls_files_read(conf, err);
+    struct tls *tls = files != NULL ? tls_create(conf, files, NULL, err) : NULL;
     bool ok = tls != NULL;
     tls_destroy(&tls);
+    tls_files_destroy(&files);
     return ok;
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/conf.h"
 #include "common/slice.h"
+#include "worker/tls_files.h"
 
 struct tls;      /* the certificates of a configuration */
 struct tls_conn; /* one consumer's session */
@@ -17,7 +18,8 @@ struct tls_tickets {
 };
 
 /* tickets NULL: for trying the certificates alone. NULL with err: "file:line:column: what is wrong". */
-struct tls *tls_create(const struct conf *conf, const struct tls_tickets *tickets, struct err *err) MUST_USE;
+struct tls *tls_create(const struct conf *conf, const struct tls_files *files, const struct tls_tickets *tickets,
+                       struct err *err) MUST_USE;
 void tls_destroy(struct tls **tls);
 /* Whether they can be loaded. Blocks on the files. */
 bool tls_check(const struct conf *conf, struct err *err) MUST_USE;

@@ -25,6 +25,7 @@ struct worker_start {
     const struct worker_socket *sockets; /* of all slots: doors.h tells on which it accepts */
     int socket_count;
     const struct tls_tickets *tickets;
+    const struct tls_files *tls_files;
     int life_fd;            /* pipe from the master: end of file means that it died */
     const int *route_rows;  /* conf->routes[i]'s row in the statistics */
     const int *permit_rows; /* and of the permits, or PERMIT_NO_ROW */
