@@ -25,6 +25,8 @@
     } while (0)
 
 NORETURN void check_failed(const char *file, int line, const char *what);
+/* Who else is told before the process ends; NULL: the error log alone. */
+extern void (*check_told)(const char *words);
 
 /* malloc family that never gives NULL: patience.h. Any thread may call, and libraries may be given it. A size of 0
  * is 1.

@@ -1,7 +1,29 @@
 #include "common/thread.h"
+#include "common/crash_signal.h"
 
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct work {
+    void *(*run)(void *arg);
+    void *arg;
+    char name[16];
+};
+
+/* On its own stack there is room for one that still works when the rest of it has run out. */
+static void *begin(void *arg)
+{
+    char stack[CRASH_STACK_BYTES];
+    const struct work work = *(struct work *)arg;
+    free(arg);
+    pthread_setname_np(pthread_self(), work.name);
+    crash_stack_use(stack);
+    void *result = work.run(work.arg);
+    crash_stack_use(NULL);
+    return result;
+}
 
 static cpu_set_t home; /* of a thread that is not pinned */
 static bool pinned;
@@ -29,11 +51,16 @@ bool thread_start(pthread_t *thread_out, const char *name, void *(*run)(void *ar
     if (pinned)
         CHECK(pthread_attr_setaffinity_np(&attr, sizeof home, &home) == 0);
     sigfillset(&all); /* it inherits what its maker has */
+    for (int i = 0; i < CRASH_SIGNALS; i++)
+        sigdelset(&all, crash_signals[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(thread_out, &attr, run, arg) == 0;
+    struct work *work = xmalloc(sizeof *work);
+    *work = (struct work){.run = run, .arg = arg};
+    snprintf(work->name, sizeof work->name, "%s", name);
+    bool started = pthread_create(thread_out, &attr, begin, work) == 0;
+    if (!started)
+        free(work);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
-    if (started)
-        pthread_setname_np(*thread_out, name);
     return started;
 }

@@ -1,5 +1,5 @@
-/* Threads beside a loop: of work that would block it. They take no signals, which are the loop's, have a name that top
- * and a debugger show, and a stack of 3 MiB. */
+/* Threads beside a loop: of work that would block it. They take no signals, which are the loop's, but those of their
+ * own crash; they have a name that top and a debugger show, and a stack of 3 MiB. */
 #ifndef COMMON_THREAD_H
 #define COMMON_THREAD_H
 

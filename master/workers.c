@@ -1,6 +1,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/thread.h"
+#include "master/crash.h"
 #include "master/note.h"
 #include "master/privileges.h"
 #include "master/title.h"
@@ -29,6 +30,7 @@
 struct workers *workers_create(const struct workers_start *start)
 {
     struct workers *w = xcalloc(1, sizeof *w);
+    last_words_prepare();
     w->start = *start;
     w->slots = (struct slot *)xcalloc((size_t)start->slots - KEEPER_SLOT, sizeof *w->slots) - KEEPER_SLOT;
     w->keeping = true;
@@ -48,16 +50,6 @@ struct child *workers_find(struct workers *w, int slot, enum role role)
         if (w->children[i].pid > 0 && w->children[i].slot == slot && w->children[i].role == role)
             return &w->children[i];
     return NULL;
-}
-
-static const char *exit_text(int status, char text[64])
-{
-    if (WIFSIGNALED(status))
-        snprintf(text, 64, "was killed by SIG%s%s", sigabbrev_np(WTERMSIG(status)),
-                 WCOREDUMP(status) ? " (core dumped)" : "");
-    else
-        snprintf(text, 64, "ended with status %d", WEXITSTATUS(status));
-    return text;
 }
 
 /* ---- starting ---- */
@@ -97,6 +89,7 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     struct err err;
     bool serves = slot != KEEPER_SLOT;
     reset_signals();
+    last_words_attach(start->shared->board, proc);
     start->forget(start->arg);
     prctl(PR_SET_NAME, serves ? "perfd-worker" : "perfd-keeper");
     title_set("perfd: %s (gen %d)", name.s, generation->number);
@@ -193,18 +186,17 @@ static void note_ready(struct workers *w)
 /* True: it died inside a write. */
 static bool child_ended(struct workers *w, struct child *child, int status, int64_t now_us)
 {
-    char text[64];
     struct stats *stats = w->start.shared->stats;
     const struct child gone = *child;
     child->pid = 0;
+    const struct crash crash = crash_take(w->start.shared, gone.proc);
     bool wrote = shared_reap(w->start.shared, gone.proc, now_us);
     bool well = gone.role == ROLE_DRAINING || !w->keeping;
     if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         note(w->start.shared, worker_ended, gone.slot, gone.pid, "%s (pid %d) ended", name_of(gone.slot).s,
              (int)gone.pid);
     } else {
-        note(w->start.shared, worker_died, gone.slot, gone.pid, "%s (pid %d) %s", name_of(gone.slot).s, (int)gone.pid,
-             exit_text(status, text));
+        crash_tell(w->start.shared, &crash, name_of(gone.slot).s, gone.slot, gone.pid, status);
         if (gone.slot != KEEPER_SLOT)
             stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }

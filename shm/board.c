@@ -1,6 +1,7 @@
 #include "shm/board.h"
 
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 const char *const proc_state_names[PROC_STATE_COUNT] = {"free", "starting", "ready", "draining"};
@@ -16,6 +17,7 @@ struct row {
 
 struct board {
     struct row rows[BOARD_ROWS];
+    struct last_words last_words[BOARD_ROWS];
 };
 
 size_t board_bytes(void)
@@ -36,6 +38,7 @@ int board_take(struct board *board, int slot, int generation)
         row->writes = 0;
         row->beat_us = 0;
         row->doing = 0;
+        memset(&board->last_words[proc], 0, sizeof board->last_words[proc]);
         row->incarnation++;
         row->state = PROC_STARTING;
         return proc;
@@ -79,6 +82,11 @@ int64_t board_last_beat_us(const struct board *board, int proc)
 _Atomic uint64_t *board_doing(struct board *board, int proc)
 {
     return &board->rows[proc].doing;
+}
+
+struct last_words *board_last_words(struct board *board, int proc)
+{
+    return &board->last_words[proc];
 }
 
 void board_write_begin(struct board *board, int proc)

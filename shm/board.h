@@ -3,6 +3,7 @@
 #define SHM_BOARD_H
 
 #include "common/err.h"
+#include "shm/last_words.h"
 
 enum { BOARD_ROWS = 128 }; /* live workers of all generations together */
 
@@ -26,6 +27,9 @@ int64_t board_last_beat_us(const struct board *board, int proc);
 
 /* What the process says that it is at: doing.h. */
 _Atomic uint64_t *board_doing(struct board *board, int proc);
+
+/* What it leaves when it crashes: last_words.h. To be copied before the row is given back. */
+struct last_words *board_last_words(struct board *board, int proc);
 
 /* A write that may commit is under way between these two: a process that dies inside raises the epoch (shared_reap). */
 void board_write_begin(struct board *board, int proc);

@@ -46,11 +46,9 @@ static void read_mutant(const char *name)
 
 static enum fault_action action_called(const char *name)
 {
-    static const char *const names[] = {[FAULT_PASS] = "pass",
-                                        [FAULT_KILL] = "kill",
-                                        [FAULT_PAUSE] = "pause",
-                                        [FAULT_DELAY] = "delay",
-                                        [FAULT_HOLD] = "hold"};
+    static const char *const names[] = {
+        [FAULT_PASS] = "pass", [FAULT_KILL] = "kill", [FAULT_PAUSE] = "pause", [FAULT_DELAY] = "delay",
+        [FAULT_HOLD] = "hold", [FAULT_SPIN] = "spin", [FAULT_FAULT] = "fault", [FAULT_CHECK] = "check"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
             return (enum fault_action)i;
@@ -115,6 +113,15 @@ static void pause_here(void)
         sleep_us(PAUSE_STEP_US);
 }
 
+static void spin(void)
+{
+    static volatile bool on = true;
+    while (on) {
+    }
+}
+
+static int *volatile nowhere;
+
 static void act(enum fault_action action)
 {
     switch (action) {
@@ -131,6 +138,15 @@ static void act(enum fault_action action)
         break;
     case FAULT_HOLD:
         sleep_us(HOLD_US);
+        break;
+    case FAULT_SPIN:
+        spin();
+        break;
+    case FAULT_FAULT:
+        *(volatile int *)nowhere = 1;
+        break;
+    case FAULT_CHECK:
+        CHECK(action != FAULT_CHECK);
         break;
     case FAULT_STORM:
         if (random() % STORM_SHARE == 0)

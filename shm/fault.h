@@ -40,11 +40,14 @@ enum fault_action {
     FAULT_PAUSE, /* until fault_release(); at most 20 s */
     FAULT_DELAY, /* up to 2 ms */
     FAULT_HOLD,  /* 500 ms */
+    FAULT_SPIN,  /* for ever */
+    FAULT_FAULT, /* a store through NULL */
+    FAULT_CHECK, /* a CHECK() that fails */
     FAULT_STORM  /* a delay now and then, at every point: the point of the call says nothing */
 };
 
 /* A plan that this process and all that it forks later share. Also read from PERFD_FAULT,
- * `POINT=kill|pause|delay|hold[@N]` or `storm`, for programs that no test calls. */
+ * `POINT=kill|pause|delay|hold|spin|fault|check[@N]` or `storm`, for programs that no test calls. */
 void fault_init(void);
 /* The N-th time (from 1) that the process with this mark reaches the point; mark -1: any process. */
 void fault_plan(enum fault_point point, enum fault_action action, int mark, int nth);

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/patience.h"
+#include "shm/last_words.h"
 #include "worker/event_memory.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 
 void child_memory(void)
 {
-    patience_set(&(struct patience){PATIENCE_US, event_memory_spare, NULL});
+    patience_set(&(struct patience){PATIENCE_US, event_memory_spare, last_words_panic});
     event_memory_setup();
 }
 
