@@ -164,11 +164,12 @@ static struct stats *make_file(const char *path, const struct header *h, struct 
 struct stats *stats_stage(const char *path, int slots, int routes_max, struct err *err)
 {
     struct header h = layout((uint32_t)slots, (uint32_t)routes_max + 1);
-    char *staged = NULL;
+    size_t staged_bytes = strlen(path) + sizeof STAGED_END;
+    char *staged = xmalloc(staged_bytes);
     h.started_us = clock_wall_us();
     h.master_pid = getpid();
     CHECK(slots > 0 && slots <= SLOTS_MAX && routes_max >= 0 && routes_max < ROUTES_MAX);
-    CHECK(asprintf(&staged, "%s%s", path, STAGED_END) > 0);
+    snprintf(staged, staged_bytes, "%s%s", path, STAGED_END);
     struct stats *stats = make_file(staged, &h, err);
     if (stats == NULL) {
         unlink(staged);

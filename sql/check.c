@@ -152,7 +152,8 @@ static bool connect_in_time(struct check *c)
     const char *values[] = {c->conf->database.url, "perfd", "UTF8", "disable", NULL};
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
     c->pg = PQconnectStartParams(keywords, values, 1);
-    CHECK(c->pg != NULL);
+    if (c->pg == NULL)
+        return err_set(c->err, "the database is not asked: out of memory");
     while (PQstatus(c->pg) != CONNECTION_BAD && state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
         if (!wait_for(c, state == PGRES_POLLING_READING ? POLLIN : POLLOUT))
             return err_set(c->err, "the database does not answer in time");
@@ -206,8 +207,10 @@ enum outcome { FINE, BAD, GONE };
 static enum outcome answer_in_time(struct check *c, bool sent, PGresult **result)
 {
     *result = sent ? result_in_time(c) : NULL;
-    if (*result != NULL && PQstatus(c->pg) != CONNECTION_BAD)
-        return PQresultStatus(*result) == PGRES_COMMAND_OK ? FINE : BAD;
+    bool well = *result != NULL && PQresultStatus(*result) == PGRES_COMMAND_OK;
+    /* What has no SQLSTATE libpq says itself, for want of memory. */
+    if (*result != NULL && PQstatus(c->pg) != CONNECTION_BAD && (well || PQresultErrorField(*result, PG_DIAG_SQLSTATE)))
+        return well ? FINE : BAD;
     err_set(c->err, "the database stopped answering while the queries were checked");
     return GONE;
 }

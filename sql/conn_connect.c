@@ -92,7 +92,7 @@ int conn_timeout_ms(int64_t timeout_us)
  * relies on holds whatever the server, the database or the role has set. A pooler refuses options: conn_send.c. */
 static void add_options(struct buf *out, const struct conn_settings *settings)
 {
-    PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
+    PQconninfoOption *options = hosts_parse(settings->url);
     for (PQconninfoOption *o = options; o && o->keyword; o++)
         if (o->val && strcmp(o->keyword, "options") == 0)
             buf_printf(out, "%s ", o->val);
@@ -112,7 +112,7 @@ static const char *session_attrs(enum hosts_role role)
  * for minutes. */
 static void add_user_timeout(struct buf *out, const struct conn_settings *settings)
 {
-    PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
+    PQconninfoOption *options = hosts_parse(settings->url);
     const char *given = NULL;
     for (PQconninfoOption *o = options; o && o->keyword; o++)
         if (strcmp(o->keyword, "tcp_user_timeout") == 0)
@@ -158,11 +158,14 @@ static void connect_to(struct conn *c, const struct host *host)
     c->pg = PQconnectStartParams(keywords, values, 1);
     buf_deinit(&options);
     buf_deinit(&user_timeout);
-    CHECK(c->pg);
-    if (PQstatus(c->pg) == CONNECTION_BAD)
+    if (c->pg == NULL) {
+        conn_break(c, CONN_LOST, "out of memory");
+        conn_tell_later(c);
+    } else if (PQstatus(c->pg) == CONNECTION_BAD) {
         conn_lost_in_call(c);
-    else
+    } else {
         await_connect(c, EV_WRITE);
+    }
 }
 
 /* addresses: what the names were resolved to; NULL: there are none. */

@@ -11,6 +11,9 @@
 #define ROWS_US US_PER_MS
 enum { ROWS_A_LOOK = 32 };
 
+/* libpq has no memory for it, and leaves it out without a word. */
+#define MISSING "out of memory for an answer of the server's"
+
 /* ---- one result ---- */
 
 static bool is_failure(ExecStatusType status)
@@ -21,6 +24,13 @@ static bool is_failure(ExecStatusType status)
 static bool is_copy(ExecStatusType status)
 {
     return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+/* Of libpq itself: it had no memory, or did not understand the server. What follows on the connection may be taken for
+ * another statement's. */
+static bool is_own(const PGresult *error)
+{
+    return PQresultErrorField(error, PG_DIAG_SQLSTATE) == NULL;
 }
 
 /* 57P01 and its like: an admin, a shutdown, a crash of another session. */
@@ -185,7 +195,7 @@ static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
 {
     const struct step step = c->steps[c->step];
     ExecStatusType status = PQresultStatus(result);
-    bool ends = is_failure(status) && (PQstatus(c->pg) == CONNECTION_BAD || step.kind == STEP_MODE);
+    bool ends = is_failure(status) && (PQstatus(c->pg) == CONNECTION_BAD || step.kind == STEP_MODE || is_own(result));
     bool kept = false, whole = true;
 
     c->doomed |= is_failure(status) && is_dismissal(result);
@@ -201,6 +211,9 @@ static bool take_result(struct conn *c, PGresult *result, int64_t now_us)
             take_commit_error(c, &step, result);
         else
             take_error(c, &step, result);
+    } else if (status == PGRES_PIPELINE_SYNC && step.kind != STEP_SYNC) {
+        take_end(c, &step, CONN_LOST, MISSING);
+        whole = false;
     } else if (status == PGRES_PIPELINE_SYNC) {
         whole = take_sync(c, step.trip, now_us);
     } else if (status == PGRES_PIPELINE_ABORTED) {
@@ -263,6 +276,9 @@ static bool receive(struct conn *c)
                 return true;
         } else if (PQstatus(c->pg) == CONNECTION_BAD && !c->in_results) {
             conn_lost(c); /* not before all that came ahead of the end has been read */
+            return true;
+        } else if (!c->in_results && c->steps[c->step].kind != STEP_SYNC) {
+            conn_break(c, CONN_LOST, MISSING);
             return true;
         } else {
             /* It ends what one command brought. Behind a Sync's own error, that of the commit, its end is still to

@@ -160,7 +160,7 @@ static void free_rows(struct rows *rows)
     free(rows->first);
 }
 
-/* What the route's own statement would have given for the key. */
+/* What the route's own statement would have given for the key. NULL: libpq had no memory for it. */
 static PGresult *result_of(const struct rows *rows, int key)
 {
     PGresult *own = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
@@ -172,8 +172,16 @@ static PGresult *result_of(const struct rows *rows, int key)
             ok = PQsetvalue(own, to, c, null ? NULL : PQgetvalue(rows->result, row, c),
                             null ? -1 : PQgetlength(rows->result, row, c));
         }
-    CHECK(ok); /* or memory is out */
-    return own;
+    if (ok)
+        return own;
+    PQclear(own);
+    return NULL;
+}
+
+static void run_by_itself(struct combined *m)
+{
+    take_out(m);
+    run_alone(m);
 }
 
 static void hand_out(struct batch *b, const struct pool_outcome *outcome)
@@ -184,6 +192,10 @@ static void hand_out(struct batch *b, const struct pool_outcome *outcome)
     while (b->first != NULL) {
         struct combined *m = b->first;
         PGresult *result = result_of(&rows, m->key);
+        if (result == NULL) {
+            run_by_itself(m);
+            continue;
+        }
         const PGresult *const results[] = {result};
         struct pool_outcome own = own_outcome(m, outcome);
         own.results = results;
@@ -204,11 +216,8 @@ static void hand_all(struct batch *b, const struct pool_outcome *outcome)
 
 static void all_run_alone(struct batch *b)
 {
-    while (b->first != NULL) {
-        struct combined *m = b->first;
-        take_out(m);
-        run_alone(m);
-    }
+    while (b->first != NULL)
+        run_by_itself(b->first);
 }
 
 /* The first of those that came after it went to the pool; NULL: none did. */

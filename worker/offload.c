@@ -228,7 +228,11 @@ struct offload *offload_create(struct event_base *base, const struct offload_set
     struct offload *o = xcalloc(1, sizeof *o);
     o->settings = *settings;
     o->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(o->ready_fd >= 0 && pthread_mutex_init(&o->lock, NULL) == 0 && pthread_cond_init(&o->wanted, NULL) == 0);
+    if (o->ready_fd < 0) {
+        free(o);
+        return NULL;
+    }
+    CHECK(pthread_mutex_init(&o->lock, NULL) == 0 && pthread_cond_init(&o->wanted, NULL) == 0);
     for (int kind = 0; kind < OFFLOAD_KINDS; kind++)
         TAILQ_INIT(&o->waiting[kind]);
     TAILQ_INIT(&o->done);

@@ -31,7 +31,7 @@ struct offload_settings {
     void *arg;
 };
 
-/* After the fork. NULL: no thread could be started. */
+/* After the fork. NULL: no thread could be started, or no descriptor is free. */
 struct offload *offload_create(struct event_base *base, const struct offload_settings *settings) MUST_USE;
 /* Waits for what is being run. Whatever is left is dropped. */
 void offload_destroy(struct offload **offload);

@@ -201,9 +201,12 @@ struct pulse *pulse_create(struct service *s)
 {
     struct pulse *p = xcalloc(1, sizeof *p);
     p->service = s;
-    p->schedstat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    CHECK(p->timer_fd >= 0);
+    if (p->timer_fd < 0) {
+        free(p);
+        return NULL;
+    }
+    p->schedstat_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     event_assign(&p->timer, s->base, p->timer_fd, EV_READ | EV_PERSIST, on_timer, p);
     event_add(&p->timer, NULL);
     init_thread(p);

@@ -12,7 +12,7 @@
 
 struct pulse;
 
-/* In the thread of the loop, once the process has its row (doing_attach()). */
+/* In the thread of the loop, once the process has its row (doing_attach()). NULL: errno says why there is no timer. */
 struct pulse *pulse_create(struct service *service) MUST_USE;
 void pulse_destroy(struct pulse **pulse);
 

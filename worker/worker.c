@@ -249,6 +249,8 @@ static bool worker_init(struct worker *w, const struct worker_start *start, stru
         return false;
     s->woken = on_woken;
     w->pulse = pulse_create(s);
+    if (w->pulse == NULL)
+        return err_set(err, "cannot make a timer: %s", strerror(errno));
     event_assign(&w->beat, s->base, -1, EV_PERSIST, on_beat, w);
     event_assign(&w->drain, s->base, -1, EV_PERSIST, on_drain_step, w);
     event_assign(&w->settle, s->base, -1, 0, settle, w);
