@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEM_BYTES_MAX = 1 << 20, CHAIN, KEY, FILES };
+enum { PEM_BYTES_MAX = 1 << 20 };
+enum { CHAIN, KEY, FILES };
 
 struct pem {
     char *at;
