@@ -101,7 +101,9 @@ def api(make_module_perfd, backend, db, redis, faults):
 
 
 def settled(api, before):
-    """All is served again, and nothing is kept of what failed."""
+    """All is served again, once a database that could not be reached has been tried again, and nothing is kept of what
+    failed."""
+    assert eventually(lambda: all(api.status(f"/fresh/{n}") == 200 for n in range(20)), 20), api.log()[-3000:]
     with Load(api.port, targets, threads=6, check=lambda q, a: wrong(q, a) or (a.status != 200 and repr(a)) or None) as load:
         load.wait_for(300, within=30)
     assert not load.wrong and not load.failed, (load.wrong[:3], load.failed[:3], api.log()[-3000:])
