@@ -13,7 +13,7 @@ static bool can_accept(const struct workers *w, const struct child *c)
 static int slots_of(const struct workers *w, int proc)
 {
     int count = 0;
-    for (int slot = 0; slot < w->start.slots; slot++)
+    for (int slot = 0; slot < WORKERS_MAX; slot++)
         count += owners_get(w->start.shared->owners, slot) == proc;
     return count;
 }
@@ -23,7 +23,7 @@ static struct child *adopter(struct workers *w, int owner)
 {
     struct child *best = NULL;
     int fewest = 0;
-    for (int slot = 0; slot < w->start.slots; slot++) {
+    for (int slot = 0; slot < WORKERS_MAX; slot++) {
         struct child *c = workers_find(w, slot, ROLE_SERVING);
         if (!can_accept(w, c))
             continue;
@@ -78,7 +78,8 @@ static void tell(struct workers *w, int slot, const struct child *owner)
 void adoption_step(struct workers *w)
 {
     struct shared *shared = w->start.shared;
-    for (int slot = 0; slot < w->start.slots; slot++) {
+    int slots = listeners_slots(w->start.listeners);
+    for (int slot = 0; slot < slots; slot++) {
         const struct child *owner = owner_of(w, slot);
         int before = owners_get(shared->owners, slot), now = owner ? owner->proc : OWNERS_NOBODY;
         if (now == before || (before != OWNERS_NOBODY && is_anothers(w, before)))
@@ -100,4 +101,11 @@ void workers_return(struct workers *w, int slot)
 {
     w->slots[slot].adopted = false;
     adoption_step(w);
+}
+
+void adoption_wake_all(const struct workers *w)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0)
+            wake(w->start.shared, w->children[i].proc);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int permit_row(struct shared *shared, const struct conf_route *route)
 {
@@ -24,6 +25,7 @@ struct generation *generation_create(int number, struct conf *conf, struct share
     struct generation *g = xcalloc(1, sizeof *g);
     g->tls_files = tls_files;
     g->number = number;
+    g->log_fd = -1;
     g->read_us = clock_wall_us();
     g->conf = conf;
     g->route_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->route_rows);
@@ -56,6 +58,8 @@ void generation_destroy(struct generation **g)
         return;
     conf_destroy(&(*g)->conf);
     tls_files_destroy(&(*g)->tls_files);
+    if ((*g)->log_fd > STDERR_FILENO)
+        close((*g)->log_fd);
     free((*g)->route_rows);
     free((*g)->permit_rows);
     free(*g);
@@ -67,29 +71,15 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool same_addresses(const struct conf_listens *a, const struct conf_listens *b)
-{
-    bool same = a->count == b->count;
-    for (int i = 0; i < a->count && same; i++)
-        same = same_text(a->at[i].path, b->at[i].path) && same_text(a->at[i].host, b->at[i].host) &&
-               same_text(a->at[i].port, b->at[i].port);
-    return same;
-}
-
 bool generation_can_follow(const struct conf *now, const struct conf *next, struct err *err)
 {
     const struct {
         const char *name;
         bool same;
     } fixed[] = {
-        {"listen", same_addresses(&now->listen, &next->listen)},
-        {"tls: listen", same_addresses(&now->tls.listen, &next->tls.listen)},
-        {"admin", same_addresses(&now->admin, &next->admin)},
-        {"workers", now->workers == next->workers},
         {"user", same_text(now->user, next->user)},
         {"group", same_text(now->group, next->group)},
         {"run_dir", strcmp(now->run_dir, next->run_dir) == 0},
-        {"error_log", strcmp(now->error_log, next->error_log) == 0},
         {"cache size", now->cache.size_bytes == next->cache.size_bytes},
         {"cache entries", now->cache.entries == next->cache.entries},
         /* Two Redis at a time: what one worker drops from the one, another would find in the other. */

@@ -12,6 +12,7 @@ struct generation {
     int64_t read_us; /* when its files were; wall clock */
     struct conf *conf;
     struct tls_files *tls_files;
+    int log_fd;       /* of its error log while the master writes another one; else -1 */
     int *route_rows;  /* of the statistics, by route */
     int *permit_rows; /* the same of the permits; PERMIT_NO_ROW: its own number of statements is not limited */
 };
@@ -22,7 +23,7 @@ struct generation *generation_create(int number, struct conf *conf, struct share
 void generation_limit(const struct generation *generation, struct shared *shared);
 void generation_destroy(struct generation **generation);
 
-/* False: what changed is fixed when perfd starts (sockets, processes, shared memory); err names the directives. */
+/* False: what changed is fixed when perfd starts (shared memory, folders); err names the directives. */
 bool generation_can_follow(const struct conf *now, const struct conf *next, struct err *err) MUST_USE;
 
 #endif

@@ -7,7 +7,7 @@
 #include "master/control_socket.h"
 #include "master/effective.h"
 #include "master/generation.h"
-#include "master/listener.h"
+#include "master/listeners.h"
 #include "master/lock.h"
 #include "master/log_files.h"
 #include "master/note.h"
@@ -34,7 +34,7 @@
 struct master {
     struct generation *generation;
     struct shared shared;
-    struct listeners listeners, tls, admin;
+    struct listeners listeners;
     struct tls_tickets tickets; /* of all workers that there will be */
     struct workers *workers;
     struct roll *roll;
@@ -59,8 +59,6 @@ static void begin_end(struct master *m, int sig, int64_t limit_us, const char *h
     roll_abort(m->roll);
     /* Nobody accepts any more, so nobody shall wait for it. */
     listeners_close(&m->listeners);
-    listeners_close(&m->tls);
-    listeners_close(&m->admin);
     workers_stop_keeping(m->workers);
     workers_signal(m->workers, sig);
 }
@@ -212,9 +210,7 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
     m->lock_fd = lock_acquire(conf->run_dir, err);
     if (m->lock_fd < 0)
         return false;
-    if (!listeners_open(&m->listeners, &conf->listen, conf->workers, err) ||
-        !listeners_open(&m->tls, &conf->tls.listen, conf->workers, err) ||
-        !listeners_open(&m->admin, &conf->admin, conf->workers, err) || !shared_create(&m->shared, conf, err))
+    if (!listeners_open(&m->listeners, conf, err) || !shared_create(&m->shared, conf, err))
         return false;
     if (getrandom(&m->tickets, sizeof m->tickets, 0) != sizeof m->tickets)
         return err_set(err, "getrandom: %s", strerror(errno));
@@ -229,15 +225,15 @@ static bool make_ground(struct master *m, const struct conf *conf, struct err *e
 
 static bool make_workers(struct master *m, const char *conf_path, struct conf *conf, struct err *err)
 {
-    const struct workers_start start = {&m->shared, &m->listeners, &m->tls, &m->tickets, &m->admin, conf->workers,
-                                        m->life[0], forget,        m};
+    const struct workers_start start = {&m->shared, &m->listeners, &m->tickets, m->life[0], forget, m};
+    const struct stage stage = {&m->listeners, &m->shared, &m->error_log_fd};
     const struct roll_owner owner = {on_rolled, forget, m};
     m->generation = generation_create(1, conf, &m->shared, err);
     if (m->generation == NULL)
         return false;
     generation_limit(m->generation, &m->shared);
     m->workers = workers_create(&start);
-    m->roll = roll_create(conf_path, m->workers, &m->shared, conf->workers, &owner);
+    m->roll = roll_create(conf_path, m->workers, &m->shared, &stage, &owner);
     return true;
 }
 
@@ -268,8 +264,11 @@ static int64_t keep_workers(struct master *m, int64_t now_us)
 {
     int64_t next_us = workers_kill_stuck(m->workers, now_us);
     next_us = MIN(next_us, workers_keep(m->workers, KEEPER_SLOT, m->generation, now_us));
-    for (int slot = 0; slot < m->generation->conf->workers; slot++)
-        next_us = MIN(next_us, workers_keep(m->workers, slot, roll_generation(m->roll, slot, m->generation), now_us));
+    for (int slot = 0; slot < WORKERS_MAX; slot++) {
+        const struct generation *generation = roll_generation(m->roll, slot, m->generation);
+        if (generation != NULL)
+            next_us = MIN(next_us, workers_keep(m->workers, slot, generation, now_us));
+    }
     return MIN(next_us, shared_settle(&m->shared, now_us));
 }
 
@@ -289,6 +288,7 @@ static void run(struct master *m)
             until_us = roll_step(m->roll, &m->generation, now_us);
             until_us = MIN(until_us, keep_workers(m, now_us));
             until_us = MIN(until_us, workers_replace_step(m->workers, now_us));
+            until_us = MIN(until_us, listeners_step(&m->listeners, now_us));
             adoption_step(m->workers);
         }
         wait_for_events(m, until_us, now_us);
@@ -302,8 +302,6 @@ static void clear_ground(struct master *m, const char *run_dir)
     if (m->control != NULL)
         control_socket_destroy(&m->control);
     listeners_close(&m->listeners);
-    listeners_close(&m->tls);
-    listeners_close(&m->admin);
     if (m->shared.stats != NULL)
         shared_destroy(&m->shared);
     if (m->lock_fd < 0)

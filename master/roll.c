@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/patience.h"
+#include "master/adoption.h"
 #include "master/log_files.h"
 #include "master/note.h"
 #include "master/privileges.h"
@@ -28,7 +29,7 @@ struct roll {
     const char *conf_path;
     struct workers *workers;
     struct shared *shared;
-    int slots;
+    struct stage stage;
     struct roll_owner owner;
     enum roll_state state;
     bool requested;
@@ -55,12 +56,12 @@ static void stop_check(struct roll *roll)
     roll->fd = -1;
 }
 
-struct roll *roll_create(const char *conf_path, struct workers *workers, struct shared *shared, int slots,
-                         const struct roll_owner *owner)
+struct roll *roll_create(const char *conf_path, struct workers *workers, struct shared *shared,
+                         const struct stage *stage, const struct roll_owner *owner)
 {
     struct roll *roll = xcalloc(1, sizeof *roll);
     *roll = (struct roll){
-        .conf_path = conf_path, .workers = workers, .shared = shared, .slots = slots, .owner = *owner, .fd = -1};
+        .conf_path = conf_path, .workers = workers, .shared = shared, .stage = *stage, .owner = *owner, .fd = -1};
     return roll;
 }
 
@@ -164,10 +165,15 @@ static void start_rolling(struct roll *roll, const struct generation *current)
         end(roll, err.text);
         return;
     }
+    if (!stage_begin(&roll->stage, current->conf, roll->next, &err)) {
+        generation_destroy(&roll->next);
+        end(roll, err.text);
+        return;
+    }
     log_files_give(conf);
     generation_limit(roll->next, roll->shared);
     roll->slot = 0;
-    roll->end = roll->slots;
+    roll->end = conf->workers;
     roll->started = false;
     roll->state = ROLL_FORWARD;
     workers_roll_begins(roll->workers);
@@ -213,18 +219,25 @@ void roll_child_ended(struct roll *roll, pid_t pid)
 
 /* ---- rolling ---- */
 
-const struct generation *roll_generation(const struct roll *roll, int slot, const struct generation *current)
+/* Whose worker the slot has, if that has so many. */
+static const struct generation *generation_of(const struct roll *roll, int slot, const struct generation *current)
 {
     switch (roll->state) {
     case ROLL_IDLE:
     case ROLL_CHECKING:
         break;
     case ROLL_FORWARD:
-        return slot < roll->slot ? roll->next : current;
+        return slot < roll->slot || roll->slot == roll->end ? roll->next : current;
     case ROLL_BACK:
         return slot >= roll->slot && slot < roll->end ? roll->next : current;
     }
     return current;
+}
+
+const struct generation *roll_generation(const struct roll *roll, int slot, const struct generation *current)
+{
+    const struct generation *generation = generation_of(roll, slot, current);
+    return slot < generation->conf->workers ? generation : NULL;
 }
 
 /* The slot's new worker is not to be had. What has changed is changed back; on the way back the slot is left as it is.
@@ -248,11 +261,14 @@ static void finish(struct roll *roll, struct generation **current, int64_t now_u
     struct generation *gone = roll->state == ROLL_BACK ? roll->next : *current;
     bool back = roll->state == ROLL_BACK;
     if (back) {
+        stage_undo(&roll->stage, roll->next);
         generation_limit(*current, roll->shared);
     } else {
         if (!changes_alike((*current)->conf, roll->next->conf))
             workers_end_keeper(roll->workers, now_us);
         *current = roll->next;
+        stage_force(&roll->stage, roll->next, now_us);
+        adoption_wake_all(roll->workers);
         log_set_level((enum log_level)(*current)->conf->log_level);
         note(roll->shared, reload_done, EVENT_NO_SLOT, 0, "configuration %d is in force", (*current)->number);
     }
@@ -276,8 +292,13 @@ static bool start_slot(struct roll *roll, const struct generation *generation, i
 static bool step_slot(struct roll *roll, const struct generation *current, int64_t now_us)
 {
     enum roll_state before = roll->state;
-    const struct generation *old = roll_generation(roll, roll->slot, current);
-    if (!roll->started && !start_slot(roll, old == current ? roll->next : current, now_us))
+    const struct generation *old = generation_of(roll, roll->slot, current);
+    const struct generation *wanted = old == current ? roll->next : current;
+    if (roll->slot >= wanted->conf->workers) { /* on the way back: it was added */
+        workers_drain_slot(roll->workers, roll->slot++, old->conf->shutdown_timeout_us, now_us);
+        return true;
+    }
+    if (!roll->started && !start_slot(roll, wanted, now_us))
         return roll->state != before;
     enum proc_state state = workers_next_state(roll->workers, roll->slot);
     if (state == PROC_READY) {
@@ -297,6 +318,8 @@ static void step_roll(struct roll *roll, struct generation **current, int64_t no
     while (roll->slot < roll->end)
         if (!step_slot(roll, *current, now_us))
             return;
+    for (int slot = roll->next->conf->workers; slot < (*current)->conf->workers && roll->state == ROLL_FORWARD; slot++)
+        workers_drain_slot(roll->workers, slot, (*current)->conf->shutdown_timeout_us, now_us);
     /* Who is told that it is in force must not meet an old worker with its next connection. */
     if (!workers_old_listen(roll->workers) || now_us >= roll->deadline_us)
         finish(roll, current, now_us);

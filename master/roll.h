@@ -4,7 +4,7 @@
 #ifndef MASTER_ROLL_H
 #define MASTER_ROLL_H
 
-#include "master/generation.h"
+#include "master/stage.h"
 #include "master/workers.h"
 
 struct roll;
@@ -15,8 +15,8 @@ struct roll_owner {
     void *arg;
 };
 
-struct roll *roll_create(const char *conf_path, struct workers *workers, struct shared *shared, int slots,
-                         const struct roll_owner *owner) MUST_USE;
+struct roll *roll_create(const char *conf_path, struct workers *workers, struct shared *shared,
+                         const struct stage *stage, const struct roll_owner *owner) MUST_USE;
 void roll_destroy(struct roll **roll);
 
 /* While one is under way another is remembered, and begins when it ends; both requests end with the second. */
@@ -27,7 +27,7 @@ int roll_fd(const struct roll *roll); /* readable: call roll_step(); -1: none */
 /* Goes on as far as it can now; the next time by which it wants to be called, or INT64_MAX. */
 int64_t roll_step(struct roll *roll, struct generation **current, int64_t now_us);
 void roll_child_ended(struct roll *roll, pid_t pid);
-/* What a worker that is started for the slot now must run. */
+/* What a worker that is started for the slot now must run; NULL: it shall have none. */
 const struct generation *roll_generation(const struct roll *roll, int slot, const struct generation *current);
 
 #endif

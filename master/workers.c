@@ -32,14 +32,13 @@ struct workers *workers_create(const struct workers_start *start)
     struct workers *w = xcalloc(1, sizeof *w);
     last_words_prepare();
     w->start = *start;
-    w->slots = (struct slot *)xcalloc((size_t)start->slots - KEEPER_SLOT, sizeof *w->slots) - KEEPER_SLOT;
+    w->slots = w->room - KEEPER_SLOT;
     w->keeping = true;
     return w;
 }
 
 void workers_destroy(struct workers **w)
 {
-    free((*w)->slots + KEEPER_SLOT);
     free(*w);
     *w = NULL;
 }
@@ -59,15 +58,6 @@ static void reset_signals(void)
 {
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL); /* fails for KILL and STOP, which is fine */
-}
-
-/* Of all slots: any of them may have to be adopted. */
-static struct worker_socket *add_sockets(struct worker_socket *at, const struct listeners *l, enum door door)
-{
-    for (int i = 0; i < l->slots * l->count; i++)
-        if (l->fds[i] >= 0)
-            *at++ = (struct worker_socket){l->fds[i], l->paths[i % l->count] != NULL ? SLOT_ANY : i / l->count, door};
-    return at;
 }
 
 struct name {
@@ -100,21 +90,17 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     }
     if (serves && generation->conf->cpu_affinity && !thread_pin(slot))
         log_warn("cpu_affinity: %s; it stays free", strerror(errno));
-    const struct listeners *all[DOORS] = {start->listeners, start->tls, start->admin};
-    int most = 0;
-    for (int door = 0; door < DOORS; door++)
-        most += all[door]->slots * all[door]->count;
-    struct worker_socket *sockets = xcalloc((size_t)most + 1, sizeof *sockets), *end = sockets;
-    for (int door = 0; door < DOORS && serves; door++)
-        end = add_sockets(end, all[door], (enum door)door);
+    if (generation->log_fd >= 0)
+        log_set_fd(generation->log_fd);
+    int sockets = 0;
     const struct worker_start worker = {
         .conf = generation->conf,
         .shared = start->shared,
         .slot = slot,
         .proc = proc,
         .generation = generation->number,
-        .sockets = sockets,
-        .socket_count = (int)(end - sockets),
+        .sockets = serves ? listeners_sockets(start->listeners, generation->conf, &sockets) : NULL,
+        .socket_count = sockets,
         .tickets = start->tickets,
         .tls_files = generation->tls_files,
         .life_fd = start->life_fd,
@@ -200,6 +186,8 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
         if (gone.slot != KEEPER_SLOT)
             stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }
+    if (gone.slot != KEEPER_SLOT && workers_find(w, gone.slot, ROLE_SERVING) == NULL)
+        stats_clear_gauges(stats, gone.slot);
     if (gone.role != ROLE_SERVING)
         return wrote;
     stats_clear_gauges(stats, gone.slot);
@@ -255,16 +243,29 @@ enum proc_state workers_next_state(const struct workers *w, int slot)
     return PROC_FREE;
 }
 
+static void let_drain(struct child *child, int64_t shutdown_timeout_us, int64_t now_us)
+{
+    child->role = ROLE_DRAINING;
+    child->kill_at_us = now_us + shutdown_timeout_us + STUCK_US;
+    kill(child->pid, SIGQUIT);
+}
+
 void workers_promote_next(struct workers *w, int slot, int64_t shutdown_timeout_us, int64_t now_us)
 {
     struct child *old = workers_find(w, slot, ROLE_SERVING), *next = workers_find(w, slot, ROLE_NEXT);
-    if (old != NULL) {
-        old->role = ROLE_DRAINING;
-        old->kill_at_us = now_us + shutdown_timeout_us + STUCK_US;
-        kill(old->pid, SIGQUIT);
-    }
+    if (old != NULL)
+        let_drain(old, shutdown_timeout_us, now_us);
     next->role = ROLE_SERVING;
     w->slots[slot].failures = 0;
+}
+
+void workers_drain_slot(struct workers *w, int slot, int64_t shutdown_timeout_us, int64_t now_us)
+{
+    struct child *serving = workers_find(w, slot, ROLE_SERVING);
+    if (serving != NULL)
+        let_drain(serving, shutdown_timeout_us, now_us);
+    w->slots[slot].failures = 0;
+    w->slots[slot].adopted = false;
 }
 
 void workers_end_keeper(struct workers *w, int64_t now_us)

@@ -4,7 +4,7 @@
 #define MASTER_WORKERS_H
 
 #include "master/generation.h"
-#include "master/listener.h"
+#include "master/listeners.h"
 #include "shm/shared.h"
 #include "worker/tls.h"
 
@@ -17,10 +17,8 @@ enum { KEEPER_SLOT = -1 };
 
 struct workers_start {
     struct shared *shared;
-    const struct listeners *listeners, *tls;
+    const struct listeners *listeners;
     const struct tls_tickets *tickets;
-    const struct listeners *admin;
-    int slots;
     int life_fd;               /* read end of the pipe whose write end only the master holds */
     void (*forget)(void *arg); /* in the child: closes what is the master's own */
     void *arg;
@@ -44,6 +42,8 @@ bool workers_start_next(struct workers *workers, int slot, const struct generati
 enum proc_state workers_next_state(const struct workers *workers, int slot); /* PROC_FREE: it died */
 /* The next one takes the slot, the old one drains and has shutdown_timeout_us for that. */
 void workers_promote_next(struct workers *workers, int slot, int64_t shutdown_timeout_us, int64_t now_us);
+/* Its worker drains, and none takes its place. */
+void workers_drain_slot(struct workers *workers, int slot, int64_t shutdown_timeout_us, int64_t now_us);
 bool workers_any_drains(const struct workers *workers);
 bool workers_old_listen(const struct workers *workers); /* one that was told to drain still accepts */
 /* The slot's worker hangs: another one accepts for it until workers_return(), or until it is replaced. */

@@ -26,7 +26,7 @@ struct slot {
 struct workers {
     struct workers_start start;
     struct child children[BOARD_ROWS];
-    struct slot *slots; /* from KEEPER_SLOT on */
+    struct slot room[WORKERS_MAX - KEEPER_SLOT], *slots; /* from KEEPER_SLOT on */
     bool keeping, any_ready, failed_at_start;
     bool rolls; /* replace.h */
     struct {

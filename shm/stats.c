@@ -48,7 +48,7 @@ const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
 };
 
 #define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { FORMAT = 4, SLOTS_MAX = 128, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
+enum { FORMAT = 5, SLOTS_MAX = 128, ROUTES_MAX = 4096, CONF_PATH_BYTES = 1024 };
 enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
 
 /* What any reader needs to read the file without this header. */
@@ -63,8 +63,8 @@ struct header {
     uint64_t magic;
     uint32_t format;
     uint32_t slots, routes_max;
-    uint32_t stats, route_stats, hists, route_hists, buckets; /* of each kind in a slot, a route */
-    uint64_t names_at, conf_at, slots_at, slot_bytes, slow_at, events_at, total_bytes;
+    uint32_t stats, route_stats, hists, route_hists, buckets;             /* of each kind in a slot, a route */
+    uint64_t names_at, conf_at, slow_at, events_at, slots_at, slot_bytes; /* slots are last: the file grows by them */
     char version[16];
     int64_t started_us;
     int32_t master_pid;
@@ -75,6 +75,7 @@ struct header {
 struct stats {
     struct header *header;
     size_t bytes;
+    int slots;    /* that are mapped: the file may have grown since */
     int fd;       /* of who may write; -1: none */
     char *staged; /* the file's name for now; behind it stands ".new". NULL: it has its own */
 };
@@ -117,11 +118,10 @@ static struct header layout(uint32_t slots, uint32_t routes_max)
                        .version = PERFD_VERSION};
     h.names_at = sizeof h;
     h.conf_at = h.names_at + (uint64_t)routes_max * sizeof(route_name);
-    h.slots_at = (h.conf_at + CONF_PATH_BYTES + 63) / 64 * 64;
-    h.slot_bytes = slot_bytes(routes_max);
-    h.slow_at = (h.slots_at + (slots + 1) * h.slot_bytes + 63) / 64 * 64;
+    h.slow_at = (h.conf_at + CONF_PATH_BYTES + 63) / 64 * 64;
     h.events_at = h.slow_at + slow_bytes();
-    h.total_bytes = h.events_at + events_bytes();
+    h.slots_at = (h.events_at + events_bytes() + 63) / 64 * 64;
+    h.slot_bytes = slot_bytes(routes_max);
     struct description *d = h.descriptions;
     describe(d, stat_infos, STAT_COUNT, 0);
     describe(d += STAT_COUNT, route_stat_infos, ROUTE_STAT_COUNT, 1);
@@ -132,13 +132,19 @@ static struct header layout(uint32_t slots, uint32_t routes_max)
 
 /* ---- making and opening ---- */
 
-static struct stats *map_file(int fd, size_t bytes, int protection)
+static uint64_t total_bytes(const struct header *h, uint32_t slots)
 {
+    return h->slots_at + (slots + 1) * h->slot_bytes;
+}
+
+static struct stats *map_file(int fd, const struct header *h, int protection)
+{
+    size_t bytes = total_bytes(h, h->slots);
     void *memory = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return NULL;
     struct stats *stats = xcalloc(1, sizeof *stats);
-    *stats = (struct stats){memory, bytes, -1, NULL};
+    *stats = (struct stats){memory, bytes, (int)h->slots, -1, NULL};
     return stats;
 }
 
@@ -147,10 +153,10 @@ static struct stats *make_file(const char *path, const struct header *h, struct 
 {
     unlink(path); /* a dead one's: it may still be mapped by a process of his */
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)h->total_bytes);
-    struct stats *stats = failed == 0 ? map_file(fd, h->total_bytes, PROT_READ | PROT_WRITE) : NULL;
+    int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)total_bytes(h, h->slots));
+    struct stats *stats = failed == 0 ? map_file(fd, h, PROT_READ | PROT_WRITE) : NULL;
     if (stats == NULL)
-        err_set(err, "statistics %s, %llu bytes: %s", path, (unsigned long long)h->total_bytes,
+        err_set(err, "statistics %s, %llu bytes: %s", path, (unsigned long long)total_bytes(h, h->slots),
                 strerror(failed ? failed : errno));
     else
         memcpy(stats->header, h, sizeof *h);
@@ -222,7 +228,8 @@ static const char *wrong_with(const struct header *h, uint64_t file_bytes, bool 
     expected.routes = h->routes;
     if (memcmp(h, &expected, sizeof expected) != 0)
         return "damaged, or its metrics are another build's";
-    return h->total_bytes == file_bytes ? NULL : "damaged: its size is not what its head says";
+    /* It is longer for a moment when it grows, and after a growth that failed. */
+    return total_bytes(h, h->slots) <= file_bytes ? NULL : "damaged: its size is not what its head says";
 }
 
 struct stats *stats_open(const char *path, struct err *err)
@@ -238,7 +245,7 @@ struct stats *stats_open(const char *path, struct err *err)
         wrong = "not a statistics file of perfd";
     else
         wrong = wrong_with(copy, (uint64_t)file.st_size, true);
-    if (wrong == NULL && (stats = map_file(fd, copy->total_bytes, PROT_READ)) == NULL)
+    if (wrong == NULL && (stats = map_file(fd, copy, PROT_READ)) == NULL)
         wrong = strerror(errno);
     if (wrong != NULL)
         err_set(err, "%s: %s", path, wrong);
@@ -258,16 +265,37 @@ struct stats *stats_attach(int fd, int slots, struct err *err)
         wrong = "not a statistics file of perfd";
     else
         wrong = wrong_with(copy, (uint64_t)file.st_size, false);
-    if (wrong == NULL && copy->slots != (uint32_t)slots)
-        wrong = "its number of workers is another";
-    if (wrong == NULL && (stats = map_file(fd, copy->total_bytes, PROT_READ | PROT_WRITE)) == NULL)
+    if (wrong == NULL && (stats = map_file(fd, copy, PROT_READ | PROT_WRITE)) == NULL)
         wrong = strerror(errno);
     free(copy);
-    if (stats != NULL)
-        stats->fd = fd;
-    else
+    if (stats == NULL) {
         err_set(err, "%s", wrong);
-    return stats;
+        return NULL;
+    }
+    stats->fd = fd;
+    if (stats_grow(stats, slots, err))
+        return stats;
+    stats->fd = -1;
+    stats_close(&stats);
+    return NULL;
+}
+
+bool stats_grow(struct stats *stats, int slots, struct err *err)
+{
+    CHECK(slots <= SLOTS_MAX);
+    if (slots <= stats->slots)
+        return true;
+    uint64_t bytes = total_bytes(stats->header, (uint32_t)slots);
+    int failed = posix_fallocate(stats->fd, 0, (off_t)bytes);
+    void *memory = failed == 0 ? mremap(stats->header, stats->bytes, bytes, MREMAP_MAYMOVE) : MAP_FAILED;
+    if (memory == MAP_FAILED)
+        return err_set(err, "statistics of %d workers, %llu bytes: %s", slots, (unsigned long long)bytes,
+                       strerror(failed ? failed : errno));
+    stats->header = memory;
+    stats->bytes = bytes;
+    stats->slots = slots;
+    __atomic_store_n(&stats->header->slots, (uint32_t)slots, __ATOMIC_RELEASE);
+    return true;
 }
 
 int stats_fd(const struct stats *stats)
@@ -342,7 +370,7 @@ const char *stats_route_name(const struct stats *stats, int row)
 static char *slot_at(const struct stats *stats, int slot)
 {
     const struct header *h = stats->header;
-    CHECK(slot >= STATS_KEEPER && slot < (int)h->slots);
+    CHECK(slot >= STATS_KEEPER && slot < stats->slots);
     return (char *)stats->header + h->slots_at + (uint64_t)(slot - STATS_KEEPER) * h->slot_bytes;
 }
 
@@ -428,7 +456,7 @@ static void add_up(struct histogram *sum, const struct histogram *h)
 
 int stats_slots(const struct stats *stats)
 {
-    return (int)stats->header->slots;
+    return stats->slots;
 }
 
 int64_t stats_get(const struct stats *stats, int slot, enum metric stat)

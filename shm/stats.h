@@ -67,9 +67,12 @@ struct stats *stats_stage(const char *path, int slots, int routes_max, struct er
 bool stats_show(struct stats *stats, struct err *err) MUST_USE; /* nothing to do when it is shown */
 /* Both. */
 struct stats *stats_create(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
-/* Another perfd's, whose descriptor fd is; that is taken over. NULL: its layout, or its number of slots, is another:
- * err says so; fd is left. */
+/* Another perfd's, whose descriptor fd is; that is taken over. NULL: its layout is another, or it
+ * cannot have so many slots: err says so; fd is left. */
 struct stats *stats_attach(int fd, int slots, struct err *err) MUST_USE;
+/* Has at least so many slots. The master only; other processes see those that there were when they began, and pointers
+ * into it are void. False: nothing has changed. */
+bool stats_grow(struct stats *stats, int slots, struct err *err) MUST_USE;
 int stats_fd(const struct stats *stats);                    /* -1: closed */
 void stats_close_fd(struct stats *stats);                   /* in a process that hands it to nobody */
 void stats_own(struct stats *stats);                        /* this process is the master now */

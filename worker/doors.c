@@ -14,7 +14,8 @@
 struct place {
     struct worker_socket socket; /* fd -1: closed */
     bool on;
-    bool ended; /* nobody can connect to it any more */
+    /* Of a configuration that is not in force yet; or of one that is no more: nobody can connect to it. */
+    enum { PLACE_BOUND, PLACE_LISTENS, PLACE_ENDED } state;
 };
 
 struct doors {
@@ -81,13 +82,22 @@ static void turn(struct doors *d, struct place *place, bool on)
     place->on = on;
 }
 
+static bool listens(int fd)
+{
+    int yes = 0;
+    socklen_t bytes = sizeof yes;
+    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &bytes) == 0 && yes;
+}
+
 void doors_look(struct doors *d)
 {
     bool slots[WORKERS_MAX] = {false};
     int count = 0;
     for (int i = 0; i < d->count; i++) {
         struct place *place = &d->places[i];
-        bool mine = place->socket.fd >= 0 && !place->ended && d->at[place->socket.door] != NULL &&
+        if (place->state == PLACE_BOUND && listens(place->socket.fd))
+            place->state = PLACE_LISTENS;
+        bool mine = place->socket.fd >= 0 && place->state == PLACE_LISTENS && d->at[place->socket.door] != NULL &&
                     is_mine(d, place->socket.slot);
         turn(d, place, mine);
         if (mine && place->socket.slot >= 0 && !slots[place->socket.slot]) {
@@ -99,13 +109,6 @@ void doors_look(struct doors *d)
 }
 
 /* ---- sockets that have ended ---- */
-
-static bool has_ended(int fd)
-{
-    int listens = 1;
-    socklen_t bytes = sizeof listens;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && !listens;
-}
 
 static void close_place(struct place *place)
 {
@@ -121,10 +124,10 @@ static void close_ended(struct doors *d)
         struct place *place = &d->places[i];
         if (place->socket.fd < 0)
             continue;
-        if (place->ended)
+        if (place->state == PLACE_ENDED)
             close_place(place);
-        else
-            place->ended = has_ended(place->socket.fd);
+        else if (place->state == PLACE_LISTENS && !listens(place->socket.fd))
+            place->state = PLACE_ENDED;
     }
 }
 

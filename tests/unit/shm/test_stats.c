@@ -158,8 +158,6 @@ static void whoever_gets_the_descriptor_goes_on_counting(void **state)
     struct stats *old = *state;
     struct err err = {""};
     stats_add(old, 1, STAT_requests, 3);
-    assert_null(stats_attach(stats_fd(old), 3, &err));
-    assert_non_null(strstr(err.text, "number of workers"));
     struct stats *next = stats_attach(dup(stats_fd(old)), 2, &err);
     assert_non_null(next);
     stats_add(next, 1, STAT_requests, 4);
@@ -172,6 +170,49 @@ static void whoever_gets_the_descriptor_goes_on_counting(void **state)
     close(null);
 }
 
+static void it_grows_and_forgets_nothing(void **state)
+{
+    struct stats *stats = *state;
+    struct err err = {""};
+    struct stats *before = stats_open(path, &err);
+    stats_add(stats, 1, STAT_requests, 3);
+    assert_true(stats_grow(stats, 1, &err));
+    assert_int_equal(stats_slots(stats), 2);
+    assert_true(stats_grow(stats, 40, &err));
+    assert_int_equal(stats_slots(stats), 40);
+    stats_add(stats, 39, STAT_requests, 4);
+    stats_add(stats, 0, STAT_requests, 1);
+    struct stats *after = stats_open(path, &err);
+    assert_int_equal(stats_slots(after), 40);
+    assert_int_equal(stats_sum(after, STAT_requests), 8);
+    assert_int_equal(stats_slots(before), 2);
+    assert_int_equal(stats_sum(before, STAT_requests), 4);
+    struct stats *next = stats_attach(dup(stats_fd(stats)), 50, &err);
+    assert_int_equal(stats_slots(next), 50);
+    assert_int_equal(stats_sum(next, STAT_requests), 8);
+    stats_close(&next);
+    stats_close(&before);
+    stats_close(&after);
+}
+
+static void a_disk_without_room_to_grow_changes_nothing(void **state)
+{
+    struct stats *stats = *state;
+    struct err err = {""};
+    struct rlimit before, less;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    less = before;
+    less.rlim_cur = 64 * 1024;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+    assert_false(stats_grow(stats, 100, &err));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_non_null(strstr(err.text, "100 workers"));
+    assert_int_equal(stats_slots(stats), 2);
+    stats_add(stats, 1, STAT_requests, 1);
+    assert_int_equal(stats_sum(stats, STAT_requests), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +220,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_route_keeps_its_row_and_too_many_share_one, setup, teardown),
         cmocka_unit_test_setup_teardown(every_word_of_the_head_is_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_staged_file_is_found_once_it_is_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_grows_and_forgets_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_disk_without_room_to_grow_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_gets_the_descriptor_goes_on_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_is_an_error_and_leaves_the_old_file, setup, teardown),
     };

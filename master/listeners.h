@@ -1,0 +1,33 @@
+/* All addresses that workers accept on. A configuration is staged first: what it adds is bound, and nothing else has
+ * changed until it is in force. An address that it lacks is accepted on for a second more, and then until nobody waits
+ * in its queue. */
+#ifndef MASTER_LISTENERS_H
+#define MASTER_LISTENERS_H
+
+#include "master/endpoint.h"
+
+struct listeners {
+    struct endpoint **at;
+    int count;
+};
+
+/* At the start: stage and force in one. */
+bool listeners_open(struct listeners *listeners, const struct conf *conf, struct err *err) MUST_USE;
+void listeners_close(struct listeners *listeners);
+
+/* False: nothing has changed, err tells file and line. A host without IPv6 skips v6 addresses with a warning; that none
+ * is left of a directive is an error. */
+bool listeners_stage(struct listeners *listeners, const struct conf *conf, struct err *err) MUST_USE;
+void listeners_unstage(struct listeners *listeners);
+/* What is staged is in force. */
+void listeners_force(struct listeners *listeners, int64_t now_us);
+/* Ends addresses whose time has come; the next time that it wants to be called, or INT64_MAX. */
+int64_t listeners_step(struct listeners *listeners, int64_t now_us);
+
+int listeners_slots(const struct listeners *listeners); /* that have sockets */
+/* What a worker of conf gets: each socket with the door that conf has it behind, or that it had last. The caller frees
+ * them. */
+struct worker_socket *listeners_sockets(const struct listeners *listeners, const struct conf *conf,
+                                        int *count_out) MUST_USE;
+
+#endif

@@ -1,0 +1,215 @@
+"""A reload that changes addresses, the number of workers and the error log."""
+import os
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lib.http_client import request_once
+from lib.load import Load
+from lib.ports import free_ports, is_free
+from lib.process import alive, eventually, tell
+
+CONF = """
+route GET /one { query "SELECT 1 AS one"; result row; }
+route POST /post { query "SELECT :n::int AS n"; result row; }
+route GET /sleep { query "SELECT pg_sleep(:s), 1 AS one"; result row; timeout 20s; }
+"""
+
+
+@pytest.fixture(scope="module")
+def db(pg):
+    return pg.create_database("reload_sockets")
+
+
+@pytest.fixture
+def api(make_perfd, db):
+    return make_perfd(CONF, db).start()
+
+
+def settings(api, *changes):
+    """Reloads with other settings."""
+    for old, new in changes:
+        assert old in api.head, old
+        api.head = api.head.replace(old, new)
+    return api.reload(api.conf)
+
+
+def answers(port):
+    try:
+        return request_once(port, "GET", "/one", timeout=3).status == 200
+    except ConnectionError:
+        return False
+
+
+def workers(api):
+    return api.perfctl_json("workers")["workers"]
+
+
+def owned(api):
+    return [w["accepts_for"] for w in workers(api)]
+
+
+def test_an_address_comes_and_one_goes_under_load(api):
+    other, = free_ports(1)
+    mine = f"listen 127.0.0.1:{api.port};"
+    with Load(api.port, "/one", threads=4, fresh=True) as load:
+        load.wait_for(50)
+        assert settings(api, (mine, f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
+        assert all(answers(other) for _ in range(20))
+        load.wait_for(50)
+        assert settings(api, (f" 127.0.0.1:{other};", ";")).code == 0
+        assert settings(api, (mine, f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
+        time.sleep(1.2)
+        assert all(answers(other) for _ in range(20)), "it came again before it had gone"
+    assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
+
+
+def test_an_address_that_goes_answers_all_that_came_to_it(api):
+    other, = free_ports(1)
+    assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
+    failed, asked = [], 0
+    api.head = api.head.replace(f" 127.0.0.1:{other};", ";")
+    api.configure(api.conf)
+    api.sighup()
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            assert request_once(other, "GET", "/one", timeout=3).status == 200
+            asked += 1
+        except ConnectionRefusedError:
+            break
+        except OSError as problem:
+            failed.append(repr(problem))
+    assert asked > 100 and not failed and time.monotonic() < end, (asked, failed)
+    assert api.log_contains(f"127.0.0.1:{other} is closed")
+    assert all(answers(api.port) for _ in range(20))
+
+
+def test_an_idle_worker_spends_nothing_on_an_address_that_went(api):
+    other, = free_ports(1)
+    assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
+    assert settings(api, (f" 127.0.0.1:{other};", ";")).code == 0
+    assert eventually(lambda: is_free(other), 5)
+    time.sleep(0.5)
+    before = sum(w["cpu_us"] for w in workers(api))
+    time.sleep(0.5)
+    assert sum(w["cpu_us"] for w in workers(api)) - before < 150_000
+
+
+def test_a_unix_socket_comes_and_goes(api):
+    path = f"{api.folder}/api.sock"
+
+    def ask():
+        return subprocess.run(["curl", "-sS", "--unix-socket", path, "http://t/one"], capture_output=True, text=True,
+                              timeout=10, check=False).stdout
+
+    def come():
+        assert settings(api, (f":{api.port};", f":{api.port} unix:api.sock;")).code == 0
+        assert [ask() for _ in range(10)] == ['{"one":1}'] * 10
+
+    come()
+    assert settings(api, (" unix:api.sock;", ";")).code == 0
+    assert eventually(lambda: not os.path.exists(path), 5)
+    come()
+
+
+def test_the_admin_address_moves(api):
+    other, = free_ports(1)
+    old = api.admin
+    assert settings(api, (f"admin 127.0.0.1:{old};", f"admin 127.0.0.1:{other};")).code == 0
+    assert api.status("/readyz", other) == 200
+    assert eventually(lambda: is_free(old), 5)
+
+
+def test_an_address_changes_its_side_of_the_house(api):
+    """The same sockets: consumers' and the operator's addresses are exchanged."""
+    swap = api.head.replace(f":{api.port};", ":PORT;").replace(f":{api.admin};", f":{api.port};")
+    api.head = swap.replace(":PORT;", f":{api.admin};")
+    assert api.reload(api.conf).code == 0
+    assert all(answers(api.admin) for _ in range(10))
+    assert request_once(api.port, "GET", "/one").status == 404
+    assert api.status("/readyz", api.port) == 200
+
+
+def test_a_wider_address_takes_over(api):
+    assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen *:{api.port};")).code == 0
+    assert eventually(lambda: api.log_contains(f"127.0.0.1:{api.port} is closed"), 5)
+    assert all(answers(api.port) for _ in range(20))
+
+
+def test_a_taken_address_changes_nothing_and_is_named(api):
+    free, = free_ports(1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        before = api.worker_pids()
+        result = settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{free} 127.0.0.1:{port};"),
+                          ("workers 2;", "workers 3;"))
+    line = api.line_of(f"127.0.0.1:{port}")
+    assert result.code != 0 and f"perfd.conf:{line[0]}:{line[1]}: " in result.err and "in use" in result.err, result
+    assert api.worker_pids() == before and is_free(free) and answers(api.port)
+    assert len(workers(api)) == 2
+
+
+def test_a_log_that_cannot_be_opened_changes_nothing(api):
+    free, = free_ports(1)
+    result = settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{free};"),
+                      (api.error_log, "/proc/no/such.log"))
+    assert result.code != 0 and "/proc/no/such.log" in result.err, result
+    assert is_free(free) and answers(api.port)
+
+
+def test_the_error_log_moves(api):
+    moved = f"{api.folder}/error.log.moved"
+    assert settings(api, (f"error_log {api.error_log};", f"error_log {moved};")).code == 0
+    pid = api.worker_pids()[0]
+    tell(pid, 9)
+
+    def text():
+        with open(moved, encoding="utf-8") as log:
+            return log.read()
+
+    assert eventually(lambda: f"(pid {pid}) was killed" in text())
+    assert f"(pid {pid}) was killed" not in open(api.error_log, encoding="utf-8").read()
+    os.rename(moved, f"{moved}.1")
+    api.usr1()
+    assert eventually(lambda: os.path.exists(moved))
+    opened = [os.readlink(f"/proc/{api.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{api.process.pid}/fd")]
+    assert moved in opened and not {api.error_log, f"{moved}.1"} & set(opened)
+
+
+def test_more_workers_and_fewer_under_load(api):
+    def targets(thread, turn):
+        return ("POST", "/post", {"n": turn}) if thread % 2 else ("GET", "/one", None)
+
+    with Load(api.port, targets, threads=4, fresh=True) as load:
+        load.wait_for(50)
+        assert settings(api, ("workers 2;", "workers 5;")).code == 0
+        assert eventually(lambda: owned(api) == [1] * 5, 5)
+        load.wait_for(100)
+        total = api.stat("requests")
+        assert total >= 100 and all(w["requests"] > 0 for w in workers(api))
+        assert settings(api, ("workers 5;", "workers 2;")).code == 0
+        assert eventually(lambda: sorted(owned(api)) == [0, 0, 0, 2, 3], 5), owned(api)
+        load.wait_for(100)
+        assert api.stat("requests") >= total
+        assert eventually(lambda: len(api.worker_pids()) == 2, 10)
+        assert settings(api, ("workers 2;", "workers 3;")).code == 0
+        load.wait_for(100)
+    assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
+    assert eventually(lambda: sum(owned(api)) == 5, 5), owned(api)
+
+
+def test_workers_of_a_refused_generation_are_taken_back(api):
+    """Slot 2 is new, and its configuration's workers cannot start: the access log is a folder by then."""
+    free, = free_ports(1)
+    before = api.worker_pids()
+    result = settings(api, ("workers 2;", "workers 4;"), (api.access_log, "/proc/no/such/access.log"),
+                      (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{free};"))
+    assert result.code != 0 and "worker 0 of the new configuration" in result.err, result
+    assert api.worker_pids() == before and is_free(free)
+    assert all(answers(api.port) for _ in range(20))
+    assert alive(before[0])
