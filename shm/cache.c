@@ -10,7 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { SEGMENT_LEAST = 16 << 10, SEGMENT_MOST = 4 << 20, SEGMENTS_WANTED = 256, SEGMENTS_LEAST = 8, ITEMS_SHARE = 200 };
+enum { SEGMENT_LEAST = 16 << 10, SEGMENT_MOST = 4 << 20, SEGMENTS_WANTED = 256, ITEMS_SHARE = 200 };
 enum { LARGEST_LEAST = 64 << 10, LARGEST_MOST = 64 << 20, LARGEST_SHARE = 64, ENTRY_BYTES_LEAST = 128, LINE = 64 };
 /* last_access_ms is written when it is older than a second and than this share of tti, so that a hot item is read-only.
  */
@@ -59,7 +59,7 @@ static void plan_segments(struct cache *c, int64_t size_bytes)
     c->pin_stride = (c->segment_count + LINE - 1) / LINE * LINE;
     sections_of(c, sections);
     int64_t tables = (int64_t)segment_bytes(sections, LOG);
-    c->segment_count = (uint32_t)MIN(MAX((size_bytes - tables) / c->segment_bytes, (int64_t)SEGMENTS_LEAST),
+    c->segment_count = (uint32_t)MIN(MAX((size_bytes - tables) / c->segment_bytes, (int64_t)CACHE_SEGMENTS_LEAST),
                                      (int64_t)c->segment_count);
     uint64_t filled = MAX(c->segment_count * 3 / 4, 1u);
     uint64_t items = MAX(MAX(c->entries_max / ITEMS_SHARE, (c->entries_max + filled - 1) / filled), UINT64_C(1));

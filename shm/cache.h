@@ -107,6 +107,16 @@ void cache_tick(struct cache *cache, int64_t now_us);
  * may be more. */
 bool cache_keep(struct cache *cache, int64_t now_us);
 
+/* The master: so many bytes of the cache's memory shall be with the machine; the keeper sees to it, little by little.
+ * An eighth of the cache stays. */
+void cache_give(struct cache *cache, int64_t bytes);
+struct cache_given {
+    int64_t bytes;                    /* with the machine now */
+    int64_t wanted_bytes, most_bytes; /* as asked for, as far as it can be; and what could be */
+    int64_t log_bytes;                /* all memory of answers, whoever has it now */
+};
+void cache_given(const struct cache *cache, struct cache_given *given_out);
+
 struct cache_usage {
     uint64_t entries, entries_max;
     uint64_t used_bytes, size_bytes;
@@ -124,7 +134,7 @@ struct cache_audit {
     uint64_t overhead_bytes; /* of them, all that is neither key, head, body nor gzip; tables not included */
     uint64_t wrong;
     char what[200]; /* the first wrong one */
-    uint64_t free, open, sealed, reclaim, limbo, part, pins;
+    uint64_t free, open, sealed, reclaim, limbo, part, away, pins;
 };
 void cache_audit(const struct cache *cache, struct cache_audit *audit_out);
 

@@ -52,6 +52,11 @@ static void audit_segment(const struct audit *a, uint32_t i)
         a->out->part++;
         audit_part(a, i);
         return;
+    case SEGMENT_AWAY:
+        a->out->away++;
+        if (s->used != 0 || s->run > 1)
+            wrong(a, "a segment whose memory is away holds something", i, s->used);
+        return;
     }
     wrong(a, "a segment of no state", i, s->word);
 }
@@ -102,6 +107,7 @@ static void audit_word(const struct audit *a, uint32_t bucket, uint64_t word)
     case SEGMENT_FREE:
     case SEGMENT_LIMBO:
     case SEGMENT_PART:
+    case SEGMENT_AWAY:
         wrong(a, "a word names a segment that holds no items", bucket, word);
         return;
     case SEGMENT_OPEN:

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of all segments this share is kept free. An open one that nothing was put into for so long is sealed, so that its
- * items take part in eviction. */
-enum { AHEAD_SHARE = 64, IDLE_US = 60000000 };
+/* An open segment that nothing was put into for so long is sealed, so that its items take part in eviction. */
+enum { IDLE_US = 60000000 };
 
 void cache_tick(struct cache *c, int64_t now_us)
 {
@@ -100,7 +99,8 @@ static bool compress_wanted(struct cache *c, int64_t now_us)
 
 bool cache_keep(struct cache *c, int64_t now_us)
 {
-    reclaim_ahead(c, c->segment_count / AHEAD_SHARE, now_us);
+    reclaim_ahead(c, c->segment_count / CACHE_AHEAD_SHARE, now_us);
     free_expired(c, now_us);
+    give_step(c, now_us);
     return compress_wanted(c, now_us);
 }

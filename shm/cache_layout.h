@@ -7,6 +7,7 @@
  *   cache_item.c     what stands in a segment
  *   cache_policy.c   what was dropped lately, and how often keys are asked for
  *   cache_head.c     header fields, which many items share
+ *   cache_give.c     memory that goes back to the machine, and comes again
  *   cache_keep.c     what the keeper does ahead of the workers
  *   cache_audit.c    whether all of that fits together
  *
@@ -50,7 +51,8 @@ enum segment_state {
     SEGMENT_SEALED,  /* in its queue */
     SEGMENT_RECLAIM, /* owner empties it, or makes it ready for a run */
     SEGMENT_LIMBO,   /* no word names it, but somebody still reads there */
-    SEGMENT_PART     /* belongs to the run whose first segment is named in place of the owner */
+    SEGMENT_PART,    /* belongs to the run whose first segment is named in place of the owner */
+    SEGMENT_AWAY     /* its memory is with the machine */
 };
 enum cache_queue { QUEUE_SMALL, QUEUE_MAIN, QUEUE_NEGATIVE, QUEUE_COUNT };
 
@@ -104,13 +106,15 @@ enum { CACHE_HEADS = 64 };
 
 /* ---- the whole ---- */
 
-enum { CACHE_WANTS = 64 };
+/* Of all segments this share is kept free. */
+enum { CACHE_WANTS = 64, CACHE_SEGMENTS_LEAST = 8, CACHE_AHEAD_SHARE = 64 };
 
 struct cache_header {
     uint64_t seed, check_seed;
     _Atomic uint64_t seal_seq;
     _Atomic uint64_t evicted, expired, recovered, promoted, compressed;
     _Atomic uint64_t ghost_adds, sketch_adds;
+    _Atomic uint32_t away_wanted;              /* segments */
     _Atomic uint64_t gzip_wanted[CACHE_WANTS]; /* places whose readers would take gzip; 0: none */
     struct cache_head heads[CACHE_HEADS];
 };
@@ -279,6 +283,10 @@ bool run_take(struct cache *c, enum cache_queue queue, uint32_t bytes, int64_t n
 void run_declare(struct cache *c, uint32_t first, uint32_t bytes);
 /* The first segment is being freed: so are the parts. */
 void run_free_parts(struct cache *c, uint32_t first);
+
+/* ---- cache_give.c ---- */
+
+void give_step(struct cache *c, int64_t now_us);
 
 /* ---- cache_policy.c ---- */
 

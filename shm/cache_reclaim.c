@@ -63,7 +63,7 @@ static void leave_limbo(struct cache *c, uint32_t i, uint64_t word)
 /* ---- the state of all segments, counted anew each time it is asked for, so that no kill can make it wrong ---- */
 
 struct survey {
-    uint32_t free, sealed[QUEUE_COUNT]; /* a run counts as all its segments */
+    uint32_t free, away, sealed[QUEUE_COUNT]; /* a run counts as all its segments */
     int64_t live, live_in[QUEUE_COUNT];
     int32_t oldest[QUEUE_COUNT]; /* sealed; -1: none */
 };
@@ -82,6 +82,7 @@ static struct survey survey(struct cache *c)
         v.live += s->live;
         v.live_in[queue] += s->live;
         v.free += segment_state_of(word) == SEGMENT_FREE;
+        v.away += segment_state_of(word) == SEGMENT_AWAY;
         if (segment_state_of(word) != SEGMENT_SEALED)
             continue;
         v.sealed[queue] += MAX(s->run, 1);
@@ -109,7 +110,7 @@ static bool small_is_due(const struct survey *v, uint32_t ahead)
  * queue is due, it never has quite all. */
 static bool main_is_full(const struct cache *c, const struct survey *v, uint32_t ahead)
 {
-    int64_t usable = (int64_t)c->segment_count - v->sealed[QUEUE_NEGATIVE] - ahead - SLACK;
+    int64_t usable = (int64_t)c->segment_count - v->away - v->sealed[QUEUE_NEGATIVE] - ahead - SLACK;
     int64_t entries = (int64_t)c->entries_max - v->live_in[QUEUE_NEGATIVE] - SLACK * (int64_t)c->segment_items;
     return v->live_in[QUEUE_MAIN] * SMALL_SHARE >= entries * (SMALL_SHARE - 1) ||
            v->sealed[QUEUE_MAIN] * (int64_t)SMALL_SHARE >= usable * (SMALL_SHARE - 1);
@@ -117,7 +118,7 @@ static bool main_is_full(const struct cache *c, const struct survey *v, uint32_t
 
 static bool negative_is_full(const struct cache *c, const struct survey *v)
 {
-    return v->sealed[QUEUE_NEGATIVE] >= MAX(c->segment_count / NEGATIVE_SHARE, 2u);
+    return v->sealed[QUEUE_NEGATIVE] >= MAX((c->segment_count - v->away) / NEGATIVE_SHARE, 2u);
 }
 
 /* ---- what stays: S3-FIFO. What was met again moves on. What the small queue drops is remembered, or rescued if it is

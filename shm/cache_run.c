@@ -33,6 +33,7 @@ static int64_t cost_of(const struct cache *c, uint32_t i)
     case SEGMENT_OPEN:
     case SEGMENT_RECLAIM:
     case SEGMENT_LIMBO:
+    case SEGMENT_AWAY:
         break;
     }
     return COST_UNUSABLE;

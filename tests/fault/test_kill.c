@@ -56,6 +56,17 @@ static void turn_over_and_leave_limbo(struct scene *s)
     scene_expire(s);
 }
 
+static void give_and_take_back(struct scene *s)
+{
+    cache_give(s->cache, SCENE_BYTES / 8);
+    for (int i = 0; i < 5; i++)
+        cache_keep(s->cache, s->now_us);
+    scene_fill(s, GUEST, SEGMENTS);
+    cache_give(s->cache, SCENE_BYTES / 16);
+    for (int i = 0; i < 5; i++)
+        cache_keep(s->cache, s->now_us);
+}
+
 static void compress(struct scene *s)
 {
     struct cache_entry e;
@@ -88,6 +99,7 @@ static void live(struct scene *s, int row, int unused)
     tags_raise(s->tags, slots, 2);
     actor_says(s, 1); /* acknowledged */
     turn_over_and_leave_limbo(s);
+    give_and_take_back(s);
     compress(s);
     finish(s, &waking, row);
     come_for_permits(s, row);

@@ -132,7 +132,7 @@ const char *scene_wrong(const struct scene *s)
     struct cache_audit a = scene_audit(s);
     struct cache_usage u;
     cache_usage(s->cache, &u);
-    uint64_t sum = a.free + a.open + a.sealed + a.reclaim + a.limbo + a.part;
+    uint64_t sum = a.free + a.open + a.sealed + a.reclaim + a.limbo + a.part + a.away;
     wrong[0] = '\0';
     if (a.wrong > 0)
         snprintf(wrong, sizeof wrong, "%llu wrong, first %s", (unsigned long long)a.wrong, a.what);
@@ -142,9 +142,20 @@ const char *scene_wrong(const struct scene *s)
     return wrong;
 }
 
+/* What a process had begun to give back, too. */
+static void have_all(struct scene *s)
+{
+    struct cache_given given;
+    cache_give(s->cache, 0);
+    do {
+        scene_expire(s);
+        cache_given(s->cache, &given);
+    } while (given.bytes > 0);
+}
+
 const char *scene_lost(struct scene *s)
 {
-    scene_expire(s);
+    have_all(s);
     struct cache_audit a = scene_audit(s);
     struct cache_usage u;
     cache_usage(s->cache, &u);

@@ -52,7 +52,7 @@ static inline struct cache_audit sound(void)
     cache_audit(cache, &a);
     if (a.wrong != 0)
         fail_msg("%s and %d more", a.what, (int)a.wrong - 1);
-    assert_int_equal(a.free + a.open + a.sealed + a.reclaim + a.limbo + a.part, usage().segments);
+    assert_int_equal(a.free + a.open + a.sealed + a.reclaim + a.limbo + a.part + a.away, usage().segments);
     assert_true(a.overhead_bytes <= a.live_bytes);
     return a;
 }
