@@ -40,9 +40,12 @@ static bool open_socket(struct control_socket *c, struct err *err)
     unlink(c->path); /* of a perfd that was killed; the lock tells that none lives */
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     mode_t before = umask(0177);
-    bool ok = c->fd >= 0 && bind(c->fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(c->fd, 16) == 0;
+    bool bound = c->fd >= 0 && bind(c->fd, (struct sockaddr *)&address, sizeof address) == 0;
+    bool ok = bound && listen(c->fd, 16) == 0;
     int failed = errno;
     umask(before);
+    if (bound && !ok)
+        unlink(c->path);
     return ok || err_set(err, "control socket %s: %s", c->path, strerror(failed));
 }
 

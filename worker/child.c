@@ -1,9 +1,11 @@
 #include "worker/child.h"
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "common/log.h"
 #include "common/patience.h"
 #include "shm/last_words.h"
 #include "worker/event_memory.h"
+#include "worker/event_words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,15 +26,20 @@ struct event_base *child_base(void)
 {
     struct event_config *config = event_config_new();
     CHECK(config != NULL);
+    event_words_setup();
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
     /* evhttp turns reading off and on for each request: changes that cancel out never reach the kernel. It asks that no
      * descriptor is closed while a copy of it stays open, which is why http_listen() makes none. */
     event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    event_config_avoid_method(config, "poll"); /* it would do, badly, where epoll has no descriptor */
+    event_config_avoid_method(config, "select");
     struct event_base *base = event_base_new_with_config(config);
-    CHECK(base != NULL);
     event_config_free(config);
-    return base;
+    if (base != NULL)
+        return base;
+    log_error("cannot start: epoll is not to be had: %s", strerror(errno));
+    _exit(EXIT_RESOURCES);
 }
 
 void child_every(struct event *event, int64_t us)

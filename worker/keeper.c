@@ -4,6 +4,7 @@
 #include "shm/cache.h"
 #include "worker/changes.h"
 #include "worker/child.h"
+#include "worker/event_words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct keeper *k = arg;
+    event_words_started();
     struct shared *shared = k->start->shared;
     int64_t now_us = clock_mono_us();
     board_beat(shared->board, k->start->proc, now_us);

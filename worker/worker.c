@@ -9,6 +9,7 @@
 #include "worker/access_log.h"
 #include "worker/child.h"
 #include "worker/doors.h"
+#include "worker/event_words.h"
 #include "worker/gauges.h"
 #include "worker/offload.h"
 #include "worker/park.h"
@@ -71,6 +72,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     doing_word before = doing_swap(DOING_beat);
+    event_words_started();
     stats_set(w->service.stats, w->service.slot, STAT_cache_lent, doors_lent(w->doors));
     gauges_write(&w->service, doors_connections(w->doors), state_of(w));
     int64_t now_us = clock_mono_us();

@@ -176,7 +176,9 @@ class Start:
         api = self.api
         self.code, self.log = api.process.poll(), api.log()
         if self.code is None:
-            return None if self.ready and api.status("/one") == 200 else "it neither serves nor ends"
+            # A connection that the call was for may be lost.
+            serves = self.ready and eventually(lambda: all(api.status("/one") == 200 for _ in range(8)), 10)
+            return None if serves else "it neither serves nor ends"
         told = [line for line in self.log.splitlines() if re.search(r" (error|crit) |^perfd: ", line)]
         if self.code not in (2, 3, 4):
             return f"it ended with {self.code}"

@@ -307,6 +307,12 @@ int fallocate(int fd, int mode, off_t at, off_t bytes)
     return fails(CALL_fallocate) ? -1 : real(fd, mode, at, bytes);
 }
 
+int posix_fallocate(int fd, off_t at, off_t bytes)
+{
+    REAL(posix_fallocate);
+    return fails(CALL_posix_fallocate) ? ENOSPC : real(fd, at, bytes);
+}
+
 int bind(int fd, const struct sockaddr *name, socklen_t len)
 {
     REAL(bind);
@@ -336,3 +342,14 @@ int chmod(const char *path, mode_t mode)
     REAL(chmod);
     return fails(CALL_chmod) ? -1 : real(path, mode);
 }
+
+/* Where files may be large everywhere these have the same arguments, under the names that programs built so call. */
+#define LARGE(name) __typeof__(name) name##64 __attribute__((alias(#name)))
+LARGE(mmap);
+LARGE(open);
+LARGE(openat);
+LARGE(fopen);
+LARGE(fcntl);
+LARGE(ftruncate);
+LARGE(fallocate);
+LARGE(posix_fallocate);
