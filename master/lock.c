@@ -58,11 +58,10 @@ int lock_acquire(const char *run_dir, struct err *err)
     char path[4200];
     path_of(run_dir, path);
     int fd = open_locked(path, run_dir, err);
-    if (fd >= 0 && !lock_sign(fd, err)) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
+    if (fd < 0 || lock_sign(fd, err))
+        return fd;
+    lock_release(fd, run_dir);
+    return -1;
 }
 
 bool lock_is_of(int fd, const char *run_dir)
