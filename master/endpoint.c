@@ -1,5 +1,6 @@
 #include "master/endpoint.h"
 #include "common/log.h"
+#include "master/passed.h"
 #include "worker/http_local.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static void drop_sockets(struct endpoint *l, int from)
 
 void endpoint_destroy(struct endpoint **l, bool unlinks)
 {
-    if (unlinks && (*l)->at.path != NULL && (*l)->bound > 0)
+    if (unlinks && (*l)->at.path != NULL && (*l)->bound > 0 && !(*l)->passed)
         unlink((*l)->at.path);
     drop_sockets(*l, 0);
     free((char *)(uintptr_t)(*l)->at.path);
@@ -134,6 +135,10 @@ static enum endpoint_bound bind_address(struct endpoint *l, const struct conf_li
     bool ok = (l->bound > 0 || overlaps || is_free(address)) && bind_slots(l, address, slots);
     failed = errno;
     freeaddrinfo(address);
+    if (!ok && l->passed) { /* it was bound without SO_REUSEPORT, or by another user */
+        drop_sockets(l, 1);
+        l->single = ok = true;
+    }
     if (ok)
         return ENDPOINT_BOUND;
     if (at->v6 && (failed == EAFNOSUPPORT || failed == EADDRNOTAVAIL))
@@ -192,6 +197,12 @@ static enum endpoint_bound bind_path(struct endpoint *l, const struct conf_liste
 
 enum endpoint_bound endpoint_bind(struct endpoint *l, int slots, bool overlaps, struct err *err)
 {
+    if (l->bound == 0 && !passed_find(&l->at, &l->fds[0], err))
+        return ENDPOINT_FAILED;
+    if (l->bound == 0 && l->fds[0] >= 0) {
+        l->passed = true;
+        l->bound = 1;
+    }
     return l->single ? bind_path(l, &l->at, err) : bind_address(l, &l->at, slots, overlaps, err);
 }
 
@@ -199,7 +210,7 @@ void endpoint_listen(struct endpoint *l)
 {
     char name[160];
     for (; l->listening < l->bound; l->listening++)
-        if (listen(l->fds[l->listening], BACKLOG) != 0) {
+        if (!(l->passed && l->listening == 0) && listen(l->fds[l->listening], BACKLOG) != 0) {
             endpoint_name(&l->at, name);
             log_error("cannot listen on %s: %s", name, strerror(errno));
         }
@@ -207,7 +218,7 @@ void endpoint_listen(struct endpoint *l)
 
 void endpoint_unbind(struct endpoint *l)
 {
-    if (l->at.path != NULL && l->bound > l->listening)
+    if (l->at.path != NULL && l->bound > l->listening && !l->passed)
         unlink(l->at.path);
     drop_sockets(l, l->listening);
 }

@@ -1,6 +1,7 @@
 /* The sockets of one address: one SO_REUSEPORT socket a slot, kept by the master as long as the address is configured,
- * so that a worker's end resets nothing that is queued on it. A unix socket is one for all slots. They are bound first,
- * which can fail, and listen when the configuration that wants them comes into force. */
+ * so that a worker's end resets nothing that is queued on it. A unix socket is one for all slots, and so is a
+ * socket that the service manager passed, unless others can be bound beside it. They are bound first, which can fail,
+ * and listen when the configuration that wants them comes into force. */
 #ifndef MASTER_ENDPOINT_H
 #define MASTER_ENDPOINT_H
 
@@ -11,6 +12,7 @@ struct endpoint {
     struct conf_listen at; /* copies */
     enum door door;        /* in the configuration in force */
     bool single;           /* fds[0] is every slot's */
+    bool passed;           /* fds[0] is the service manager's (passed.h) */
     int fds[WORKERS_MAX];  /* non-blocking; -1: none */
     int bound, listening;  /* of them, from the first one on */
     /* listeners.c's */

@@ -113,10 +113,22 @@ void listeners_unstage(struct listeners *ls)
     }
 }
 
+/* To end it would end the service manager's own, which is passed to the next perfd. */
+static void keep_passed(const struct endpoint *l)
+{
+    char name[160];
+    endpoint_name(&l->at, name);
+    log_warn("%s was passed by the service manager: it is accepted on until perfd is started anew", name);
+}
+
 void listeners_force(struct listeners *ls, int64_t now_us)
 {
     for (int i = 0; i < ls->count; i++) {
         struct endpoint *l = ls->at[i];
+        if (!l->wanted && l->passed) {
+            keep_passed(l);
+            continue;
+        }
         if (!l->wanted) {
             l->ends_us = l->ends_us != 0 ? l->ends_us : now_us + LINGER_US;
             continue;

@@ -11,6 +11,8 @@
 #include "master/lock.h"
 #include "master/log_files.h"
 #include "master/note.h"
+#include "master/notify.h"
+#include "master/passed.h"
 #include "master/privileges.h"
 #include "master/redis_mark.h"
 #include "master/replace.h"
@@ -56,6 +58,7 @@ static void begin_end(struct master *m, int sig, int64_t limit_us, const char *h
     note(&m->shared, stopping, EVENT_NO_SLOT, 0, "stopping %s", how);
     m->kill_at_us = m->ending ? MIN(m->kill_at_us, kill_at_us) : kill_at_us;
     m->ending = true;
+    notify_stopping();
     roll_abort(m->roll);
     /* Nobody accepts any more, so nobody shall wait for it. */
     listeners_close(&m->listeners);
@@ -75,8 +78,10 @@ static void action_quit(struct master *m)
 
 static void action_reload(struct master *m)
 {
-    if (!m->ending)
-        roll_request(m->roll);
+    if (m->ending)
+        return;
+    notify_reloading(clock_mono_us());
+    roll_request(m->roll);
 }
 
 static void action_reopen(struct master *m)
@@ -127,6 +132,7 @@ static void forget(void *arg)
     if (roll_fd(m->roll) >= 0)
         close(roll_fd(m->roll));
     control_socket_forget(m->control);
+    notify_forget();
     shared_forget(&m->shared);
 }
 
@@ -173,6 +179,7 @@ static void on_command(void *arg, enum control_command command)
 static void on_rolled(void *arg, const char *err)
 {
     struct master *m = arg;
+    notify_reloaded(err);
     control_socket_reloaded(m->control, err);
 }
 
@@ -291,6 +298,7 @@ static void run(struct master *m)
             until_us = MIN(until_us, listeners_step(&m->listeners, now_us));
             adoption_step(m->workers);
         }
+        until_us = MIN(until_us, notify_step(m->workers, m->generation, now_us));
         wait_for_events(m, until_us, now_us);
     }
 }
@@ -326,6 +334,7 @@ static void clean_up(struct master *m)
 static enum exit_code refuse(const struct master *m, const struct err *err)
 {
     log_error("%s", err->text);
+    notify_failed(0, err->text);
     if (m->error_log_fd >= 0)
         fprintf(stderr, "perfd: %s\n", err->text);
     return EXIT_START;
@@ -344,6 +353,7 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
         conf_destroy(&conf);
         return code;
     }
+    passed_warn();
     privileges_of_master(conf);
     log_files_give(conf);
     title_set("perfd: master %s", conf_path);
@@ -355,6 +365,8 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     bool failed = workers_failed_at_start(m.workers);
     if (failed && m.error_log_fd >= 0)
         fprintf(stderr, "perfd: the workers could not start; see %s\n", m.generation->conf->error_log);
+    if (failed)
+        notify_failed(0, "the workers could not start; the error log tells why");
     log_info("stopped");
     clean_up(&m);
     return failed ? EXIT_START : EXIT_DONE;

@@ -1,6 +1,8 @@
 /* perfd: the command line. */
 #include "common/clock.h"
 #include "master/master.h"
+#include "master/notify.h"
+#include "master/passed.h"
 #include "master/privileges.h"
 #include "master/signals.h"
 #include "master/title.h"
@@ -8,6 +10,7 @@
 #include "worker/library_memory.h"
 #include "worker/tls.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
@@ -74,12 +77,9 @@ static int act(enum action action, const char *path)
     struct err err;
     struct conf *conf = conf_load(path, &err);
     int code = EXIT_DONE;
-    if (conf == NULL) {
+    if (conf == NULL || (action != ACTION_PRINT && !tls_check(conf, &err))) {
         fprintf(stderr, "perfd: %s\n", err.text);
-        return EXIT_CONFIGURATION;
-    }
-    if (action != ACTION_PRINT && !tls_check(conf, &err)) {
-        fprintf(stderr, "perfd: %s\n", err.text);
+        notify_failed(EINVAL, err.text);
         conf_destroy(&conf);
         return EXIT_CONFIGURATION;
     }
@@ -127,6 +127,7 @@ int main(int argc, char **argv)
     const char *path = NULL;
     enum action action = ACTION_RUN;
     library_memory_setup();
+    passed_take();
     hold_standard_fds();
     title_setup(argc, argv);
     setlocale(LC_CTYPE, "C.UTF-8"); /* a param's pattern sees characters, not bytes */
@@ -161,5 +162,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "perfd: %s: unexpected; perfd --help tells the options\n", argv[optind]);
         return EXIT_CONFIGURATION;
     }
+    if (action == ACTION_RUN)
+        notify_setup();
     return act(action, path ? path : default_conf());
 }
