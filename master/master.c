@@ -7,6 +7,7 @@
 #include "master/control_socket.h"
 #include "master/effective.h"
 #include "master/generation.h"
+#include "master/hang.h"
 #include "master/listeners.h"
 #include "master/lock.h"
 #include "master/log_files.h"
@@ -296,6 +297,7 @@ static void run(struct master *m)
             until_us = MIN(until_us, keep_workers(m, now_us));
             until_us = MIN(until_us, workers_replace_step(m->workers, now_us));
             until_us = MIN(until_us, listeners_step(&m->listeners, now_us));
+            until_us = MIN(until_us, hang_step(m->workers, m->generation->conf->hang_timeout_us, now_us));
             adoption_step(m->workers);
         }
         until_us = MIN(until_us, notify_step(m->workers, m->generation, now_us));

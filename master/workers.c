@@ -19,11 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* At once the first time, then 0.1 s, doubled up to 1 s, as connections wait in the slot's sockets meanwhile; forgotten
- * after a minute of health. */
-#define HEALTHY_US (60 * US_PER_S)
-#define BACKOFF_US (100 * US_PER_MS)
-#define BACKOFF_MAX_US US_PER_S
 /* A worker ends by itself at shutdown_timeout; one that does not is stuck. */
 #define STUCK_US (5 * US_PER_S)
 
@@ -60,13 +55,9 @@ static void reset_signals(void)
         signal(sig, SIG_DFL); /* fails for KILL and STOP, which is fine */
 }
 
-struct name {
-    char s[32];
-};
-
-static struct name name_of(int slot)
+struct slot_name slot_name(int slot)
 {
-    struct name name = {"keeper"};
+    struct slot_name name = {"keeper"};
     if (slot != KEEPER_SLOT)
         snprintf(name.s, sizeof name.s, "worker %d", slot);
     return name;
@@ -75,7 +66,7 @@ static struct name name_of(int slot)
 NORETURN static void be_child(struct workers *w, int slot, int proc, const struct generation *generation, pid_t master)
 {
     const struct workers_start *start = &w->start;
-    const struct name name = name_of(slot);
+    const struct slot_name name = slot_name(slot);
     struct err err;
     bool serves = slot != KEEPER_SLOT;
     reset_signals();
@@ -119,43 +110,57 @@ static struct child *start_child(struct workers *w, int slot, enum role role, co
             child = &w->children[i];
     int proc = child ? board_take(w->start.shared->board, slot, generation->number) : -1;
     if (proc < 0) {
-        log_error("%s cannot start: %d processes live already", name_of(slot).s, BOARD_ROWS);
+        log_error("%s cannot start: %d processes live already", slot_name(slot).s, BOARD_ROWS);
         return NULL;
     }
     pid_t master = getpid(), pid = fork();
     if (pid == 0)
         be_child(w, slot, proc, generation, master);
     if (pid < 0) {
-        log_error("%s cannot start: fork: %s", name_of(slot).s, strerror(errno));
+        log_error("%s cannot start: fork: %s", slot_name(slot).s, strerror(errno));
         board_set_state(w->start.shared->board, proc, PROC_FREE);
         return NULL;
     }
     board_set_pid(w->start.shared->board, proc, pid);
-    *child = (struct child){pid, slot, proc, role, now_us, 0, false};
+    *child = (struct child){.pid = pid, .slot = slot, .proc = proc, .role = role, .started_us = now_us};
     return child;
 }
 
-static void delay_slot(struct workers *w, int slot, int64_t now_us)
+/* No worker is ready to serve. */
+static bool is_alone(const struct workers *w)
 {
-    struct slot *s = &w->slots[slot];
-    int64_t delay_us = s->failures == 0 ? 0 : MIN(BACKOFF_US << MIN(s->failures - 1, 20), BACKOFF_MAX_US);
-    delay_us += delay_us / 4 - (int64_t)((double)delay_us / 2 * ((double)random() / RAND_MAX));
-    s->failures++;
-    s->start_at_us = now_us + delay_us;
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        const struct child *c = &w->children[i];
+        if (c->pid > 0 && c->slot != KEEPER_SLOT && c->role != ROLE_DRAINING &&
+            board_state(w->start.shared->board, c->proc) == PROC_READY)
+            return false;
+    }
+    return true;
+}
+
+static int64_t start_at_us(const struct workers *w, int slot)
+{
+    return backoff_until_us(&w->slots[slot].backoff, slot != KEEPER_SLOT && is_alone(w));
+}
+
+static void delay_slot(struct workers *w, int slot, int64_t started_us, int64_t now_us)
+{
+    backoff_died(&w->slots[slot].backoff, started_us, now_us);
+    int64_t delay_us = start_at_us(w, slot) - now_us;
     if (delay_us > 0)
-        log_warn("%s starts again in %.1f s", name_of(slot).s, (double)delay_us / US_PER_S);
+        log_warn("%s starts again in %.1f s", slot_name(slot).s, (double)delay_us / US_PER_S);
 }
 
 int64_t workers_keep(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
 {
     if (!w->keeping || workers_find(w, slot, ROLE_SERVING) != NULL)
         return INT64_MAX;
-    if (now_us < w->slots[slot].start_at_us)
-        return w->slots[slot].start_at_us;
+    if (now_us < start_at_us(w, slot))
+        return start_at_us(w, slot);
     if (start_child(w, slot, ROLE_SERVING, generation, now_us) != NULL)
         return INT64_MAX;
-    delay_slot(w, slot, now_us);
-    return w->slots[slot].start_at_us;
+    delay_slot(w, slot, now_us, now_us);
+    return MAX(start_at_us(w, slot), now_us + 1);
 }
 
 /* ---- ending ---- */
@@ -179,10 +184,10 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     bool wrote = shared_reap(w->start.shared, gone.proc, now_us);
     bool well = gone.role == ROLE_DRAINING || !w->keeping;
     if (well && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        note(w->start.shared, worker_ended, gone.slot, gone.pid, "%s (pid %d) ended", name_of(gone.slot).s,
+        note(w->start.shared, worker_ended, gone.slot, gone.pid, "%s (pid %d) ended", slot_name(gone.slot).s,
              (int)gone.pid);
     } else {
-        crash_tell(w->start.shared, &crash, name_of(gone.slot).s, gone.slot, gone.pid, status);
+        crash_tell(w->start.shared, &crash, slot_name(gone.slot).s, gone.slot, gone.pid, status);
         if (gone.slot != KEEPER_SLOT)
             stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }
@@ -196,9 +201,7 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
         return wrote;
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && !w->any_ready)
         w->failed_at_start = true;
-    if (now_us - gone.started_us >= HEALTHY_US)
-        w->slots[gone.slot].failures = 0;
-    delay_slot(w, gone.slot, now_us);
+    delay_slot(w, gone.slot, gone.started_us, now_us);
     return wrote;
 }
 
@@ -256,7 +259,8 @@ void workers_promote_next(struct workers *w, int slot, int64_t shutdown_timeout_
     if (old != NULL)
         let_drain(old, shutdown_timeout_us, now_us);
     next->role = ROLE_SERVING;
-    w->slots[slot].failures = 0;
+    backoff_forget(&w->slots[slot].backoff);
+    w->slots[slot].adopted = false; /* that was about the old one */
 }
 
 void workers_drain_slot(struct workers *w, int slot, int64_t shutdown_timeout_us, int64_t now_us)
@@ -264,7 +268,7 @@ void workers_drain_slot(struct workers *w, int slot, int64_t shutdown_timeout_us
     struct child *serving = workers_find(w, slot, ROLE_SERVING);
     if (serving != NULL)
         let_drain(serving, shutdown_timeout_us, now_us);
-    w->slots[slot].failures = 0;
+    backoff_forget(&w->slots[slot].backoff);
     w->slots[slot].adopted = false;
 }
 
@@ -316,7 +320,7 @@ int64_t workers_kill_stuck(struct workers *w, int64_t now_us)
             next_us = MIN(next_us, c->kill_at_us);
             continue;
         }
-        log_error("%s (pid %d) drains for too long and is killed", name_of(c->slot).s, (int)c->pid);
+        log_error("%s (pid %d) drains for too long and is killed", slot_name(c->slot).s, (int)c->pid);
         kill(c->pid, SIGKILL);
         c->kill_at_us = 0;
     }

@@ -2,9 +2,16 @@
 #ifndef MASTER_WORKERS_STATE_H
 #define MASTER_WORKERS_STATE_H
 
+#include "master/backoff.h"
 #include "master/workers.h"
 
 enum role { ROLE_SERVING, ROLE_NEXT, ROLE_DRAINING };
+
+/* hang.c's, of one process. */
+struct hang {
+    bool begun, traced; /* told of */
+    int64_t kill_at_us; /* it was told to abort; 0: not */
+};
 
 /* The keeper is a child like the others, with a slot of its own in front of theirs and without sockets. */
 struct child {
@@ -14,11 +21,11 @@ struct child {
     int64_t started_us;
     int64_t kill_at_us; /* 0: never */
     bool was_ready;
+    struct hang hang;
 };
 
 struct slot {
-    int failures;
-    int64_t start_at_us;
+    struct backoff backoff;
     bool adopted;   /* its worker hangs: workers_adopt() */
     bool was_ready; /* some worker of it once was */
 };
@@ -28,6 +35,10 @@ struct workers {
     struct child children[BOARD_ROWS];
     struct slot room[WORKERS_MAX - KEEPER_SLOT], *slots; /* from KEEPER_SLOT on */
     bool keeping, any_ready, failed_at_start;
+    struct {
+        int64_t next_us;    /* when hang_step() meant to be called next; 0: never */
+        int64_t resumed_us; /* the master had stood still until then */
+    } watch;
     bool rolls; /* replace.h */
     struct {
         bool active;
@@ -35,6 +46,11 @@ struct workers {
         int64_t deadline_us, shutdown_timeout_us;
     } replace;
 };
+
+struct slot_name {
+    char s[32];
+};
+struct slot_name slot_name(int slot); /* "worker 3", "keeper" */
 
 /* NULL: none. */
 struct child *workers_find(struct workers *workers, int slot, enum role role);

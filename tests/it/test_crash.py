@@ -125,3 +125,26 @@ def test_killed_workers_are_back_within_a_second_and_take_only_what_they_had(mak
     assert len(load.failed) <= threads * kills
     assert longest < (2 if SANITIZED else 1.3), f"{longest:.2f} s"
     print(f"{kills} kills, {load.answered} answers, {len(load.failed)} lost, ready again within {longest:.2f} s")
+
+
+def kill_again_and_again(api, slot, times):
+    for _ in range(times):
+        row = eventually(lambda: next((w for w in api.perfctl_json("workers")["workers"]
+                                       if w["slot"] == slot and w["state"] == "ready" and w["pid"] in api.worker_pids()), None), 10)
+        assert row and tell(row["pid"], signal.SIGKILL)
+        assert eventually(lambda: events_of(api, "worker_died", row["pid"]))
+    return [float(seconds) for seconds in re.findall(rf"worker {slot} starts again in (\d+\.\d) s", api.log())]
+
+
+def test_who_dies_again_and_again_waits_longer_each_time_and_others_serve(api):
+    with Load(api.port, "/one", threads=2) as load:
+        waits = kill_again_and_again(api, 0, 6)
+        load.wait_for(50)  # while it waits
+    assert not load.wrong
+    assert len(waits) == 5 and all(0.74 * want - 0.05 <= wait <= 1.26 * want + 0.05
+                                   for wait, want in zip(waits, (0.1, 0.2, 0.4, 0.8, 1.6))), waits
+
+
+def test_the_last_one_does_not_wait_for_long(make_perfd, db):
+    api = make_perfd(CONF, db, workers=1).start()
+    assert max(kill_again_and_again(api, 0, 6)) <= 1.0

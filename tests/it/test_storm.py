@@ -111,9 +111,9 @@ def test_killed_workers_never_make_a_wrong_or_an_old_answer(make_perfd, db, redi
           f"{consumers.refused} refused, {len(consumers.slow)} over their deadline, {len(consumers.wrong)} wrong")
     assert consumers.wrong == []
     assert consumers.slow == []
-    # In a long run the master waits a second before it starts a slot again, and consumers with it.
+    # In a long run most slots wait for half a minute before they are started again, the last one for a second.
     assert kills > SECONDS and consumers.reads > 4 * SECONDS and consumers.writes > SECONDS / 2
-    assert eventually(lambda: len(api.worker_pids()) == 4 and api.get("/readyz").status == 200, 10)
+    assert eventually(lambda: api.status("/readyz") == 200, 10)
     for item in range(1, ITEMS + 1):
         assert api.get(f"/items/{item}").json()["version"] >= consumers.acknowledged[item]
     assert eventually(lambda: api.stat("cache_segments_limbo") == 0, 5)

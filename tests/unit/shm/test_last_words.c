@@ -75,6 +75,7 @@ static void check_fails(void)
     CHECK(proc < 0);
 }
 
+#ifndef __SANITIZE_ADDRESS__
 static int *volatile nowhere = (int *)16;
 
 static void store_nowhere(void)
@@ -115,7 +116,6 @@ static void ask_for_an_end(void)
     pause();
 }
 
-#ifndef __SANITIZE_ADDRESS__
 static void a_fault_leaves_its_address_and_dies_of_it(void **state)
 {
     (void)state;
