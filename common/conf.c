@@ -71,8 +71,9 @@ struct conf *conf_load(const char *path, struct err *err)
     p.main = (struct conf_block){.context = CONF_IN_MAIN, .target = conf};
     conf->arena = arena;
     conf->file = arena_str(arena, slice_str(path));
-    static const enum conf_context contexts[] = {CONF_IN_MAIN,  CONF_IN_DATABASE, CONF_IN_POOL, CONF_IN_REPLICA_POOL,
-                                                 CONF_IN_REDIS, CONF_IN_TLS,      CONF_IN_CORS, CONF_IN_CACHE};
+    static const enum conf_context contexts[] = {CONF_IN_MAIN,         CONF_IN_DATABASE, CONF_IN_POOL,
+                                                 CONF_IN_REPLICA_POOL, CONF_IN_REDIS,    CONF_IN_TLS,
+                                                 CONF_IN_CORS,         CONF_IN_CACHE,    CONF_IN_MEMORY};
     for (size_t i = 0; i < ARRAY_LEN(contexts); i++)
         conf_apply_defaults(&p, contexts[i], conf);
     if (!conf_parse_file(&p, conf->file, (struct conf_pos){NULL, 0, 0}) || !finish(&p))

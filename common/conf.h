@@ -266,6 +266,10 @@ struct conf {
         int64_t ttl_us, tti_us; /* default of the routes */
         int64_t ttl_without_listener_us;
     } cache;
+    struct {
+        int64_t worker_soft_bytes, worker_hard_bytes; /* CONF_LIMIT_AUTO: until the master has worked it out */
+        int alert_percent, shed_percent;              /* 0: off */
+    } memory;
 
     struct conf_upstream *upstreams;
     int upstream_count;

@@ -9,6 +9,7 @@ static const char *const titles[CONF_CONTEXT_COUNT] = {
     [CONF_IN_TLS] = "In tls",
     [CONF_IN_CORS] = "In cors",
     [CONF_IN_CACHE] = "In cache",
+    [CONF_IN_MEMORY] = "In memory",
     [CONF_IN_UPSTREAM] = "In upstream",
     [CONF_IN_RATE_LIMIT] = "In rate_limit",
     [CONF_IN_ROUTE] = "In route",

@@ -105,6 +105,8 @@ bool conf_check_fans(struct conf_parser *p) MUST_USE;
 /* Who user and group are. */
 bool conf_finish_user(struct conf_parser *p) MUST_USE;
 bool conf_finish_tls(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
+conf_set conf_set_percent; /* conf_memory.c */
+bool conf_finish_memory(struct conf_parser *p, const struct conf_directive *d) MUST_USE;
 bool conf_finish_cors(struct conf_parser *p, const struct conf_block *block, const struct conf_directive *d) MUST_USE;
 
 /* With its block, if it does not answer from SQL: what makes sense for SQL alone is refused. */

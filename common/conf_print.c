@@ -56,7 +56,7 @@ typedef void print_value(struct printer *p, const struct conf_row *row, const vo
 static print_value print_duration, print_size, print_limit, print_int, print_count, print_number, print_text,
     print_choice, print_switch, print_nothing, print_path, print_log, print_listens, print_certificates, print_nets,
     print_url, print_list, print_words, print_pool, print_replica_pool, print_sql, print_query, print_route_cache,
-    print_params, print_page, print_combine, print_target, print_fan, print_rate, print_rate_by;
+    print_params, print_page, print_combine, print_target, print_fan, print_rate, print_rate_by, print_percent;
 
 static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_DURATION] = print_duration,
@@ -92,6 +92,8 @@ static print_value *const printers[CONF_KIND_COUNT] = {
     [CONF_ORIGINS] = print_words,
     [CONF_TOKENS] = print_words,
     [CONF_CACHE] = NULL,
+    [CONF_MEMORY] = NULL,
+    [CONF_PERCENT] = print_percent,
     [CONF_UPSTREAM] = NULL,
     [CONF_UPSTREAM_URL] = print_text,
     [CONF_RATE_LIMIT] = NULL,
@@ -395,6 +397,15 @@ PRINTER(print_rate_by)
         print_word(p->out, header);
 }
 
+PRINTER(print_percent)
+{
+    int percent = *(const int *)field;
+    if (percent > 0)
+        fprintf(p->out, "%d%%", percent);
+    else
+        fputs("off", p->out);
+}
+
 PRINTER(print_page)
 {
     const struct conf_page *page = field;
@@ -436,6 +447,7 @@ void conf_print(const struct conf *conf, FILE *out)
     if (conf->cors.set)
         print_block(&p, "cors", CONF_IN_CORS, conf);
     print_block(&p, "cache", CONF_IN_CACHE, conf);
+    print_block(&p, "memory", CONF_IN_MEMORY, conf);
     for (const struct conf_upstream *u = conf->upstreams; u < conf->upstreams + conf->upstream_count; u++)
         print_block(&p, arena_printf(p.arena, "upstream %s", u->name), CONF_IN_UPSTREAM, u);
     for (const struct conf_rate_limit *l = conf->rate_limits; l < conf->rate_limits + conf->rate_limit_count; l++)

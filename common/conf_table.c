@@ -27,6 +27,7 @@ const char *const conf_context_names[CONF_CONTEXT_COUNT] = {
     [CONF_IN_TLS] = "tls",
     [CONF_IN_CORS] = "cors",
     [CONF_IN_CACHE] = "cache",
+    [CONF_IN_MEMORY] = "memory",
     [CONF_IN_ROUTE] = "route",
     [CONF_IN_ROUTE_CACHE] = "route's cache",
     [CONF_IN_PARAM] = "param",

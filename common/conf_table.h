@@ -15,6 +15,7 @@ enum conf_context {
     CONF_IN_TLS,
     CONF_IN_CORS,
     CONF_IN_CACHE,
+    CONF_IN_MEMORY,
     CONF_IN_UPSTREAM,
     CONF_IN_RATE_LIMIT,
     CONF_IN_ROUTE,
@@ -59,6 +60,8 @@ enum conf_kind {
     CONF_ORIGINS,
     CONF_TOKENS,
     CONF_CACHE,
+    CONF_MEMORY,
+    CONF_PERCENT, /* int; 0: off */
     CONF_UPSTREAM,
     CONF_UPSTREAM_URL,
     CONF_RATE_LIMIT,

@@ -75,7 +75,7 @@ bool conf_set_limit(struct conf_parser *p, const struct conf_row *row, void *fie
         enum conf_limit limit;
     } words[] = {{"auto", CONF_LIMIT_AUTO}, {"off", CONF_LIMIT_OFF}, {"unlimited", CONF_LIMIT_NONE}};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (strcmp(d->args[0].text, words[i].word) == 0) {
+        if (strcmp(d->args[0].text, words[i].word) == 0 && conf_alternative(row->arguments, words[i].word) >= 0) {
             *(int64_t *)field = words[i].limit;
             return true;
         }
@@ -227,11 +227,9 @@ static bool check_replicas(struct conf_parser *p, const struct conf_block *block
 bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *field, const struct conf_directive *d)
 {
     (void)field;
-    static const enum conf_context contexts[CONF_KIND_COUNT] = {[CONF_DATABASE] = CONF_IN_DATABASE,
-                                                                [CONF_REDIS] = CONF_IN_REDIS,
-                                                                [CONF_TLS] = CONF_IN_TLS,
-                                                                [CONF_CORS] = CONF_IN_CORS,
-                                                                [CONF_CACHE] = CONF_IN_CACHE};
+    static const enum conf_context contexts[CONF_KIND_COUNT] = {
+        [CONF_DATABASE] = CONF_IN_DATABASE, [CONF_REDIS] = CONF_IN_REDIS, [CONF_TLS] = CONF_IN_TLS,
+        [CONF_CORS] = CONF_IN_CORS,         [CONF_CACHE] = CONF_IN_CACHE, [CONF_MEMORY] = CONF_IN_MEMORY};
     bool database = row->kind == CONF_DATABASE, redis = row->kind == CONF_REDIS;
     struct conf_block block = {.context = contexts[row->kind], .target = p->conf};
     if (!conf_parse_block(p, &block, d))
@@ -242,6 +240,8 @@ bool conf_set_block(struct conf_parser *p, const struct conf_row *row, void *fie
         return false;
     if (row->kind == CONF_TLS)
         return conf_finish_tls(p, &block, d);
+    if (row->kind == CONF_MEMORY)
+        return conf_finish_memory(p, d);
     if (row->kind == CONF_CORS)
         return conf_finish_cors(p, &block, d);
     p->conf->database.set = p->conf->database.set || database;

@@ -1,6 +1,7 @@
 #include "master/generation.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/memory_limits.h"
 #include "shm/shared.h"
 #include "shm/stats.h"
 
@@ -28,6 +29,7 @@ struct generation *generation_create(int number, struct conf *conf, struct share
     g->log_fd = -1;
     g->read_us = clock_wall_us();
     g->conf = conf;
+    memory_limits_fill(conf);
     g->route_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->route_rows);
     g->permit_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->permit_rows);
     for (int i = 0; i < conf->route_count; i++) {

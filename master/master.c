@@ -11,6 +11,7 @@
 #include "master/listeners.h"
 #include "master/lock.h"
 #include "master/log_files.h"
+#include "master/memory_watch.h"
 #include "master/note.h"
 #include "master/notify.h"
 #include "master/passed.h"
@@ -43,6 +44,7 @@ struct master {
     struct roll *roll;
     struct control_socket *control;
     struct effective effective;
+    struct memory_watch memory;
     int lock_fd, signal_fd, error_log_fd;
     int life[2]; /* workers read the first end; the second is the master's life */
     bool ending;
@@ -236,6 +238,7 @@ static bool make_workers(struct master *m, const char *conf_path, struct conf *c
     const struct workers_start start = {&m->shared, &m->listeners, &m->tickets, m->life[0], forget, m};
     const struct stage stage = {&m->listeners, &m->shared, &m->error_log_fd};
     const struct roll_owner owner = {on_rolled, forget, m};
+    memory_watch_init(&m->memory);
     m->generation = generation_create(1, conf, &m->shared, err);
     if (m->generation == NULL)
         return false;
@@ -277,6 +280,7 @@ static int64_t keep_workers(struct master *m, int64_t now_us)
         if (generation != NULL)
             next_us = MIN(next_us, workers_keep(m->workers, slot, generation, now_us));
     }
+    next_us = MIN(next_us, memory_watch_step(&m->memory, m->workers, m->generation, now_us));
     return MIN(next_us, shared_settle(&m->shared, now_us));
 }
 

@@ -1,6 +1,7 @@
 /* perfd: the command line. */
 #include "common/clock.h"
 #include "master/master.h"
+#include "master/memory_limits.h"
 #include "master/notify.h"
 #include "master/passed.h"
 #include "master/privileges.h"
@@ -90,6 +91,7 @@ static int act(enum action action, const char *path)
         code = check(path, conf);
         break;
     case ACTION_PRINT:
+        memory_limits_fill(conf);
         conf_print(conf, stdout);
         break;
     }

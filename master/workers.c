@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/thread.h"
 #include "master/crash.h"
+#include "master/memory_limits.h"
 #include "master/note.h"
 #include "master/privileges.h"
 #include "master/title.h"
@@ -81,6 +82,8 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     }
     if (serves && generation->conf->cpu_affinity && !thread_pin(slot))
         log_warn("cpu_affinity: %s; it stays free", strerror(errno));
+    if (serves)
+        memory_limits_enforce(generation->conf);
     if (generation->log_fd >= 0)
         log_set_fd(generation->log_fd);
     int sockets = 0;

@@ -6,6 +6,7 @@
 #include "shm/flight.h"
 #include "shm/owners.h"
 #include "shm/permits.h"
+#include "shm/pressure.h"
 #include "shm/rates.h"
 #include "shm/tags.h"
 
@@ -16,6 +17,7 @@ struct control {
     struct permits *permits;
     struct rates *rates;
     struct owners *owners;
+    struct pressure *pressure;
     void *segment;
     int fd; /* its memfd; -1: closed */
 };

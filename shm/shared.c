@@ -19,7 +19,7 @@ enum { SPARE_ROUTES = 32 };
 static bool fits_memory(const struct conf *conf, struct err *err)
 {
     struct memory_limit limit;
-    if (!memory_available("", &limit) || conf->cache.size_bytes <= limit.bytes)
+    if (!memory_available(memory_root(), &limit) || conf->cache.size_bytes <= limit.bytes)
         return true;
     return err_set(err, "cache: size is %lld MB, but only %lld MB are left to take (%s)",
                    (long long)(conf->cache.size_bytes >> 20), (long long)(limit.bytes >> 20), limit.source);
@@ -46,6 +46,7 @@ static void name_parts(struct shared *shared)
     shared->permits = shared->control.permits;
     shared->rates = shared->control.rates;
     shared->owners = shared->control.owners;
+    shared->pressure = shared->control.pressure;
 }
 
 /* What is missing yet. */

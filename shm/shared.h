@@ -19,6 +19,7 @@ struct shared {
     struct permits *permits;
     struct rates *rates;
     struct owners *owners;
+    struct pressure *pressure;
     struct stats *stats;
     int wake_fd[BOARD_ROWS];          /* eventfd of each process row, non-blocking: "look again at what you parked" */
     int master_fd;                    /* eventfd: a board row changed its state */

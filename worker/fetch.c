@@ -146,11 +146,26 @@ static void join(struct fetch *f)
 
 /* ---- beginning ---- */
 
+static bool memory_is_shed(const struct request *r)
+{
+    return pressure_level(r->service->shared->pressure) == MEMORY_SHED;
+}
+
+/* True: answered, by 503 or by what is kept for a source that fails. Parts of a fan are asked one by one. */
+static bool refused_for_memory(struct fetch *f)
+{
+    if (!memory_is_shed(f->r) || f->r->route->conf->from == FROM_FAN)
+        return false;
+    service_count(f->r->service, STAT_memory_refused);
+    fetch_fail(f, SOURCE_NONE, 503, "overloaded", "memory is short: only what the cache has is answered for now");
+    return true;
+}
+
 /* The consumer is answered; the request lives on for what its key will be asked for next. */
 static void refresh(struct fetch *f)
 {
     struct service *s = f->r->service;
-    if (!s->draining && permit_ready(f->r))
+    if (!s->draining && !memory_is_shed(f->r) && permit_ready(f->r))
         f->ticket = ask_for_flight(f, false);
     if (f->ticket.role != FLIGHT_OWNER) {
         request_release(f->r);
@@ -240,7 +255,7 @@ void fetch_start(struct request *r)
     struct fetch *f = fetch_create(r);
     struct cache_entry entry;
     if (!r->route->conf->cached) {
-        if (rate_passes(r))
+        if (rate_passes(r) && !refused_for_memory(f))
             fetch_from_origin(f);
         return;
     }
@@ -252,11 +267,11 @@ void fetch_start(struct request *r)
         cache_release(&entry);
         service_count(r->service, STAT_cache_misses);
         f->keeps_out = true;
-        if (rate_passes(r))
+        if (rate_passes(r) && !refused_for_memory(f))
             fetch_alone(f);
     } else if (!answer_found(f, state, &entry, f->began_us)) {
         service_count(r->service, STAT_cache_misses);
-        if (!rate_passes(r))
+        if (!rate_passes(r) || refused_for_memory(f))
             return;
         if (r->personal || f->lookup.never_fresh || (state == CACHE_MISS && f->untagged))
             fetch_alone(f); /* nobody could take its answer */

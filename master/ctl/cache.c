@@ -3,17 +3,17 @@
 #include "master/ctl/table.h"
 
 static const enum metric metrics[] = {
-    STAT_cache_entries,        STAT_cache_entries_max, STAT_cache_used_bytes, STAT_cache_size_bytes,
-    STAT_cache_hits,           STAT_cache_misses,      STAT_cache_stale,      STAT_cache_negative_hits,
-    STAT_cache_coalesced,      STAT_cache_waiting,     STAT_cache_unshared,   STAT_cache_taken_over,
-    STAT_cache_refused,        STAT_cache_refreshes,   STAT_cache_lent,       STAT_cache_puts,
-    STAT_cache_put_failures,   STAT_invalidations,     STAT_listener_up,      STAT_listener_reconnects,
-    STAT_notifications,        STAT_notified_tags,     STAT_cache_evicted,    STAT_cache_promoted,
-    STAT_cache_expired,        STAT_cache_compressed,  STAT_cache_segments,   STAT_cache_segments_free,
-    STAT_cache_segments_limbo, STAT_cache_recovered,   STAT_redis_hits,       STAT_redis_misses,
-    STAT_redis_skipped,        STAT_redis_stores,      STAT_redis_too_large,  STAT_redis_errors,
-    STAT_redis_trips,          STAT_redis_up,          STAT_redis_listening,  STAT_redis_heard_tags,
-    STAT_redis_bad_messages,
+    STAT_cache_entries,        STAT_cache_entries_max,  STAT_cache_used_bytes, STAT_cache_size_bytes,
+    STAT_cache_hits,           STAT_cache_misses,       STAT_cache_stale,      STAT_cache_negative_hits,
+    STAT_cache_coalesced,      STAT_cache_waiting,      STAT_cache_unshared,   STAT_cache_taken_over,
+    STAT_cache_refused,        STAT_cache_refreshes,    STAT_cache_lent,       STAT_cache_puts,
+    STAT_cache_put_failures,   STAT_invalidations,      STAT_listener_up,      STAT_listener_reconnects,
+    STAT_notifications,        STAT_notified_tags,      STAT_cache_evicted,    STAT_cache_promoted,
+    STAT_cache_expired,        STAT_cache_compressed,   STAT_cache_segments,   STAT_cache_segments_free,
+    STAT_cache_segments_limbo, STAT_cache_away_bytes,   STAT_cache_recovered,  STAT_redis_hits,
+    STAT_redis_misses,         STAT_redis_skipped,      STAT_redis_stores,     STAT_redis_too_large,
+    STAT_redis_errors,         STAT_redis_trips,        STAT_redis_up,         STAT_redis_listening,
+    STAT_redis_heard_tags,     STAT_redis_bad_messages,
 };
 
 /* Shares that are read more often than their parts. */

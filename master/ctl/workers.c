@@ -3,6 +3,7 @@
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
 #include "shm/doing.h"
+#include "shm/pressure.h"
 
 #include <stdio.h>
 
@@ -35,9 +36,9 @@ static void name_loop(const struct ctl *ctl, int slot, char *text, size_t bytes)
 
 static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
 {
-    static const enum metric metrics[] = {STAT_pid,         STAT_generation,     STAT_accepts_for, STAT_restarts,
-                                          STAT_cpu_us,      STAT_resident_bytes, STAT_requests,    STAT_in_flight,
-                                          STAT_connections, STAT_loop_blocked,   STAT_loop_starved};
+    static const enum metric metrics[] = {STAT_pid,       STAT_generation,     STAT_accepts_for,   STAT_restarts,
+                                          STAT_cpu_us,    STAT_resident_bytes, STAT_private_bytes, STAT_requests,
+                                          STAT_in_flight, STAT_connections,    STAT_loop_blocked,  STAT_loop_starved};
     cJSON *worker = cJSON_CreateObject();
     document_int(worker, "slot", slot);
     cJSON_AddStringToObject(worker, "state", state_name(stats_get(ctl->stats, slot, STAT_state)));
@@ -64,6 +65,7 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_restarts)).s);
     table_cell(table, "%.2f s", (double)stats_get(s, slot, STAT_cpu_us) / (double)US_PER_S);
     table_cell(table, "%s", format_bytes(stats_get(s, slot, STAT_resident_bytes)).s);
+    table_cell(table, "%s", format_bytes(stats_get(s, slot, STAT_private_bytes)).s);
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_requests)).s);
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_in_flight)).s);
     table_cell(table, "%s", format_count(stats_get(s, slot, STAT_connections)).s);
@@ -73,20 +75,46 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%s", lives ? loop : "-");
 }
 
+static const char *level_name(int64_t level)
+{
+    return level >= 0 && level < MEMORY_LEVELS ? memory_level_names[level] : "?";
+}
+
+/* Of the machine, or of the control group that is tighter. */
+static void put_memory(cJSON *document, const struct ctl *ctl)
+{
+    static const enum metric metrics[] = {STAT_memory_used_bytes, STAT_memory_limit_bytes, STAT_memory_some_percent,
+                                          STAT_memory_full_percent};
+    cJSON *memory = cJSON_AddObjectToObject(document, "memory");
+    cJSON_AddStringToObject(memory, "level", level_name(stats_sum(ctl->stats, STAT_memory_level)));
+    for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
+        document_int(memory, stat_infos[metrics[i]].name, stats_sum(ctl->stats, metrics[i]));
+}
+
+static void print_memory(const struct stats *s)
+{
+    int64_t used = stats_sum(s, STAT_memory_used_bytes), limit = stats_sum(s, STAT_memory_limit_bytes);
+    if (limit > 0)
+        printf("memory: %s, %lld %% of %s in use\n\n", level_name(stats_sum(s, STAT_memory_level)),
+               (long long)(100.0 * (double)used / (double)limit), format_bytes(limit).s);
+}
+
 enum ctl_exit command_workers(const struct ctl *ctl)
 {
     if (ctl->json) {
         cJSON *document = document_create(ctl);
+        put_memory(document, ctl);
         cJSON *workers = cJSON_AddArrayToObject(document, "workers");
         for (int slot = 0; slot < stats_slots(ctl->stats); slot++)
             put_worker(workers, ctl, slot);
         return document_print(&document);
     }
     struct table *table =
-        table_create("SLOT|PID|GENERATION|<STATE|UPTIME|ACCEPTS FOR|RESTARTS|CPU|RESIDENT|REQUESTS|IN FLIGHT|"
+        table_create("SLOT|PID|GENERATION|<STATE|UPTIME|ACCEPTS FOR|RESTARTS|CPU|RESIDENT|PRIVATE|REQUESTS|IN FLIGHT|"
                      "CONNECTIONS|LAST BEAT|<LOOP");
     for (int slot = 0; slot < stats_slots(ctl->stats); slot++)
         put_row(table, ctl, slot);
+    print_memory(ctl->stats);
     table_print(&table);
     return CTL_OK;
 }
