@@ -85,7 +85,7 @@ static void auto_stays_within_the_bounds(void **state)
     (void)state;
     cpus = 1000;
     struct conf *conf = load("database { url postgresql:///x; }");
-    assert_int_equal(conf->workers, 60);
+    assert_int_equal(conf->workers, 120);
     assert_int_equal(conf->database.pool_max, 1000);
     conf_destroy(&conf);
     cpus = 0;
@@ -125,7 +125,7 @@ static void errors_name_their_place(void **state)
     is_refused("lisen 127.0.0.1:1;", "1:1", "listen");
     is_refused("workers 2;\nworkers 3;", "2:1", "1:1");
     is_refused("max_body 3s;", "1:10", "3s");
-    is_refused("workers 61;", "1:9", "60");
+    is_refused("workers 121;", "1:9", "120");
     is_refused("workers auto", "1:1", ";");
     is_refused("database {\n url postgresql:///x;\n", "1:1", "closed");
     is_refused("access_log \"a\n", "1:12", "closed");
