@@ -1,7 +1,7 @@
 #include "master/generation.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "master/memory_limits.h"
+#include "shm/memory_limits.h"
 #include "shm/shared.h"
 #include "shm/stats.h"
 

@@ -1,12 +1,12 @@
 /* perfd: the command line. */
 #include "common/clock.h"
 #include "master/master.h"
-#include "master/memory_limits.h"
 #include "master/notify.h"
 #include "master/passed.h"
 #include "master/privileges.h"
 #include "master/signals.h"
 #include "master/title.h"
+#include "shm/memory_limits.h"
 #include "sql/check.h"
 #include "worker/library_memory.h"
 #include "worker/tls.h"

@@ -3,6 +3,7 @@
 #include "common/conf.h"
 #include "master/ctl/control.h"
 #include "master/ctl/format.h"
+#include "shm/memory_limits.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,6 +72,7 @@ static enum ctl_exit print_file(const struct ctl *ctl)
     struct conf *conf = conf_load(stats_conf(ctl->stats), &err);
     if (conf == NULL)
         return fail(err.text);
+    memory_limits_fill(conf);
     conf_print(conf, stdout);
     conf_destroy(&conf);
     return CTL_OK;

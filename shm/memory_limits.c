@@ -1,4 +1,4 @@
-#include "master/memory_limits.h"
+#include "shm/memory_limits.h"
 #include "common/log.h"
 #include "shm/memory.h"
 

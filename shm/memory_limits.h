@@ -1,6 +1,6 @@
 /* worker_soft and worker_hard where the configuration leaves them to us. */
-#ifndef MASTER_MEMORY_LIMITS_H
-#define MASTER_MEMORY_LIMITS_H
+#ifndef SHM_MEMORY_LIMITS_H
+#define SHM_MEMORY_LIMITS_H
 
 #include "common/conf.h"
 
