@@ -7,9 +7,9 @@
 #include <sys/resource.h>
 
 #define MB (INT64_C(1) << 20)
-/* A worker has 10 MB at rest, 100 MB with 10,000 connections, and may buffer stream_memory beside. Below the least a
- * small machine would have its workers replaced for nothing: there alert and shed are what counts. Above the most
- * something is wrong on any machine. */
+/* A worker has 2 MB at rest, 5 under load, 80 with 10,000 connections, and may buffer stream_memory, 64 MB, beside.
+ * Below the least a small machine would have its workers replaced for nothing: there alert and shed are what counts.
+ * Above the most something is wrong on any machine. */
 #define SOFT_LEAST (256 * MB)
 #define SOFT_MOST (4096 * MB)
 #define HARD_SHARE 2
