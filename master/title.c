@@ -7,6 +7,12 @@
 
 static char *room;
 static size_t room_bytes;
+static char *moved; /* what stood there */
+
+static char *move(char *at)
+{
+    return at >= room && at < room + room_bytes ? moved + (at - room) : at;
+}
 
 /* The kernel shows the bytes of argv; what follows them in memory is the environment, which is copied elsewhere. */
 void title_setup(int argc, char **argv)
@@ -15,15 +21,17 @@ void title_setup(int argc, char **argv)
     for (int i = 0; i < argc; i++)
         if (argv[i] == end)
             end += strlen(argv[i]) + 1;
-    for (int i = 0; environ[i] != NULL; i++) {
+    for (int i = 0; environ[i] != NULL; i++)
         if (environ[i] == end)
             end += strlen(environ[i]) + 1;
-        environ[i] = xstrdup(environ[i]);
-    }
-    for (int i = 1; i < argc; i++)
-        argv[i] = xstrdup(argv[i]);
     room = argv[0];
     room_bytes = (size_t)(end - argv[0]);
+    moved = xmalloc(room_bytes);
+    memcpy(moved, room, room_bytes);
+    for (int i = 0; environ[i] != NULL; i++)
+        environ[i] = move(environ[i]);
+    for (int i = 1; i < argc; i++)
+        argv[i] = move(argv[i]);
 }
 
 void title_set(const char *fmt, ...)

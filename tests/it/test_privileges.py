@@ -1,9 +1,12 @@
 """Who the processes are, and what they may do: user, group, logs, keys, cores, CPUs."""
+import contextlib
 import os
+import pwd
 import signal
 
 import pytest
 
+from lib.perfd import run
 from lib.ports import free_ports
 from lib.process import alive, eventually, tell
 from test_tls import curl, make_certificate
@@ -135,25 +138,46 @@ def test_a_key_that_only_root_may_read(make_perfd, db):
     assert result.code != 0 and "one.test.key" in result.err
 
 
-def test_the_database_meets_nobody_but_the_user(make_perfd, pg, db):
-    """peer: a role is for the user of its name alone. Whoever checks queries must be that user too."""
-    db.run("DROP ROLE IF EXISTS nobody; CREATE ROLE nobody LOGIN")
+@contextlib.contextmanager
+def pg_hba(pg, db, line):
+    """A first rule of who may connect, for a while."""
     hba = f"{pg.data}/pg_hba.conf"
     with open(hba, encoding="ascii") as file:
         before = file.read()
     try:
         with open(hba, "w", encoding="ascii") as file:
-            file.write("local all nobody peer\n" + before)
+            file.write(f"{line}\n{before}")
         db.run("SELECT pg_reload_conf()")
+        yield
+    finally:
+        with open(hba, "w", encoding="ascii") as file:
+            file.write(before)
+        db.run("SELECT pg_reload_conf()")
+
+
+def test_the_database_meets_nobody_but_the_user(make_perfd, pg, db):
+    """peer: a role is for the user of its name alone. Whoever checks queries must be that user too."""
+    db.run("DROP ROLE IF EXISTS nobody; CREATE ROLE nobody LOGIN")
+    with pg_hba(pg, db, "local all nobody peer"):
         perfd = make(make_perfd, f"postgresql://nobody@/{db.name}?host={pg.folder}").start()
         assert eventually(lambda: perfd.get("/one").status == 200)
         result = perfd.check()
         assert result.code == 0 and "not checked" not in result.err, result
         assert perfd.reload().code == 0 and "not checked" not in perfd.log()
-    finally:
-        with open(hba, "w", encoding="ascii") as file:
-            file.write(before)
-        db.run("SELECT pg_reload_conf()")
+
+
+def test_libpq_s_files_are_those_of_the_users_home(make_perfd, pg, db):
+    """A password that stands in ~/.pgpass alone. The home is a folder that only this perfd sees."""
+    if run("unshare", "--mount", "true").code != 0:
+        pytest.skip("the kernel allows no mount namespace here; as root of the machine it is tried")
+    db.run("DROP ROLE IF EXISTS locked; CREATE ROLE locked LOGIN PASSWORD 'words'")
+    home = pwd.getpwnam("daemon").pw_dir
+    furnish = (f"mount -t tmpfs tmpfs {home} && echo '*:*:*:locked:words' > {home}/.pgpass && chmod 600 {home}/.pgpass && "
+               f"chown daemon {home}/.pgpass && exec \"$0\" \"$@\"")
+    with pg_hba(pg, db, "local all locked scram-sha-256"):
+        perfd = make(make_perfd, f"postgresql://locked@/{db.name}?host={pg.folder}", settings="user daemon;",
+                     env={"HOME": "/root"}, within=["unshare", "--mount", "sh", "-c", furnish]).start()
+        assert eventually(lambda: perfd.get("/one").status == 200), perfd.log()
 
 
 def test_workers_hear_of_the_masters_death_from_the_kernel_too(make_perfd, db):
