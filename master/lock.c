@@ -53,6 +53,13 @@ static int open_locked(const char *path, const char *run_dir, struct err *err)
     }
 }
 
+bool lock_is_left(const char *run_dir)
+{
+    char path[4200];
+    path_of(run_dir, path);
+    return access(path, F_OK) == 0;
+}
+
 int lock_acquire(const char *run_dir, struct err *err)
 {
     char path[4200];

@@ -5,6 +5,9 @@
 
 #include "common/err.h"
 
+/* A perfd that was killed has left it, and perhaps workers that have yet to notice. To be asked before the lock is
+ * taken. */
+bool lock_is_left(const char *run_dir);
 /* The descriptor to keep open, or -1. The lock belongs to what the descriptor stands for (fcntl(2), open file
  * description locks): who is handed a copy, the master of an upgrade, holds it too, and it is free when the last copy
  * is closed. So a worker closes its own, or it would hold the lock after the master's death. */

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #define STOP_LIMIT_US (5 * US_PER_S)
+#define ORPHANS_LIMIT_US (5 * US_PER_S)
 
 struct master {
     struct generation *generation;
@@ -215,12 +216,25 @@ static bool open_log(struct master *m, const struct conf *conf, struct err *err)
     return true;
 }
 
+/* The workers of a perfd that was killed close their sockets as soon as they have noticed. */
+static bool open_listeners(struct master *m, const struct conf *conf, bool killed, struct err *err)
+{
+    int64_t until_us = clock_mono_us() + (killed ? ORPHANS_LIMIT_US : 0);
+    while (!listeners_open(&m->listeners, conf, err)) {
+        if (clock_mono_us() >= until_us)
+            return false;
+        usleep(20 * US_PER_MS);
+    }
+    return true;
+}
+
 static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
 {
+    bool killed = lock_is_left(conf->run_dir);
     m->lock_fd = lock_acquire(conf->run_dir, err);
     if (m->lock_fd < 0)
         return false;
-    if (!listeners_open(&m->listeners, conf, err) || !shared_create(&m->shared, conf, err))
+    if (!open_listeners(m, conf, killed, err) || !shared_create(&m->shared, conf, err))
         return false;
     if (getrandom(&m->tickets, sizeof m->tickets, 0) != sizeof m->tickets)
         return err_set(err, "getrandom: %s", strerror(errno));

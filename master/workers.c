@@ -76,7 +76,7 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     prctl(PR_SET_NAME, serves ? "perfd-worker" : "perfd-keeper");
     title_set("perfd: %s (gen %d)", name.s, generation->number);
     log_set_name(name.s);
-    if (!privileges_of_child(generation->conf, master, SIGQUIT, &err)) {
+    if (!privileges_of_child(generation->conf, master, WORKER_DEATH_SIGNAL, &err)) {
         log_error("%s", err.text);
         _exit(1);
     }

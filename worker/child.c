@@ -6,6 +6,7 @@
 #include "shm/last_words.h"
 #include "worker/event_memory.h"
 #include "worker/event_words.h"
+#include "worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,12 +49,28 @@ void child_every(struct event *event, int64_t us)
     event_add(event, &tv);
 }
 
+/* An orphan has nobody who ends it: so long it may take to notice, and so much longer than shutdown_timeout to end. */
+enum { NOTICE_S = 3, STUCK_S = 5 };
+
+static pid_t master;
+static volatile sig_atomic_t noticed;
+
+/* In the middle of anything: the alarm's usual end needs no loop. */
+static void on_master_died(int sig)
+{
+    (void)sig;
+    if (getppid() != master && !noticed)
+        alarm(NOTICE_S);
+}
+
 static void on_life(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct child *child = arg;
     char byte;
     if (read(fd, &byte, 1) == 0) {
+        noticed = 1;
+        alarm((unsigned)(child->conf->shutdown_timeout_us / US_PER_S) + STUCK_S);
         event_del(&child->life);
         child->asked(child->arg, CHILD_ORPHANED);
     }
@@ -94,6 +111,8 @@ void child_watch(struct child *child, int life_fd)
     }
     event_assign(&child->life, child->base, life_fd, EV_READ | EV_PERSIST, on_life, child);
     event_add(&child->life, NULL);
+    master = getppid();
+    signal(WORKER_DEATH_SIGNAL, on_master_died);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     sigset_t none;

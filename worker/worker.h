@@ -5,6 +5,8 @@
 #include "common/conf.h"
 #include "shm/shared.h"
 
+#include <signal.h>
+
 /* A socket of all slots: every worker that serves accepts on it. */
 enum { SLOT_ANY = -2 };
 
@@ -15,6 +17,10 @@ struct worker_socket {
     int slot;
     enum door door;
 };
+
+/* The kernel's, when the master dies (PR_SET_PDEATHSIG). The pipe tells the loop; this one sees to it that a process
+ * whose loop does not turn is gone soon, too, and its sockets with it. */
+enum { WORKER_DEATH_SIGNAL = SIGUSR2 };
 
 struct worker_start {
     const struct conf *conf;

@@ -121,7 +121,7 @@ def test_an_endless_loop_is_named_with_its_route(make_perfd, db):
     assert eventually(lambda: api.get("/fetched").status == 200)
     told = eventually(lambda: [e for e in api.perfctl_json("events")["events"] if e["kind"] == "hung"])[0]
     assert "GET /fetched; R (running)" in told["text"], told
-    assert "spin perfd+0x" in " ".join(e["text"] for e in events(api, "backtrace", told["pid"]))
+    assert "fault_reach perfd+0x" in " ".join(e["text"] for e in events(api, "backtrace", told["pid"]))
 
 
 def test_watching_costs_next_to_nothing(start):
