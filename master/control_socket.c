@@ -162,21 +162,29 @@ static void answer(struct client *client, const char *error)
     cJSON_Delete(json);
 }
 
-static void obey(struct control_socket *c, struct client *client, const char *command)
+/* Their answer comes from within asked(). */
+static bool is_asking(enum control_command command)
+{
+    return command == CONTROL_CONFIG || command == CONTROL_DRAIN || command == CONTROL_RESUME ||
+           command == CONTROL_REPLACE;
+}
+
+static void obey(struct control_socket *c, struct client *client, const char *command, int slot)
 {
     static const struct {
         const char *name;
         enum control_command command;
-    } commands[] = {{"reload", CONTROL_RELOAD}, {"ping", CONTROL_PING}, {"reopen", CONTROL_REOPEN},
-                    {"stop", CONTROL_STOP},     {"quit", CONTROL_QUIT}, {"config", CONTROL_CONFIG}};
+    } commands[] = {{"reload", CONTROL_RELOAD}, {"ping", CONTROL_PING},     {"reopen", CONTROL_REOPEN},
+                    {"stop", CONTROL_STOP},     {"quit", CONTROL_QUIT},     {"config", CONTROL_CONFIG},
+                    {"drain", CONTROL_DRAIN},   {"resume", CONTROL_RESUME}, {"replace", CONTROL_REPLACE}};
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(command, commands[i].name) != 0)
             continue;
         client->waits = commands[i].command == CONTROL_RELOAD;
-        c->asking = commands[i].command == CONTROL_CONFIG ? client : NULL;
+        c->asking = is_asking(commands[i].command) ? client : NULL;
         if (!client->waits && c->asking == NULL)
             answer(client, NULL);
-        c->asked(c->arg, commands[i].command);
+        c->asked(c->arg, commands[i].command, slot);
         return;
     }
     answer(client, "unknown command");
@@ -186,10 +194,11 @@ static void take_line(struct control_socket *c, struct client *client)
 {
     cJSON *json = cJSON_ParseWithLength(client->line, client->len);
     const cJSON *command = cJSON_GetObjectItemCaseSensitive(json, "command");
+    const cJSON *slot = cJSON_GetObjectItemCaseSensitive(json, "slot");
     if (!cJSON_IsString(command))
         answer(client, "a line {\"command\": \"...\"} was expected");
     else
-        obey(c, client, command->valuestring);
+        obey(c, client, command->valuestring, cJSON_IsNumber(slot) ? slot->valueint : -1);
     cJSON_Delete(json);
 }
 
@@ -260,6 +269,11 @@ void control_socket_reloaded(struct control_socket *c, const char *err)
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if (c->clients[i].fd >= 0 && c->clients[i].waits)
             answer(&c->clients[i], err);
+}
+
+void control_socket_answer(struct control_socket *c, const char *err)
+{
+    answer(c->asking, err);
 }
 
 void control_socket_tell(struct control_socket *c, const char *json)

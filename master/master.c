@@ -8,6 +8,7 @@
 #include "master/effective.h"
 #include "master/generation.h"
 #include "master/hang.h"
+#include "master/hold.h"
 #include "master/listeners.h"
 #include "master/lock.h"
 #include "master/log_files.h"
@@ -19,6 +20,7 @@
 #include "master/redis_mark.h"
 #include "master/replace.h"
 #include "master/roll.h"
+#include "master/slot_orders.h"
 #include "master/title.h"
 #include "master/workers.h"
 
@@ -85,6 +87,7 @@ static void action_reload(struct master *m)
     if (m->ending)
         return;
     notify_reloading(clock_mono_us());
+    workers_release(m->workers, HOLD_ALL);
     roll_request(m->roll);
 }
 
@@ -140,10 +143,28 @@ static void forget(void *arg)
     shared_forget(&m->shared);
 }
 
+static const char *order(struct master *m, enum control_command command, int slot)
+{
+    if (m->ending)
+        return "perfd is stopping";
+    if (roll_is_busy(m->roll))
+        return "a reload is under way";
+    return slot_order(m->workers, m->generation, command, slot, clock_mono_us());
+}
+
+static void action_drain(struct master *m)
+{
+    const char *refused = order(m, CONTROL_DRAIN, HOLD_ALL);
+    if (refused != NULL)
+        log_error("the workers are not drained: %s", refused);
+}
+
 static void take_signals(struct master *m)
 {
     struct signalfd_siginfo info;
-    while (read(m->signal_fd, &info, sizeof info) == sizeof info)
+    while (read(m->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGWINCH && info.ssi_code == SI_KERNEL)
+            continue; /* the terminal has another size */
         switch (info.ssi_signo) {
 #define SIGNAL(number, verb, action, doc)                                                                              \
     case number:                                                                                                       \
@@ -152,9 +173,10 @@ static void take_signals(struct master *m)
 #include "master/signals.def"
 #undef SIGNAL
         }
+    }
 }
 
-static void on_command(void *arg, enum control_command command)
+static void on_command(void *arg, enum control_command command, int slot)
 {
     struct master *m = arg;
     switch (command) {
@@ -170,6 +192,11 @@ static void on_command(void *arg, enum control_command command)
         break;
     case CONTROL_CONFIG:
         control_socket_tell(m->control, effective_json(&m->effective, m->generation, stats_conf(m->shared.stats)));
+        break;
+    case CONTROL_DRAIN:
+    case CONTROL_RESUME:
+    case CONTROL_REPLACE:
+        control_socket_answer(m->control, order(m, command, slot));
         break;
     case CONTROL_STOP:
         action_stop(m);

@@ -51,8 +51,13 @@ int64_t workers_replace_step(struct workers *w, int64_t now_us)
 void workers_roll_begins(struct workers *w)
 {
     w->rolls = true;
-    if (w->replace.active)
-        fail(w, "gives way to a reload");
+    workers_replace_stops(w, -1, "gives way to a reload");
+}
+
+void workers_replace_stops(struct workers *w, int slot, const char *why)
+{
+    if (w->replace.active && (slot == -1 || slot == w->replace.slot))
+        fail(w, why);
 }
 
 void workers_roll_ends(struct workers *w)

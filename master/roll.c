@@ -78,6 +78,11 @@ void roll_request(struct roll *roll)
     roll->requested = true;
 }
 
+bool roll_is_busy(const struct roll *roll)
+{
+    return roll->state != ROLL_IDLE || roll->requested;
+}
+
 int roll_fd(const struct roll *roll)
 {
     return roll->fd;
@@ -94,7 +99,7 @@ static void end(struct roll *roll, const char *err)
 
 void roll_abort(struct roll *roll)
 {
-    bool busy = roll->state != ROLL_IDLE || roll->requested;
+    bool busy = roll_is_busy(roll);
     stop_check(roll);
     roll->requested = false;
     if (busy)

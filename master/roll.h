@@ -21,6 +21,7 @@ void roll_destroy(struct roll **roll);
 
 /* While one is under way another is remembered, and begins when it ends; both requests end with the second. */
 void roll_request(struct roll *roll);
+bool roll_is_busy(const struct roll *roll); /* under way, or asked for */
 /* perfd ends: whatever is under way is given up. */
 void roll_abort(struct roll *roll);
 int roll_fd(const struct roll *roll); /* readable: call roll_step(); -1: none */

@@ -156,7 +156,7 @@ static void delay_slot(struct workers *w, int slot, int64_t started_us, int64_t 
 
 int64_t workers_keep(struct workers *w, int slot, const struct generation *generation, int64_t now_us)
 {
-    if (!w->keeping || workers_find(w, slot, ROLE_SERVING) != NULL)
+    if (!w->keeping || w->slots[slot].held || workers_find(w, slot, ROLE_SERVING) != NULL)
         return INT64_MAX;
     if (now_us < start_at_us(w, slot))
         return start_at_us(w, slot);

@@ -28,6 +28,7 @@ struct slot {
     struct backoff backoff;
     bool adopted;   /* its worker hangs: workers_adopt() */
     bool was_ready; /* some worker of it once was */
+    bool held;      /* hold.h */
 };
 
 struct workers {

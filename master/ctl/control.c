@@ -31,10 +31,13 @@ static int dial(const char *dir)
     return ok ? fd : -1;
 }
 
-static bool send_command(int fd, const char *command)
+/* What stands behind a command of the master is a slot. */
+static bool send_command(int fd, const struct ctl *ctl)
 {
-    char line[64];
-    int len = snprintf(line, sizeof line, "{\"command\":\"%s\"}\n", command);
+    char line[96], slot[32] = "";
+    if (ctl->arg_count > 0)
+        snprintf(slot, sizeof slot, ",\"slot\":%.3s", ctl->args[0]);
+    int len = snprintf(line, sizeof line, "{\"command\":\"%s\"%s}\n", ctl->command, slot);
     return send(fd, line, (size_t)len, MSG_NOSIGNAL) == len;
 }
 
@@ -116,7 +119,7 @@ enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **ans
         return fail(ctl, CTL_NOT_RUNNING, "perfd is not running there");
     if (fd < 0)
         return fail(ctl, CTL_FAILED, strerror(errno));
-    bool whole = send_command(fd, ctl->command) && read_line(fd, &line, until_us);
+    bool whole = send_command(fd, ctl) && read_line(fd, &line, until_us);
     int failed = errno;
     close(fd);
     enum ctl_exit code = CTL_FAILED;

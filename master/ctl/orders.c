@@ -29,3 +29,18 @@ enum ctl_exit command_ping(const struct ctl *ctl)
 {
     return control_ask(ctl, TIMEOUT_US);
 }
+
+enum ctl_exit command_drain(const struct ctl *ctl)
+{
+    return control_ask(ctl, TIMEOUT_US);
+}
+
+enum ctl_exit command_resume(const struct ctl *ctl)
+{
+    return control_ask(ctl, TIMEOUT_US);
+}
+
+enum ctl_exit command_replace(const struct ctl *ctl)
+{
+    return control_ask(ctl, TIMEOUT_US);
+}

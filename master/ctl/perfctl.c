@@ -55,6 +55,12 @@ static enum ctl_exit wrong_usage(const char *what, const char *which)
     return CTL_USAGE;
 }
 
+static bool is_slot(const struct ctl *ctl)
+{
+    size_t len = strlen(ctl->args[0]);
+    return ctl->arg_count == 1 && len > 0 && len <= 3 && strspn(ctl->args[0], "0123456789") == len;
+}
+
 static const struct command *find_command(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -193,7 +199,9 @@ int main(int argc, char **argv)
     ctl.arg_count = argc - optind - 1;
     if (*command->args == '\0' && ctl.arg_count > 0)
         return wrong_usage("more than the command", ctl.args[0]);
-    if (*command->args != '\0' && (ctl.arg_count == 0 || ctl.arg_count > ARGS_MAX))
+    if (*command->args != '\0' && ((ctl.arg_count == 0 && *command->args != '[') || ctl.arg_count > ARGS_MAX))
         return wrong_usage(command->name, command->args);
+    if (command->needs == MASTER && ctl.arg_count > 0 && !is_slot(&ctl))
+        return wrong_usage("not the number of a slot", ctl.args[0]);
     return (int)run_command(command, &ctl);
 }
