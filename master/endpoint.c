@@ -4,6 +4,7 @@
 #include "worker/http_local.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -221,6 +222,21 @@ void endpoint_unbind(struct endpoint *l)
     if (l->at.path != NULL && l->bound > l->listening && !l->passed)
         unlink(l->at.path);
     drop_sockets(l, l->listening);
+}
+
+/* Of a segment, which begins with the TCP header, the flag SYN: such are dropped, others pass. */
+void endpoint_silence(struct endpoint *l, bool silent)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 2, 0, 1),
+                                 BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
+    const struct sock_fprog program = {ARRAY_LEN(code), code};
+    const int nothing = 0;
+    for (int slot = 0; slot < l->listening && l->at.path == NULL && l->silent != silent; slot++)
+        if (silent)
+            setsockopt(l->fds[slot], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+        else
+            setsockopt(l->fds[slot], SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
+    l->silent = silent;
 }
 
 bool endpoint_is_idle(const struct endpoint *l)

@@ -19,6 +19,7 @@ struct endpoint {
     bool wanted; /* by the staged configuration, behind this door: */
     enum door next_door;
     int64_t ends_us; /* no configuration has the address any more; 0: one has */
+    bool silent;
 };
 
 enum endpoint_bound { ENDPOINT_BOUND, ENDPOINT_NO_V6, ENDPOINT_FAILED };
@@ -36,7 +37,10 @@ void endpoint_name(const struct conf_listen *at, char text[static 160]);
 enum endpoint_bound endpoint_bind(struct endpoint *endpoint, int slots, bool overlaps, struct err *err) MUST_USE;
 void endpoint_listen(struct endpoint *endpoint);
 void endpoint_unbind(struct endpoint *endpoint); /* those that do not listen yet */
-/* Connections that nobody has accepted yet. */
+/* Whether a connection can begin. One that cannot is not refused: its consumer tries again, a second later. What has
+ * begun goes on. */
+void endpoint_silence(struct endpoint *endpoint, bool silent);
+/* Nobody has a connection that is not accepted yet. */
 bool endpoint_is_idle(const struct endpoint *endpoint);
 /* Nobody can connect any more, to any copy: workers find their sockets ended (doors.h). */
 void endpoint_end(struct endpoint *endpoint);

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #define LINGER_US US_PER_S
-/* Whoever does not accept in that time never will. */
-#define LINGER_MAX_US (3 * US_PER_S)
+/* The last handshakes end within the first, a worker that accepts none within the second never will. */
+#define SILENCE_US (100 * US_PER_MS)
+#define SILENCE_MAX_US (3 * US_PER_S)
 #define LINGER_STEP_US (10 * US_PER_MS)
 
 static const struct conf_listens *addresses_of(const struct conf *conf, enum door door)
@@ -134,6 +135,7 @@ void listeners_force(struct listeners *ls, int64_t now_us)
             continue;
         }
         l->ends_us = 0;
+        endpoint_silence(l, false);
         l->door = l->next_door;
         endpoint_listen(l);
     }
@@ -159,7 +161,11 @@ int64_t listeners_step(struct listeners *ls, int64_t now_us)
             continue;
         if (now_us < l->ends_us) {
             next_us = MIN(next_us, l->ends_us);
-        } else if (!endpoint_is_idle(l) && now_us < l->ends_us + LINGER_MAX_US) {
+        } else if (!l->silent) {
+            endpoint_silence(l, true);
+            l->ends_us = now_us + SILENCE_US;
+            next_us = MIN(next_us, l->ends_us);
+        } else if (!endpoint_is_idle(l) && now_us < l->ends_us + SILENCE_MAX_US) {
             next_us = MIN(next_us, now_us + LINGER_STEP_US);
         } else {
             char name[160];

@@ -1,6 +1,6 @@
 /* All addresses that workers accept on. A configuration is staged first: what it adds is bound, and nothing else has
- * changed until it is in force. An address that it lacks is accepted on for a second more, and then until nobody waits
- * in its queue. */
+ * changed until it is in force. An address that it lacks is accepted on for a second more; then no connection can begin
+ * there, and when nobody waits in its queue it is closed, so that none is reset. */
 #ifndef MASTER_LISTENERS_H
 #define MASTER_LISTENERS_H
 

@@ -1,12 +1,14 @@
 """A reload that changes addresses, the number of workers and the error log."""
 import os
+import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib.http_client import request_once
+from lib.http_client import Connection, request_once
 from lib.load import Load
 from lib.ports import free_ports, is_free
 from lib.process import alive, eventually, tell
@@ -66,25 +68,50 @@ def test_an_address_comes_and_one_goes_under_load(api):
     assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
 
 
+def ask_until_refused(port, within=6):
+    """How often it was answered, and what went wrong before it was refused."""
+    asked, failed, end = 0, [], time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            assert request_once(port, "GET", "/one", timeout=3).status == 200
+            asked += 1
+        except ConnectionRefusedError:
+            return asked, failed
+        except OSError as problem:
+            failed.append(repr(problem))
+    return asked, failed + ["it is never refused"]
+
+
 def test_an_address_that_goes_answers_all_that_came_to_it(api):
     other, = free_ports(1)
     assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
-    failed, asked = [], 0
     api.head = api.head.replace(f" 127.0.0.1:{other};", ";")
     api.configure(api.conf)
     api.sighup()
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        try:
-            assert request_once(other, "GET", "/one", timeout=3).status == 200
-            asked += 1
-        except ConnectionRefusedError:
-            break
-        except OSError as problem:
-            failed.append(repr(problem))
-    assert asked > 100 and not failed and time.monotonic() < end, (asked, failed)
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda _: ask_until_refused(other), range(8)))
+    assert sum(asked for asked, _ in outcomes) > 100
+    assert not [failed for _, failed in outcomes if failed], outcomes
     assert api.log_contains(f"127.0.0.1:{other} is closed")
     assert all(answers(api.port) for _ in range(20))
+
+
+def test_before_an_address_is_closed_nothing_new_begins_and_what_waits_is_answered(api):
+    other, = free_ports(1)
+    assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
+    assert settings(api, (f" 127.0.0.1:{other};", ";")).code == 0
+    for pid in api.worker_pids():
+        tell(pid, signal.SIGSTOP)
+    with Connection(other) as queued, socket.socket() as late:
+        queued.send("GET", "/one")
+        time.sleep(1.3)
+        late.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            late.connect(("127.0.0.1", other))
+        for pid in api.worker_pids():
+            tell(pid, signal.SIGCONT)
+        assert queued.read().status == 200
+    assert eventually(lambda: is_free(other), 5)
 
 
 def test_an_idle_worker_spends_nothing_on_an_address_that_went(api):
