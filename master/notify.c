@@ -1,6 +1,7 @@
 #include "master/notify.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/hold.h"
 #include "master/workers_state.h"
 
 #include <errno.h>
@@ -172,11 +173,11 @@ static void tell_ready(int ready, int slots, int64_t now_us)
     g.ready = g.ready || (enough && !g.owes_ready);
 }
 
-/* A perfd whose workers all stand still shall be started anew. */
+/* A perfd whose workers all stand still shall be started anew, not one whose workers were drained. */
 static void feed(struct workers *w, int64_t now_us)
 {
-    if (g.watchdog_us > 0 && now_us >= g.fed_us + g.watchdog_us / 2 && last_beat_us(w) > g.fed_us &&
-        send_words("WATCHDOG=1"))
+    bool lives = last_beat_us(w) > g.fed_us || workers_are_held(w);
+    if (g.watchdog_us > 0 && now_us >= g.fed_us + g.watchdog_us / 2 && lives && send_words("WATCHDOG=1"))
         g.fed_us = now_us;
 }
 
