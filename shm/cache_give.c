@@ -56,7 +56,7 @@ static void take_back(struct cache *c, uint32_t segments)
     }
 }
 
-/* From the end on, as others are opened from the beginning: so large items keep their room side by side. */
+/* From the end on, as workers open theirs from the beginning. */
 static void give(struct cache *c, uint32_t segments, int64_t now_us)
 {
     reclaim_ahead(c, segments + c->segment_count / CACHE_AHEAD_SHARE, now_us);

@@ -111,6 +111,8 @@ static void a_replacement_that_was_of_use_forgets_that(void **unused)
         assert_int_equal(judge(SOFT / 2, age), GROWTH_NONE);
     assert_int_equal(samples_until(GROWTH_REPLACE, 2 * OLD), GROWTH_OVER_SAMPLES);
     start_another();
+    assert_int_equal(samples_until(GROWTH_REPLACE, OLD), GROWTH_APART_SAMPLES);
+    start_another();
     assert_int_equal(samples_until(GROWTH_LIMIT_WRONG, 1), GROWTH_OVER_SAMPLES);
 }
 
