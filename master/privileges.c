@@ -60,7 +60,8 @@ void privileges_of_master(const struct conf *conf)
     oom_score = read_oom_score();
     oom_score_set = write_oom_score(MIN(oom_score, OOM_MASTER));
     if (geteuid() != 0)
-        log_warn("perfd is not root: the OOM score of the master is not lowered, nor are kernel stacks told%s%s",
+        log_warn("perfd is not root: %skernel stacks are not told%s%s",
+                 oom_score_set ? "" : "the OOM score of the master is not lowered, ",
                  conf->user != NULL && conf->uid != geteuid() ? ", and workers do not become " : "",
                  conf->user != NULL && conf->uid != geteuid() ? conf->user : "");
     else if (!oom_score_set)
@@ -76,6 +77,12 @@ void privileges_undo(void)
 }
 
 /* ---- its children ---- */
+
+/* A score as low as the master's was set for the master: a unit of systemd can, where perfd is not root. */
+static int child_oom_score(void)
+{
+    return MIN((oom_score <= OOM_MASTER ? 0 : oom_score) + OOM_CHILD_MORE, OOM_MOST);
+}
 
 bool privileges_differ(const struct conf *conf)
 {
@@ -133,7 +140,7 @@ static void let_dump(void)
 bool privileges_of_child(const struct conf *conf, pid_t master, int sig, struct err *err)
 {
     /* While the file is root's: it is no longer ours to write after the change. */
-    if (!write_oom_score(MIN(oom_score + OOM_CHILD_MORE, OOM_MOST)))
+    if (!write_oom_score(child_oom_score()))
         log_debug("the OOM score stays: %s", strerror(errno));
     limit_core(conf->core_limit_bytes);
     if (!privileges_drop(conf, err))

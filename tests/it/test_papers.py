@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib.perfd import BUILD, PERFCTL, PERFD, run
+from lib.perfd import BUILD, PERFCTL, PERFD, ROOT, run
 
 PAGES = ["perfd.8", "perfd.conf.5", "perfctl.1"]
 
@@ -70,3 +70,29 @@ def test_every_option_is_described(program, name):
     assert len(set(options)) >= 4
     for option in set(options) - {"help", "version"}:
         assert re.search(rf"^\.It Fl .*-{option}\b", page(name), re.M), f"{name} does not describe --{option}"
+
+
+def completions(program, *words):
+    """What bash offers for the last one of words."""
+    script = f"""source {ROOT}/scripts/install/completion.bash
+        complete -p perfctl perfd >/dev/null || exit 1
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _perfd_complete "$1"; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    done = run("bash", "-uc", script, "bash", program, *words)
+    assert done.code == 0 and not done.err, done
+    return done.out.split()
+
+
+def test_bash_completes_commands_and_options(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    offered = completions(PERFCTL, "")
+    assert sorted(word for word in offered if not word.startswith("-")) == sorted(commands())
+    assert {"--dir", "-o", "--json-is-none"} & set(offered) == {"--dir", "-o"}
+    assert completions(PERFCTL, "rel") == ["reload"]
+    assert completions(PERFCTL, "--dir", "/x", "-o", "json", "rel") == ["reload"]
+    assert completions(PERFCTL, "reload", "p") == [] and "--dir" in completions(PERFCTL, "reload", "--")
+    assert completions(PERFCTL, "-o", "") == ["json", "table"]
+    assert completions(PERFCTL, "--dir", f"{tmp_path}/f") == [f"{tmp_path}/folder"]
+    assert completions(PERFD, "-c", f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"]
+    assert {"-c", "-t", "-T", "--help-signals"} <= set(completions(PERFD, ""))
+    assert "stop" not in completions(PERFD, "")

@@ -83,6 +83,15 @@ def test_the_oom_killer_takes_workers_first_and_the_master_last(make_perfd, db):
     assert {oom_score(pid) for pid in descendants(perfd)} == {150}
 
 
+def test_a_score_that_was_lowered_for_the_master_is_not_its_workers(make_perfd, db):
+    """As the unit of systemd does, where perfd is not root."""
+    if not int(facts(os.getpid())["CapEff"], 16) & CAP_SYS_RESOURCE:
+        pytest.skip("this root may not lower a score (CAP_SYS_RESOURCE)")
+    perfd = make(make_perfd, db, within=["choom", "-n", "-900", "--"]).start()
+    assert oom_score(perfd.process.pid) == -900
+    assert {oom_score(pid) for pid in descendants(perfd)} == {100}
+
+
 def test_logs_are_the_users_and_are_reopened_by_its_workers(make_perfd, db):
     perfd = make(make_perfd, db).start()
     for turn in range(2):
