@@ -1,12 +1,13 @@
 #include "common/conf_parse.h"
-#include "common/pattern.h"
 #include "common/units.h"
+
+#include <regex.h>
 
 static bool matches(const char *pattern, const char *text)
 {
     regex_t regex;
-    CHECK(pattern_compile(&regex, pattern) == 0); /* conf_set_pattern() tried it */
-    bool ok = pattern_matches(&regex, text);
+    CHECK(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) == 0); /* conf_set_pattern() tried it */
+    bool ok = regexec(&regex, text, 0, NULL, 0) == 0;
     regfree(&regex);
     return ok;
 }

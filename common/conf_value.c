@@ -1,9 +1,9 @@
 #include "common/conf_parse.h"
-#include "common/pattern.h"
 #include "common/units.h"
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <regex.h>
 
 bool conf_name_ok(struct slice name)
 {
@@ -122,7 +122,7 @@ bool conf_set_pattern(struct conf_parser *p, const struct conf_row *row, void *f
 {
     regex_t regex;
     char why[200];
-    int rc = pattern_compile(&regex, d->args[0].text);
+    int rc = regcomp(&regex, d->args[0].text, REG_EXTENDED | REG_NOSUB);
     if (rc != 0) {
         regerror(rc, &regex, why, sizeof why);
         return conf_error(p->err, d->args[0].pos, "\"%.100s\" is not a regular expression: %s", d->args[0].text, why);

@@ -46,9 +46,8 @@ NORETURN static void give_up(size_t bytes)
     _exit(EXIT_RESOURCES);
 }
 
-/* Between two attempts. The first time what can be spared is given back, which may do; then there is nothing left but
- * to wait. */
-static void wait_for(size_t bytes, int attempt, int64_t *until_us)
+/* The first time what can be spared is given back, which may do; then there is nothing left but to wait. */
+void patience_wait(size_t bytes, int attempt, int64_t *until_us)
 {
     int64_t now_us = clock_mono_us();
     if (attempt == 0) {
@@ -64,29 +63,19 @@ static void wait_for(size_t bytes, int attempt, int64_t *until_us)
     usleep((useconds_t)MIN(WAIT_LEAST_US << MIN(attempt - 1, 10), WAIT_MOST_US));
 }
 
-/* memory: an expression that tries to get it. */
-#define PATIENT(bytes, memory)                                                                                         \
-    int64_t until_us = 0;                                                                                              \
-    int before = errno;                                                                                                \
-    void *at;                                                                                                          \
-    for (int attempt = 0; (at = (memory)) == NULL; attempt++)                                                          \
-        wait_for((bytes), attempt, &until_us);                                                                         \
-    errno = before;                                                                                                    \
-    return at
-
 void *xmalloc(size_t bytes)
 {
-    PATIENT(bytes, malloc(bytes ? bytes : 1));
+    PATIENT(bytes, SIZE_MAX, malloc(bytes ? bytes : 1));
 }
 
 void *xcalloc(size_t count, size_t bytes)
 {
-    PATIENT(count * bytes, calloc(count ? count : 1, bytes ? bytes : 1));
+    PATIENT(count * bytes, SIZE_MAX, calloc(count ? count : 1, bytes ? bytes : 1));
 }
 
 void *xrealloc(void *old, size_t bytes)
 {
-    PATIENT(bytes, realloc(old, bytes ? bytes : 1));
+    PATIENT(bytes, SIZE_MAX, realloc(old, bytes ? bytes : 1));
 }
 
 char *xstrdup(const char *s)

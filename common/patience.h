@@ -18,4 +18,21 @@ struct patience {
 /* Of this process from now on, and of its children until they say something else. A second, if nobody ever says. */
 void patience_set(const struct patience *patience);
 
+/* Between two attempts to get memory, numbered from 0. *until_us is its own. */
+void patience_wait(size_t bytes, int attempt, int64_t *until_us);
+
+/* The body of a function that allocates. memory: an expression that tries to. More than most_bytes are not waited for.
+ */
+#define PATIENT(bytes, most_bytes, memory)                                                                             \
+    int64_t until_us = 0;                                                                                              \
+    int before = errno;                                                                                                \
+    void *at;                                                                                                          \
+    for (int attempt = 0; (at = (memory)) == NULL; attempt++) {                                                        \
+        if ((bytes) > (most_bytes))                                                                                    \
+            return NULL;                                                                                               \
+        patience_wait((bytes), attempt, &until_us);                                                                    \
+    }                                                                                                                  \
+    errno = before;                                                                                                    \
+    return at
+
 #endif

@@ -92,7 +92,7 @@ int conn_timeout_ms(int64_t timeout_us)
  * relies on holds whatever the server, the database or the role has set. A pooler refuses options: conn_send.c. */
 static void add_options(struct buf *out, const struct conn_settings *settings)
 {
-    PQconninfoOption *options = hosts_parse(settings->url);
+    PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
     for (PQconninfoOption *o = options; o && o->keyword; o++)
         if (o->val && strcmp(o->keyword, "options") == 0)
             buf_printf(out, "%s ", o->val);
@@ -112,7 +112,7 @@ static const char *session_attrs(enum hosts_role role)
  * for minutes. */
 static void add_user_timeout(struct buf *out, const struct conn_settings *settings)
 {
-    PQconninfoOption *options = hosts_parse(settings->url);
+    PQconninfoOption *options = PQconninfoParse(settings->url, NULL);
     const char *given = NULL;
     for (PQconninfoOption *o = options; o && o->keyword; o++)
         if (strcmp(o->keyword, "tcp_user_timeout") == 0)

@@ -1,22 +1,14 @@
 #include "sql/hosts.h"
-#include "common/once_more.h"
 #include "common/resolve.h"
 
+#include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
-
-PQconninfoOption *hosts_parse(const char *conninfo)
-{
-    PQconninfoOption *options;
-    for (int tries = 0; (options = PQconninfoParse(conninfo, NULL)) == NULL && once_more(&tries);) {
-    }
-    return options;
-}
 
 /* A keyword's value, for the caller to free; NULL: not given. */
 static char *value_of(const char *conninfo, const char *keyword)
 {
-    PQconninfoOption *options = hosts_parse(conninfo);
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
     char *value = NULL;
     for (PQconninfoOption *o = options; o && o->keyword; o++)
         if (o->val && strcmp(o->keyword, keyword) == 0)

@@ -5,11 +5,6 @@
 
 #include "common/base.h"
 
-#include <libpq-fe.h>
-
-/* For PQconninfoFree(); NULL: it is none. */
-PQconninfoOption *hosts_parse(const char *conninfo) MUST_USE;
-
 /* The hosts, with commas, for the caller to free; NULL when none is a name or the string has addresses of its own. */
 char *hosts_names(const char *conninfo) MUST_USE;
 

@@ -1,12 +1,10 @@
 #include "worker/redis_wire.h"
 #include "common/buf.h"
 #include "common/digits.h"
-#include "common/once_more.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <hiredis/sds.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -48,16 +46,13 @@ static void *create_array(const redisReadTask *task, int elements)
 
 static redisReader *reader_create(struct redis_wire *w)
 {
-    redisReader *reader;
-    for (int tries = 0; (reader = redisReaderCreate()) == NULL && once_more(&tries);) {
-    }
+    redisReader *reader = redisReaderCreate();
     CHECK(reader != NULL);
     w->functions = w->plain = *reader->fn;
     w->functions.createString = create_string;
     w->functions.createArray = create_array;
     reader->fn = &w->functions;
     reader->privdata = w;
-    reader->maxbuf = 0; /* it would end the process where memory is out: shrink() */
     return reader;
 }
 
@@ -68,16 +63,6 @@ static void end(struct redis_wire *w, const char *why)
     event_del(&w->writable);
     event_del(&w->flush);
     w->events.ended(w->arg, why);
-}
-
-/* What a large reply leaves. After an error the reader has no buffer. */
-static void shrink(redisReader *reader)
-{
-    if (reader->buf == NULL || reader->len > 0 || sdsavail(reader->buf) <= REDIS_READER_MAX_BUF)
-        return;
-    sds smaller = sdsRemoveFreeSpace(reader->buf);
-    if (smaller != NULL)
-        reader->buf = smaller;
 }
 
 /* False: there is no next one yet, or none will come. */
@@ -114,7 +99,6 @@ static void take_bytes(struct redis_wire *w, const char *bytes, size_t count)
         w->events.replied(w->arg, reply);
         w->plain.freeObject(reply);
     }
-    shrink(w->reader);
     w->telling = false;
     if (w->doomed)
         release(w);
