@@ -17,7 +17,6 @@ enum { OOM_MASTER = -900, OOM_CHILD_MORE = 100, OOM_MOST = 1000 };
 /* ---- who goes first where memory is short ---- */
 
 static int oom_score; /* that perfd was started with */
-static bool oom_score_set;
 
 static bool write_oom_score(int score)
 {
@@ -58,22 +57,18 @@ void privileges_of_master(const struct conf *conf)
 {
     raise_descriptor_limit();
     oom_score = read_oom_score();
-    oom_score_set = write_oom_score(MIN(oom_score, OOM_MASTER));
+    bool last = write_oom_score(MIN(oom_score, OOM_MASTER));
+    int failed = errno;
+    bool stays = conf->user != NULL && conf->uid != geteuid();
     if (geteuid() != 0)
-        log_warn("perfd is not root: %skernel stacks are not told%s%s",
-                 oom_score_set ? "" : "the OOM score of the master is not lowered, ",
-                 conf->user != NULL && conf->uid != geteuid() ? ", and workers do not become " : "",
-                 conf->user != NULL && conf->uid != geteuid() ? conf->user : "");
-    else if (!oom_score_set)
-        log_warn("the OOM score of the master is not lowered: %s", strerror(errno));
+        log_write(last && !stays ? LOG_INFO : LOG_WARN,
+                  "perfd is not root: %sno kernel stack of a process that hangs is told%s%s",
+                  last ? "" : "the OOM score of the master is not lowered, ",
+                  stays ? ", and workers do not become " : "", stays ? conf->user : "");
+    else if (!last)
+        log_warn("the OOM score of the master is not lowered: %s", strerror(failed));
     if (geteuid() == 0 && conf->user == NULL)
         log_warn("workers run as root: user in %s would change that", conf->file);
-}
-
-void privileges_undo(void)
-{
-    if (oom_score_set)
-        (void)write_oom_score(oom_score);
 }
 
 /* ---- its children ---- */

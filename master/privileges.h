@@ -11,8 +11,6 @@
 /* The master, once, before the first fork: as many descriptors as it may have, and the last to go where memory is
  * short. What is out of its reach is told in one warning. */
 void privileges_of_master(const struct conf *conf);
-/* What another program that takes its place must not inherit of that. */
-void privileges_undo(void);
 
 /* A worker or the keeper, right after the fork: the first to go where memory is short, its core limit, its user, and
  * what privileges_end_with() says. Ends the process when the master is gone already. */
