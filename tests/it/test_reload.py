@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import time
 
 import pytest
 
@@ -33,15 +34,21 @@ def targets(thread, turn):
     return ("POST", "/post", {"n": turn}) if thread % 2 else ("GET", "/cached", None)
 
 
+def slowly(thread, turn):
+    """Idle for longer than a worker that ends takes to look for who is idle, and shorter than keepalive_min."""
+    time.sleep(0.1)
+    return targets(thread, turn)
+
+
 def wrong(request, response):
     expected = {"n": request[2]["n"]} if request[0] == "POST" else {"one": 1}
     return None if response.status == 200 and response.json() == expected else repr(response)
 
 
 def test_reloads_under_load_lose_nothing(make_perfd, db):
-    """POST and GET, on connections that are kept and on ones that are made for each; nothing is sent twice."""
+    """POST and GET, on connections that are kept, busy or idle, and on ones that are made for each; nothing is sent twice."""
     api = make_perfd(CONF, db).start()
-    with Load(api.port, targets, threads=4, check=wrong) as kept, \
+    with Load(api.port, targets, threads=4, check=wrong) as kept, Load(api.port, slowly, threads=8, check=wrong) as idle, \
             Load(api.port, targets, threads=4, check=wrong, fresh=True) as fresh:
         for turn in range(RELOADS):
             goal = kept.answered + fresh.answered + REQUESTS
@@ -50,10 +57,10 @@ def test_reloads_under_load_lose_nothing(make_perfd, db):
             assert api.get("/turn").json() == {"n": turn}
             assert eventually(lambda goal=goal: kept.answered + fresh.answered >= goal, 60), "the load stands still"
     print(f"{RELOADS} reloads, {kept.answered} requests on kept connections, {fresh.answered} on new ones, "
-          f"{len(kept.failed) + len(fresh.failed)} failed, {len(kept.wrong) + len(fresh.wrong)} wrong, "
-          f"the longest {1000 * max(kept.longest, fresh.longest):.0f} ms")
-    assert not kept.failed and not fresh.failed, (kept.failed[:3], fresh.failed[:3])
-    assert not kept.wrong and not fresh.wrong, (kept.wrong[:3], fresh.wrong[:3])
+          f"{idle.answered} on idle ones, {len(kept.failed + idle.failed + fresh.failed)} failed, "
+          f"{len(kept.wrong + idle.wrong + fresh.wrong)} wrong, the longest {1000 * max(kept.longest, fresh.longest):.0f} ms")
+    for load in (kept, idle, fresh):
+        assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
     assert kept.answered + fresh.answered >= REQUESTS * RELOADS
     assert eventually(lambda: len(api.worker_pids()) == 2, 10)
 
