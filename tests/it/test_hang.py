@@ -37,6 +37,10 @@ def events(api, kind, pid):
     return [e for e in api.perfctl_json("events")["events"] if e["kind"] == kind and e["pid"] == pid]
 
 
+def accepts(api):
+    return [worker["accepts_for"] for worker in api.perfctl_json("workers")["workers"]]
+
+
 def ended(api, pid):
     """Seconds until the process is gone."""
     began = time.monotonic()
@@ -64,16 +68,17 @@ def test_a_worker_that_stands_still_is_stood_in_for_and_replaced(start):
 
 def test_what_comes_to_a_hung_worker_is_answered_by_another(start):
     api = start("0")
-    pid = api.worker_pids()[0]
+    pid = api.perfctl_json("workers")["workers"][0]["pid"]
     tell(pid, signal.SIGSTOP)
     assert api.log_contains("has not turned for 1.", within=4)
     answers = [api.timed("/one") for _ in range(20)]
     assert all(a.status == 200 and took < 1 for a, took in answers)
+    assert eventually(lambda: accepts(api)[1] == 2)
     tell(pid, signal.SIGCONT)
     assert api.log_contains(f"(pid {pid}) turns again")
-    time.sleep(0.3)
+    assert eventually(lambda: accepts(api) == [1, 1]), "each for itself again"
     with connect_to(api, pid, "/one"):
-        pass  # it accepts for itself again
+        pass
     assert alive(pid) and api.log().count("has not turned") == 1
 
 
