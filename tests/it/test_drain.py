@@ -126,5 +126,6 @@ def test_a_terminal_that_is_resized_drains_nothing(make_perfd, db):
         fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
     time.sleep(0.3)
     assert perfd.worker_pids() == before and "drain" not in perfd.log()
+    assert perfd.term() == 0  # before its terminal goes, which is a SIGHUP
     os.close(ours)
     os.close(theirs)
