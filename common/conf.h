@@ -206,6 +206,7 @@ struct conf {
     int log_level;          /* enum log_level */
     int64_t max_body_bytes, max_uri_bytes, max_head_bytes;
     int64_t keepalive_timeout_us, keepalive_min_us, request_timeout_us, shutdown_timeout_us, hang_timeout_us;
+    int64_t upgrade_timeout_us;
     int64_t head_timeout_us, body_timeout_us, send_timeout_us;
     int max_connections; /* of a worker */
     bool fast_path, server_timing;

@@ -53,10 +53,8 @@ static struct child *owner_of(struct workers *w, int slot)
 /* While a new master takes over, the slots of the old one's workers stay theirs until they drain. */
 static bool is_anothers(const struct workers *w, int proc)
 {
-    for (int i = 0; i < BOARD_ROWS; i++)
-        if (w->children[i].pid > 0 && w->children[i].proc == proc)
-            return false;
-    return board_state(w->start.shared->board, proc) == PROC_READY;
+    const struct board *board = w->start.shared->board;
+    return board_taker(board, proc) != getpid() && board_state(board, proc) == PROC_READY;
 }
 
 static void wake(const struct shared *shared, int proc)
@@ -75,32 +73,38 @@ static void tell(struct workers *w, int slot, const struct child *owner)
     note(w->start.shared, adopted, slot, owner->pid, "worker %d accepts what comes to worker %d", owner->slot, slot);
 }
 
-void adoption_step(struct workers *w)
+bool adoption_step(struct workers *w)
 {
     struct shared *shared = w->start.shared;
+    bool anothers = false;
     int slots = listeners_slots(w->start.listeners);
     for (int slot = 0; slot < slots; slot++) {
         const struct child *owner = owner_of(w, slot);
         int before = owners_get(shared->owners, slot), now = owner ? owner->proc : OWNERS_NOBODY;
-        if (now == before || (before != OWNERS_NOBODY && is_anothers(w, before)))
+        if (now == before)
             continue;
+        if (before != OWNERS_NOBODY && is_anothers(w, before)) {
+            anothers = true;
+            continue;
+        }
         owners_set(shared->owners, slot, now);
         tell(w, slot, owner);
         wake(shared, before);
         wake(shared, now);
     }
+    return anothers;
 }
 
 void workers_adopt(struct workers *w, int slot)
 {
     w->slots[slot].adopted = true;
-    adoption_step(w);
+    (void)adoption_step(w);
 }
 
 void workers_return(struct workers *w, int slot)
 {
     w->slots[slot].adopted = false;
-    adoption_step(w);
+    (void)adoption_step(w);
 }
 
 void adoption_wake_all(const struct workers *w)

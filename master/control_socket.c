@@ -14,8 +14,9 @@
 enum { LINE_MAX_BYTES = 4096, ANSWER_MAX_BYTES = 8 << 20 };
 
 struct client {
-    int fd;         /* -1: free */
-    bool waits;     /* for the end of a reload */
+    int fd;     /* -1: free */
+    bool waits; /* for the end of waits_for, a reload or an upgrade */
+    enum control_command waits_for;
     uint64_t order; /* of coming */
     size_t len;
     char line[LINE_MAX_BYTES];
@@ -49,20 +50,20 @@ static bool open_socket(struct control_socket *c, struct err *err)
     return ok || err_set(err, "control socket %s: %s", c->path, strerror(failed));
 }
 
-struct control_socket *control_socket_create(const char *run_dir, control_socket_asked *asked, void *arg,
+struct control_socket *control_socket_create(const char *run_dir, int fd, control_socket_asked *asked, void *arg,
                                              struct err *err)
 {
     struct control_socket *c = xcalloc(1, sizeof *c);
     c->asked = asked;
     c->arg = arg;
-    c->fd = -1;
+    c->fd = fd;
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         c->clients[i].fd = -1;
     bool fits = snprintf(c->path, sizeof c->path, "%s/control.sock", run_dir) < (int)sizeof c->path;
     if (!fits)
         err_set(err, "run_dir %s: with /control.sock the path has more than the %zu bytes of a socket's name", run_dir,
                 sizeof c->path - 1);
-    if (!fits || !open_socket(c, err)) {
+    if (!fits || (fd < 0 && !open_socket(c, err))) {
         if (c->fd >= 0)
             close(c->fd);
         free(c);
@@ -81,9 +82,19 @@ static void drop(struct client *client)
     client->waits = false;
 }
 
+int control_socket_fd(const struct control_socket *c)
+{
+    return c->fd;
+}
+
 void control_socket_destroy(struct control_socket **c)
 {
     unlink((*c)->path);
+    control_socket_leave(c);
+}
+
+void control_socket_leave(struct control_socket **c)
+{
     close((*c)->fd);
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if ((*c)->clients[i].fd >= 0)
@@ -150,16 +161,24 @@ static void send_line(struct client *client, const char *text)
     client->waits = false;
 }
 
-static void answer(struct client *client, const char *error)
+/* message: of what went well; NULL: there is no more to say. */
+static void answer_with(struct client *client, const char *error, const char *message)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddBoolToObject(json, "ok", error == NULL);
     if (error != NULL)
         cJSON_AddStringToObject(json, "error", error);
+    else if (message != NULL)
+        cJSON_AddStringToObject(json, "message", message);
     char *text = cJSON_PrintUnformatted(json);
     send_line(client, text);
     cJSON_free(text);
     cJSON_Delete(json);
+}
+
+static void answer(struct client *client, const char *error)
+{
+    answer_with(client, error, NULL);
 }
 
 /* Their answer comes from within asked(). */
@@ -174,13 +193,15 @@ static void obey(struct control_socket *c, struct client *client, const char *co
     static const struct {
         const char *name;
         enum control_command command;
-    } commands[] = {{"reload", CONTROL_RELOAD}, {"ping", CONTROL_PING},     {"reopen", CONTROL_REOPEN},
-                    {"stop", CONTROL_STOP},     {"quit", CONTROL_QUIT},     {"config", CONTROL_CONFIG},
-                    {"drain", CONTROL_DRAIN},   {"resume", CONTROL_RESUME}, {"replace", CONTROL_REPLACE}};
+    } commands[] = {{"reload", CONTROL_RELOAD},  {"upgrade", CONTROL_UPGRADE}, {"ping", CONTROL_PING},
+                    {"reopen", CONTROL_REOPEN},  {"stop", CONTROL_STOP},       {"quit", CONTROL_QUIT},
+                    {"config", CONTROL_CONFIG},  {"drain", CONTROL_DRAIN},     {"resume", CONTROL_RESUME},
+                    {"replace", CONTROL_REPLACE}};
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(command, commands[i].name) != 0)
             continue;
-        client->waits = commands[i].command == CONTROL_RELOAD;
+        client->waits_for = commands[i].command;
+        client->waits = client->waits_for == CONTROL_RELOAD || client->waits_for == CONTROL_UPGRADE;
         c->asking = is_asking(commands[i].command) ? client : NULL;
         if (!client->waits && c->asking == NULL)
             answer(client, NULL);
@@ -264,11 +285,11 @@ void control_socket_ready(struct control_socket *c, const struct pollfd *fds, in
         accept_client(c);
 }
 
-void control_socket_reloaded(struct control_socket *c, const char *err)
+void control_socket_done(struct control_socket *c, enum control_command command, const char *err, const char *message)
 {
     for (int i = 0; i < CONTROL_CLIENTS; i++)
-        if (c->clients[i].fd >= 0 && c->clients[i].waits)
-            answer(&c->clients[i], err);
+        if (c->clients[i].fd >= 0 && c->clients[i].waits && c->clients[i].waits_for == command)
+            answer_with(&c->clients[i], err, message);
 }
 
 void control_socket_answer(struct control_socket *c, const char *err)

@@ -1,5 +1,6 @@
-/* run_dir/control.sock: what perfctl asks of the master. One line of JSON in, {"command": "reload" | "ping" | "reopen"
- * | "stop" | "quit" | "config" | "drain" | "resume" | "replace"}, with a "slot" for the last three; one line out,
+/* run_dir/control.sock: what perfctl asks of the master. One line of JSON in, {"command": "reload" | "upgrade" | "ping"
+ * | "reopen" | "stop" | "quit" | "config" | "drain" | "resume" | "replace"}, with a "slot" for the last three; one line
+ * out,
  * {"ok": true, ...} or {"ok": false, "error": "..."}. Only this user may connect. No client can make the master wait: a
  * line has 4 KB, of an answer that does not fit the socket's buffer the rest, 8 MB at most, is sent as its client
  * reads, and when more than CONTROL_CLIENTS are connected the longest silent one is. */
@@ -14,6 +15,7 @@ struct control_socket;
 
 enum control_command {
     CONTROL_RELOAD,
+    CONTROL_UPGRADE,
     CONTROL_PING,
     CONTROL_REOPEN,
     CONTROL_STOP,
@@ -24,22 +26,26 @@ enum control_command {
     CONTROL_REPLACE
 };
 
-/* The answer went out already; that to CONTROL_RELOAD comes from control_socket_reloaded(), that to CONTROL_CONFIG from
- * control_socket_tell(), and that to those of slots from control_socket_answer(), before this returns. slot: -1 when
- * none is named. */
+/* The answer went out already; that to CONTROL_RELOAD and CONTROL_UPGRADE comes from control_socket_done(), that to
+ * CONTROL_CONFIG from control_socket_tell(), and that to those of slots from control_socket_answer(), before this
+ * returns. slot: -1 when none is named. */
 typedef void control_socket_asked(void *arg, enum control_command command, int slot);
 
 enum { CONTROL_CLIENTS = 16 };
 
-struct control_socket *control_socket_create(const char *run_dir, control_socket_asked *asked, void *arg,
+/* fd: the listening socket that was handed over, which is taken over; -1: one is made. */
+struct control_socket *control_socket_create(const char *run_dir, int fd, control_socket_asked *asked, void *arg,
                                              struct err *err) MUST_USE;
+int control_socket_fd(const struct control_socket *control); /* to hand over */
 void control_socket_destroy(struct control_socket **control);
+void control_socket_leave(struct control_socket **control); /* to who has a copy: it keeps its name */
 
 /* Descriptors for poll(), at most CONTROL_CLIENTS + 1, and what poll() said of them, in the same order. */
 int control_socket_poll(const struct control_socket *control, struct pollfd *fds);
 void control_socket_ready(struct control_socket *control, const struct pollfd *fds, int count);
-/* err NULL: the new configuration is in force. */
-void control_socket_reloaded(struct control_socket *control, const char *err);
+/* To all who wait for the end of the command. err NULL: it went well, and message, which may be NULL, tells how. */
+void control_socket_done(struct control_socket *control, enum control_command command, const char *err,
+                         const char *message);
 /* To who asks just now: json is an object; NULL: memory is out. */
 void control_socket_tell(struct control_socket *control, const char *json);
 void control_socket_answer(struct control_socket *control, const char *err); /* NULL: it is done */

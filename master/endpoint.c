@@ -123,14 +123,20 @@ static bool bind_slots(struct endpoint *l, const struct addrinfo *address, int s
     return true;
 }
 
-static enum endpoint_bound bind_address(struct endpoint *l, const struct conf_listen *at, int slots, bool overlaps,
-                                        struct err *err)
+/* What getaddrinfo() returns. */
+static int resolve(const struct conf_listen *at, struct addrinfo **address_out)
 {
     const struct addrinfo hints = {.ai_family = at->v6 ? AF_INET6 : AF_INET,
                                    .ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+    return getaddrinfo(at->host, at->port, &hints, address_out);
+}
+
+static enum endpoint_bound bind_address(struct endpoint *l, const struct conf_listen *at, int slots, bool overlaps,
+                                        struct err *err)
+{
     struct addrinfo *address;
-    int failed = getaddrinfo(at->host, at->port, &hints, &address);
+    int failed = resolve(at, &address);
     if (failed != 0)
         return fail(at, gai_strerror(failed), err);
     bool ok = (l->bound > 0 || overlaps || is_free(address)) && bind_slots(l, address, slots);
@@ -195,6 +201,33 @@ static enum endpoint_bound bind_path(struct endpoint *l, const struct conf_liste
 }
 
 /* ---- both ---- */
+
+static void take_sockets(struct endpoint *l, struct inherited *inherited, const struct sockaddr *address, socklen_t len)
+{
+    int most = l->single ? 1 : WORKERS_MAX, fd;
+    bool passed;
+    while (l->bound < most && (fd = inherited_take(inherited, address, len, &passed)) >= 0) {
+        l->fds[l->bound] = passed ? l->fds[0] : fd;
+        if (passed)
+            l->fds[0] = fd;
+        l->passed |= passed;
+        l->bound++;
+    }
+    l->listening = l->bound;
+}
+
+void endpoint_inherit(struct endpoint *l, struct inherited *inherited)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct addrinfo *address;
+    if (l->single) {
+        snprintf(name.sun_path, sizeof name.sun_path, "%s", l->at.path);
+        take_sockets(l, inherited, (struct sockaddr *)&name, sizeof name);
+    } else if (resolve(&l->at, &address) == 0) {
+        take_sockets(l, inherited, address->ai_addr, address->ai_addrlen);
+        freeaddrinfo(address);
+    }
+}
 
 enum endpoint_bound endpoint_bind(struct endpoint *l, int slots, bool overlaps, struct err *err)
 {

@@ -6,6 +6,7 @@
 #define MASTER_ENDPOINT_H
 
 #include "common/conf.h"
+#include "master/inherited.h"
 #include "worker/worker.h"
 
 struct endpoint {
@@ -28,6 +29,8 @@ struct endpoint *endpoint_create(const struct conf_listen *at) MUST_USE;
 /* The names of unix sockets go only with unlinks. */
 void endpoint_destroy(struct endpoint **endpoint, bool unlinks);
 
+/* Takes the sockets that are bound to its address, which listen already. */
+void endpoint_inherit(struct endpoint *endpoint, struct inherited *inherited);
 bool endpoint_is_at(const struct endpoint *endpoint, const struct conf_listen *at);
 /* "*:80", "[::]:80", "unix:/run/a". */
 void endpoint_name(const struct conf_listen *at, char text[static 160]);

@@ -39,7 +39,7 @@ static bool overlaps(const struct listeners *ls, const struct conf_listen *at)
     for (int i = 0; i < ls->count; i++)
         if (at->port != NULL && ls->at[i]->at.port != NULL && strcmp(at->port, ls->at[i]->at.port) == 0)
             return true;
-    return false;
+    return ls->inherited != NULL && at->port != NULL && inherited_has_port(ls->inherited, atoi(at->port));
 }
 
 static void remove_at(struct listeners *ls, int i, bool unlinks)
@@ -60,6 +60,8 @@ static enum endpoint_bound stage_one(struct listeners *ls, const struct conf_lis
         ls->at = xrealloc(ls->at, (size_t)(ls->count + 1) * sizeof(struct endpoint *));
         ls->at[ls->count++] = l;
     }
+    if (is_new && ls->inherited != NULL)
+        endpoint_inherit(l, ls->inherited);
     l->at.pos = at->pos;
     enum endpoint_bound bound = endpoint_bind(l, slots, beside, err);
     l->at.pos = (struct conf_pos){NULL, 0, 0};
@@ -141,10 +143,12 @@ void listeners_force(struct listeners *ls, int64_t now_us)
     }
 }
 
-bool listeners_open(struct listeners *ls, const struct conf *conf, struct err *err)
+bool listeners_open(struct listeners *ls, const struct conf *conf, struct inherited *inherited, struct err *err)
 {
-    *ls = (struct listeners){0};
-    if (!listeners_stage(ls, conf, err))
+    *ls = (struct listeners){.inherited = inherited};
+    bool ok = listeners_stage(ls, conf, err);
+    ls->inherited = NULL;
+    if (!ok)
         return false;
     listeners_force(ls, 0);
     return true;
@@ -178,12 +182,29 @@ int64_t listeners_step(struct listeners *ls, int64_t now_us)
     return next_us;
 }
 
-void listeners_close(struct listeners *ls)
+static void remove_all(struct listeners *ls, bool unlinks)
 {
     while (ls->count > 0)
-        remove_at(ls, ls->count - 1, true);
+        remove_at(ls, ls->count - 1, unlinks);
     free(ls->at);
     ls->at = NULL;
+}
+
+void listeners_close(struct listeners *ls)
+{
+    remove_all(ls, true);
+}
+
+void listeners_leave(struct listeners *ls)
+{
+    remove_all(ls, false);
+}
+
+void listeners_hand(const struct listeners *ls, struct inherited *to)
+{
+    for (int i = 0; i < ls->count; i++)
+        for (int slot = 0; slot < ls->at[i]->listening; slot++)
+            inherited_add(to, ls->at[i]->fds[slot], ls->at[i]->passed && slot == 0);
 }
 
 /* ---- what workers get ---- */

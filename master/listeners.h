@@ -5,15 +5,21 @@
 #define MASTER_LISTENERS_H
 
 #include "master/endpoint.h"
+#include "master/inherited.h"
 
 struct listeners {
     struct endpoint **at;
     int count;
+    struct inherited *inherited; /* at the start; NULL: no more */
 };
 
-/* At the start: stage and force in one. */
-bool listeners_open(struct listeners *listeners, const struct conf *conf, struct err *err) MUST_USE;
+/* At the start: stage and force in one. What was inherited of an address is taken, and what is missing is bound beside
+ * it. */
+bool listeners_open(struct listeners *listeners, const struct conf *conf, struct inherited *inherited,
+                    struct err *err) MUST_USE;
 void listeners_close(struct listeners *listeners);
+void listeners_leave(struct listeners *listeners); /* to who has copies of all: unix sockets keep their names */
+void listeners_hand(const struct listeners *listeners, struct inherited *to);
 
 /* False: nothing has changed, err tells file and line. A host without IPv6 skips v6 addresses with a warning; that none
  * is left of a directive is an error. */

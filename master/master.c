@@ -4,25 +4,19 @@
 #include "common/log.h"
 #include "common/patience.h"
 #include "master/adoption.h"
-#include "master/control_socket.h"
-#include "master/effective.h"
-#include "master/generation.h"
 #include "master/hang.h"
 #include "master/hold.h"
-#include "master/listeners.h"
 #include "master/lock.h"
 #include "master/log_files.h"
-#include "master/memory_watch.h"
 #include "master/note.h"
 #include "master/notify.h"
 #include "master/passed.h"
 #include "master/privileges.h"
 #include "master/redis_mark.h"
 #include "master/replace.h"
-#include "master/roll.h"
 #include "master/slot_orders.h"
+#include "master/succession.h"
 #include "master/title.h"
-#include "master/workers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,30 +25,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #define STOP_LIMIT_US (5 * US_PER_S)
 #define ORPHANS_LIMIT_US (5 * US_PER_S)
 
-struct master {
-    struct generation *generation;
-    struct shared shared;
-    struct listeners listeners;
-    struct tls_tickets tickets; /* of all workers that there will be */
-    struct workers *workers;
-    struct roll *roll;
-    struct control_socket *control;
-    struct effective effective;
-    struct memory_watch memory;
-    int lock_fd, signal_fd, error_log_fd;
-    int life[2]; /* workers read the first end; the second is the master's life */
-    bool ending;
-    int64_t kill_at_us;
-};
-
 /* ---- what signals and commands do ---- */
+
+static void close_listeners(struct master *m)
+{
+    if (succession_owns(m))
+        listeners_close(&m->listeners);
+    else
+        listeners_leave(&m->listeners);
+}
 
 static void begin_end(struct master *m, int sig, int64_t limit_us, const char *how)
 {
@@ -64,10 +49,12 @@ static void begin_end(struct master *m, int sig, int64_t limit_us, const char *h
     note(&m->shared, stopping, EVENT_NO_SLOT, 0, "stopping %s", how);
     m->kill_at_us = m->ending ? MIN(m->kill_at_us, kill_at_us) : kill_at_us;
     m->ending = true;
-    notify_stopping();
+    if (succession_owns(m))
+        notify_stopping();
     roll_abort(m->roll);
+    succession_abort(m, sig);
     /* Nobody accepts any more, so nobody shall wait for it. */
-    listeners_close(&m->listeners);
+    close_listeners(m);
     workers_stop_keeping(m->workers);
     workers_signal(m->workers, sig);
 }
@@ -84,11 +71,21 @@ static void action_quit(struct master *m)
 
 static void action_reload(struct master *m)
 {
-    if (m->ending)
+    const char *why = succession_forbids(m);
+    if (why == NULL) {
+        notify_reloading(clock_mono_us());
+        workers_release(m->workers, HOLD_ALL);
+        roll_request(m->roll);
         return;
-    notify_reloading(clock_mono_us());
-    workers_release(m->workers, HOLD_ALL);
-    roll_request(m->roll);
+    }
+    note(&m->shared, reload_refused, EVENT_NO_SLOT, 0, "reload refused: %s", why);
+    if (m->control != NULL)
+        control_socket_done(m->control, CONTROL_RELOAD, why, NULL);
+}
+
+static void action_upgrade(struct master *m)
+{
+    succession_upgrade(m);
 }
 
 static void action_reopen(struct master *m)
@@ -107,14 +104,14 @@ static void action_reopen(struct master *m)
     workers_signal(m->workers, SIGUSR1);
 }
 
-static void other_child(void *arg, pid_t pid)
+static void other_child(void *arg, pid_t pid, int status)
 {
     struct master *m = arg;
     roll_child_ended(m->roll, pid);
+    succession_child_ended(m, pid, status);
 }
 
-/* The longest that a statement may run that was sent just now. */
-static int64_t longest_statement_us(const struct conf *conf)
+int64_t master_longest_statement_us(const struct conf *conf)
 {
     int64_t longest_us = conf->database.statement_timeout_us;
     for (int i = 0; i < conf->route_count; i++)
@@ -126,7 +123,7 @@ static void action_reap(struct master *m)
 {
     int64_t now_us = clock_mono_us();
     if (workers_reap(m->workers, now_us, other_child, m))
-        tags_set_doubt(m->shared.tags, now_us + longest_statement_us(m->generation->conf) + US_PER_S);
+        tags_set_doubt(m->shared.tags, now_us + master_longest_statement_us(m->generation->conf) + US_PER_S);
 }
 
 /* In a child: what is the master's own. */
@@ -140,13 +137,15 @@ static void forget(void *arg)
         close(roll_fd(m->roll));
     control_socket_forget(m->control);
     notify_forget();
+    succession_forget(m);
     shared_forget(&m->shared);
 }
 
 static const char *order(struct master *m, enum control_command command, int slot)
 {
-    if (m->ending)
-        return "perfd is stopping";
+    const char *why = succession_forbids(m);
+    if (why != NULL)
+        return why;
     if (roll_is_busy(m->roll))
         return "a reload is under way";
     return slot_order(m->workers, m->generation, command, slot, clock_mono_us());
@@ -182,8 +181,9 @@ static void on_command(void *arg, enum control_command command, int slot)
     switch (command) {
     case CONTROL_RELOAD:
         action_reload(m);
-        if (m->ending)
-            control_socket_reloaded(m->control, "perfd is stopping");
+        break;
+    case CONTROL_UPGRADE:
+        action_upgrade(m);
         break;
     case CONTROL_PING:
         break;
@@ -211,7 +211,7 @@ static void on_rolled(void *arg, const char *err)
 {
     struct master *m = arg;
     notify_reloaded(err);
-    control_socket_reloaded(m->control, err);
+    control_socket_done(m->control, CONTROL_RELOAD, err, NULL);
 }
 
 /* ---- starting ---- */
@@ -224,7 +224,6 @@ static bool block_signals(struct master *m, struct err *err)
 #include "master/signals.def"
 #undef SIGNAL
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN); /* other servers' admins send it to upgrade; it would end us */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return err_set(err, "sigprocmask: %s", strerror(errno));
     m->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -244,10 +243,11 @@ static bool open_log(struct master *m, const struct conf *conf, struct err *err)
 }
 
 /* The workers of a perfd that was killed close their sockets as soon as they have noticed. */
-static bool open_listeners(struct master *m, const struct conf *conf, bool killed, struct err *err)
+static bool open_listeners(struct master *m, const struct conf *conf, struct inherited *inherited, bool killed,
+                           struct err *err)
 {
     int64_t until_us = clock_mono_us() + (killed ? ORPHANS_LIMIT_US : 0);
-    while (!listeners_open(&m->listeners, conf, err)) {
+    while (!listeners_open(&m->listeners, conf, inherited, err)) {
         if (clock_mono_us() >= until_us)
             return false;
         usleep(20 * US_PER_MS);
@@ -257,21 +257,21 @@ static bool open_listeners(struct master *m, const struct conf *conf, bool kille
 
 static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
 {
-    bool killed = lock_is_left(conf->run_dir);
-    m->lock_fd = lock_acquire(conf->run_dir, err);
-    if (m->lock_fd < 0)
+    struct inherited none = {0};
+    if (!succession_read(m, err))
         return false;
-    if (!open_listeners(m, conf, killed, err) || !shared_create(&m->shared, conf, err))
+    bool killed = m->handed == NULL && lock_is_left(conf->run_dir);
+    struct inherited *sockets = m->handed != NULL ? &m->handed->listen : &none;
+    if (!succession_lock(m, conf, err) || !open_listeners(m, conf, sockets, killed, err))
         return false;
-    if (getrandom(&m->tickets, sizeof m->tickets, 0) != sizeof m->tickets)
-        return err_set(err, "getrandom: %s", strerror(errno));
+    inherited_close(sockets);
+    if (!succession_share(m, conf, err))
+        return false;
     if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
         return err_set(err, "pipe: %s", strerror(errno));
-    m->control = control_socket_create(conf->run_dir, on_command, m, err);
-    if (m->control == NULL || !block_signals(m, err))
-        return false;
-    redis_mark_take(conf, m->shared.tags);
-    return true;
+    int socket_fd = m->handed != NULL ? m->handed->socket_fd : -1;
+    m->control = control_socket_create(conf->run_dir, socket_fd, on_command, m, err);
+    return m->control != NULL && block_signals(m, err);
 }
 
 static bool make_workers(struct master *m, const char *conf_path, struct conf *conf, struct err *err)
@@ -280,12 +280,13 @@ static bool make_workers(struct master *m, const char *conf_path, struct conf *c
     const struct stage stage = {&m->listeners, &m->shared, &m->error_log_fd};
     const struct roll_owner owner = {on_rolled, forget, m};
     memory_watch_init(&m->memory);
-    m->generation = generation_create(1, conf, &m->shared, err);
+    m->generation = generation_create(m->handed != NULL ? m->handed->generation + 1 : 1, conf, &m->shared, err);
     if (m->generation == NULL)
         return false;
     generation_limit(m->generation, &m->shared);
     m->workers = workers_create(&start);
     m->roll = roll_create(conf_path, m->workers, &m->shared, &stage, &owner);
+    succession_begin(m, conf_path, forget);
     return true;
 }
 
@@ -300,15 +301,17 @@ static int timeout_ms(int64_t until_us, int64_t now_us)
 
 static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
 {
-    struct pollfd fds[4 + CONTROL_CLIENTS] = {
+    struct pollfd fds[4 + SUCCESSION_FDS + CONTROL_CLIENTS] = {
         {m->signal_fd, POLLIN, 0}, {m->shared.master_fd, POLLIN, 0}, {roll_fd(m->roll), POLLIN, 0}};
-    int controls = control_socket_poll(m->control, &fds[3]);
+    int count = 3 + succession_poll(m, &fds[3]);
+    int controls = succession_owns(m) ? control_socket_poll(m->control, &fds[count]) : 0;
     uint64_t times;
-    poll(fds, (nfds_t)(3 + controls), timeout_ms(until_us, now_us));
+    poll(fds, (nfds_t)(count + controls), timeout_ms(until_us, now_us));
     if (fds[1].revents != 0 && read(m->shared.master_fd, &times, sizeof times) < 0)
         log_debug("the workers' eventfd was empty");
     take_signals(m);
-    control_socket_ready(m->control, &fds[3], controls);
+    if (controls > 0 && succession_owns(m))
+        control_socket_ready(m->control, &fds[count], controls);
 }
 
 /* The next time that something is due. */
@@ -331,22 +334,28 @@ static void run(struct master *m)
         int64_t now_us = clock_mono_us(), until_us;
         if (m->ending && workers_alive(m->workers) == 0)
             return;
-        if (workers_failed_at_start(m->workers) && !m->ending)
+        if (workers_failed_at_start(m->workers) && !m->ending) {
+            succession_failed(m, "its workers could not start; the error log tells why");
             begin_end(m, SIGTERM, STOP_LIMIT_US, "since the first worker could not start");
+        }
         if (m->ending) {
             if (now_us >= m->kill_at_us)
                 workers_signal(m->workers, SIGKILL);
             until_us = now_us >= m->kill_at_us ? now_us + 100 * US_PER_MS : m->kill_at_us;
         } else {
             until_us = roll_step(m->roll, &m->generation, now_us);
-            until_us = MIN(until_us, keep_workers(m, now_us));
+            if (takeover_may_start(&m->takeover))
+                until_us = MIN(until_us, keep_workers(m, now_us));
             until_us = MIN(until_us, workers_replace_step(m->workers, now_us));
             until_us = MIN(until_us, listeners_step(&m->listeners, now_us));
             until_us = MIN(until_us, hang_step(m->workers, m->generation->conf->hang_timeout_us, now_us));
-            adoption_step(m->workers);
+            if (adoption_step(m->workers))
+                until_us = MIN(until_us, now_us + OTHERS_LOOK_US);
         }
-        until_us = MIN(until_us, notify_step(m->workers, m->generation, now_us));
-        wait_for_events(m, until_us, now_us);
+        if (succession_owns(m))
+            until_us = MIN(until_us, notify_step(m->workers, m->generation, now_us));
+        int64_t next_us = succession_step(m, now_us); /* MIN() would take the step twice */
+        wait_for_events(m, MIN(until_us, next_us), now_us);
     }
 }
 
@@ -354,12 +363,18 @@ static void run(struct master *m)
 static void clear_ground(struct master *m, const char *run_dir)
 {
     char path[4200];
-    if (m->control != NULL)
+    bool owns = succession_owns(m) && m->lock_fd >= 0;
+    succession_end(m);
+    if (m->control != NULL && owns)
         control_socket_destroy(&m->control);
-    listeners_close(&m->listeners);
+    else if (m->control != NULL)
+        control_socket_leave(&m->control);
+    close_listeners(m);
     if (m->shared.stats != NULL)
         shared_destroy(&m->shared);
-    if (m->lock_fd < 0)
+    if (m->lock_fd >= 0 && !owns)
+        close(m->lock_fd);
+    if (!owns)
         return; /* the files are another's */
     snprintf(path, sizeof path, "%s/perfd.stats", run_dir);
     unlink(path);
@@ -368,7 +383,7 @@ static void clear_ground(struct master *m, const char *run_dir)
 
 static void clean_up(struct master *m)
 {
-    if (tags_doubt_us(m->shared.tags) == 0)
+    if (succession_owns(m) && tags_doubt_us(m->shared.tags) == 0)
         redis_mark_leave(m->generation->conf, m->shared.tags);
     effective_deinit(&m->effective);
     roll_destroy(&m->roll);
@@ -378,10 +393,12 @@ static void clean_up(struct master *m)
 }
 
 /* The error log may be a file that nobody watches yet, so standard error gets it too. */
-static enum exit_code refuse(const struct master *m, const struct err *err)
+static enum exit_code refuse(struct master *m, const struct err *err)
 {
     log_error("%s", err->text);
-    notify_failed(0, err->text);
+    if (succession_owns(m))
+        notify_failed(0, err->text);
+    succession_failed(m, err->text);
     if (m->error_log_fd >= 0)
         fprintf(stderr, "perfd: %s\n", err->text);
     return EXIT_START;
@@ -389,7 +406,7 @@ static enum exit_code refuse(const struct master *m, const struct err *err)
 
 enum exit_code master_run(const char *conf_path, struct conf *conf)
 {
-    struct master m = {.lock_fd = -1, .error_log_fd = -1};
+    struct master m = {.lock_fd = -1, .error_log_fd = -1, .presence = {-1, -1}, .takeover = {.wire_fd = -1}};
     struct err err;
     log_set_name("master");
     /* The folder first: the log may stand in it. */
@@ -412,9 +429,9 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     bool failed = workers_failed_at_start(m.workers);
     if (failed && m.error_log_fd >= 0)
         fprintf(stderr, "perfd: the workers could not start; see %s\n", m.generation->conf->error_log);
-    if (failed)
+    if (failed && succession_owns(&m))
         notify_failed(0, "the workers could not start; the error log tells why");
-    log_info("stopped");
+    log_info(m.retired ? "retired" : "stopped");
     clean_up(&m);
     return failed ? EXIT_START : EXIT_DONE;
 }

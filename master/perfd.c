@@ -4,6 +4,7 @@
 #include "master/notify.h"
 #include "master/passed.h"
 #include "master/privileges.h"
+#include "master/program.h"
 #include "master/signals.h"
 #include "master/title.h"
 #include "shm/memory_limits.h"
@@ -129,6 +130,7 @@ int main(int argc, char **argv)
     const char *path = NULL;
     enum action action = ACTION_RUN;
     library_memory_setup();
+    program_remember();
     passed_take();
     hold_standard_fds();
     title_setup(argc, argv);

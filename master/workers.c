@@ -208,7 +208,7 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     return wrote;
 }
 
-bool workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg)
+bool workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pid_t pid, int status), void *arg)
 {
     int status;
     pid_t pid;
@@ -222,7 +222,7 @@ bool workers_reap(struct workers *w, int64_t now_us, void (*other)(void *arg, pi
         if (child != NULL)
             wrote |= child_ended(w, child, status, now_us);
         else
-            other(arg, pid);
+            other(arg, pid, status);
     }
     return wrote;
 }
@@ -283,6 +283,26 @@ void workers_end_keeper(struct workers *w, int64_t now_us)
     keeper->role = ROLE_DRAINING;
     keeper->kill_at_us = now_us + STUCK_US;
     kill(keeper->pid, SIGTERM);
+}
+
+bool workers_all_ready(const struct workers *w, int slots)
+{
+    int ready = 0;
+    for (int i = 0; i < BOARD_ROWS; i++) {
+        const struct child *c = &w->children[i];
+        ready += c->pid > 0 && c->slot != KEEPER_SLOT && c->role == ROLE_SERVING &&
+                 board_state(w->start.shared->board, c->proc) == PROC_READY;
+    }
+    return ready >= slots;
+}
+
+void workers_retire(struct workers *w, int64_t shutdown_timeout_us, int64_t now_us)
+{
+    workers_end_keeper(w, now_us);
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0 && w->children[i].role != ROLE_DRAINING)
+            let_drain(&w->children[i], shutdown_timeout_us, now_us);
+    workers_stop_keeping(w);
 }
 
 bool workers_any_drains(const struct workers *w)

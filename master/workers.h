@@ -33,7 +33,7 @@ int64_t workers_kill_stuck(struct workers *workers, int64_t now_us);
 int64_t workers_keep(struct workers *workers, int slot, const struct generation *generation, int64_t now_us);
 /* Takes the exits of all children that ended. A child that is no worker is told to other(). True: one of them died
  * inside a write, whose outcome only the database knows. */
-bool workers_reap(struct workers *workers, int64_t now_us, void (*other)(void *arg, pid_t pid), void *arg);
+bool workers_reap(struct workers *workers, int64_t now_us, void (*other)(void *arg, pid_t pid, int status), void *arg);
 /* A worker ended with an error before any was ever ready: the start failed. */
 bool workers_failed_at_start(const struct workers *workers);
 
@@ -53,6 +53,10 @@ void workers_return(struct workers *workers, int slot);
 void workers_end_keeper(struct workers *workers, int64_t now_us);
 void workers_kill_next(struct workers *workers, int slot);
 
+/* So many slots have a worker that is ready. */
+bool workers_all_ready(const struct workers *workers, int slots);
+/* All drain, and have shutdown_timeout_us for that; the keeper ends. None is started any more. */
+void workers_retire(struct workers *workers, int64_t shutdown_timeout_us, int64_t now_us);
 void workers_signal(struct workers *workers, int sig);
 int workers_alive(const struct workers *workers);
 void workers_stop_keeping(struct workers *workers); /* no worker is started any more */

@@ -52,6 +52,16 @@ uint32_t board_incarnation(const struct board *board, int proc)
     return row->state == PROC_FREE ? 0 : row->incarnation;
 }
 
+int board_taker(const struct board *board, int proc)
+{
+    return board->rows[proc].taker;
+}
+
+int board_pid(const struct board *board, int proc)
+{
+    return board->rows[proc].pid;
+}
+
 void board_set_pid(struct board *board, int proc, int pid)
 {
     board->rows[proc].pid = pid;

@@ -19,7 +19,9 @@ size_t board_bytes(void); /* of the control segment; zeroed, every row is free *
 int board_take(struct board *board, int slot, int generation);
 /* Who has the row now: a number that no process had there before; 0 when it is free. */
 uint32_t board_incarnation(const struct board *board, int proc);
+int board_taker(const struct board *board, int proc); /* pid of the master whose row it is; 0: nobody's */
 void board_set_pid(struct board *board, int proc, int pid);
+int board_pid(const struct board *board, int proc); /* 0: not told yet */
 void board_set_state(struct board *board, int proc, enum proc_state state);
 enum proc_state board_state(const struct board *board, int proc);
 void board_beat(struct board *board, int proc, int64_t now_us);

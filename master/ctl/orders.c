@@ -3,11 +3,17 @@
 #include "master/ctl/control.h"
 
 #define TIMEOUT_US (5 * US_PER_S)
-#define RELOAD_TIMEOUT_US (40 * US_PER_S) /* the new workers may take 10 s each to get ready */
+#define UPGRADE_TIMEOUT_US (180 * US_PER_S) /* upgrade_timeout twice, and one before it may still drain */
+#define RELOAD_TIMEOUT_US (40 * US_PER_S)   /* the new workers may take 10 s each to get ready */
 
 enum ctl_exit command_reload(const struct ctl *ctl)
 {
     return control_ask(ctl, RELOAD_TIMEOUT_US);
+}
+
+enum ctl_exit command_upgrade(const struct ctl *ctl)
+{
+    return control_ask(ctl, UPGRADE_TIMEOUT_US);
 }
 
 enum ctl_exit command_reopen(const struct ctl *ctl)

@@ -71,6 +71,7 @@ class Perfd:
         if cache or not OWN_CACHE.search(conf):
             head.append(f"cache {{ {cache} {'' if 'size' in cache else SMALL_CACHE} }}")
         self.head = "\n".join(head) + "\n"
+        self.program = PERFD
         self.process = None
         self.ended = None
         self._expected = None
@@ -112,7 +113,7 @@ class Perfd:
         """Starts without waiting for anything."""
         self.ended = None
         with open(f"{self.folder}/stdout", "ab") as out, open(f"{self.folder}/stderr", "ab") as err:
-            self.process = subprocess.Popen(self.within + [PERFD, "-c", self.conf_file], cwd=self.folder, stdout=out, stderr=err,
+            self.process = subprocess.Popen(self.within + [self.program, "-c", self.conf_file], cwd=self.folder, stdout=out, stderr=err,
                                             stdin=subprocess.DEVNULL, env={**os.environ, **self.env})
         return self
 
