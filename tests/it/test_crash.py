@@ -57,7 +57,7 @@ def test_a_crash_tells_its_signal_and_where_it_was(api, sig):
     words, = events_of(api, "last_words", pid)
     assert f"thread perfd-worker, had {sig.name}" in words, words
     where = " ".join(events_of(api, "backtrace", pid))
-    assert re.search(r"\) was in \w+ lib", where), where  # the handler's own frames are left out
+    assert SANITIZED or re.search(r"\) was in \w+ lib", where), where  # the handler's own frames are left out
     assert "event_base_loop libevent" in where and "worker_run perfd+0x" in where and "master_run perfd+0x" in where, where
     assert died in api.log() and where.split(" <")[0] in api.log()
 
