@@ -11,6 +11,7 @@ from lib.load import Load
 from lib.perfd import BUILD, PERFD, ROOT, run
 from lib.process import alive, children, eventually, name_of, tell
 from lib.upgrade import OTHER_LAYOUT, Adopted, Upgradable
+from lib.workers import connect_to
 
 SCHEMA = """
 CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL);
@@ -167,6 +168,7 @@ def test_a_broken_binary_changes_nothing(make, script, says):
         load.wait_for(50)
     assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
     assert api.worker_pids() == workers and api.master_pid() == api.process.pid
+    assert eventually(lambda: len(children(api.process.pid)) == len(workers) + 1), "the new one lives on"
     assert says in api.events("upgrade_refused")[-1]["text"]
     assert "HIT" in api.get("/items/1").header("server-timing")
     api.configure(CONF, whole=False)
@@ -186,13 +188,28 @@ def test_a_configuration_that_the_new_one_cannot_start_with_changes_nothing(make
     # Good in itself, but its log cannot be opened by workers.
     api.configure(api.head.replace(api.access_log, f"{api.folder}/none/access.log") + CONF, whole=True)
     result = api.upgrade()
-    assert result.code == 1, result
+    assert result.code == 1 and "its workers could not start" in result.err, result
     api.configure(api.head.replace(api.run_dir, f"{api.folder}/elsewhere") + CONF, whole=True)
     result = api.upgrade()
     assert result.code == 1 and "that needs a restart" in result.err, result
     assert api.worker_pids() == workers and api.get("/pid").status == 200
     api.configure(CONF)
     assert api.upgrade().code == 0
+
+
+def test_the_old_one_serves_until_the_new_workers_are_ready(make, pg, well):
+    """They wait for a database that does not answer, until it counts as down."""
+    api = make(pool="connect_timeout 1s;")
+    api.get("/items/1")
+    api.install_script(f'[ "$1" = -t ] && exit 0; exec {PERFD} "$@"\n')  # the check would wait, too
+    pg.pause()
+    tell(api.process.pid, signal.SIGUSR2)
+    assert api.wait_for_heir(), api.log()
+    time.sleep(0.4)
+    assert api.master_pid() == api.process.pid, "its workers cannot be ready yet"
+    assert api.get("/items/1").status == 200
+    assert eventually(lambda: api.master_pid() != api.process.pid, 10), api.log()
+    api.follow()
 
 
 # ---- deaths in the middle
@@ -254,10 +271,11 @@ def test_killed_in_the_middle_the_old_one_is_followed(make):
 def test_what_a_killed_master_s_workers_leave_is_cleared_up(make, db):
     """A fetch of a worker whose master is dead, too: who waits for it in the new one's workers fetches for itself."""
     api = make()
-    old_workers = api.worker_pids()
-    with api.connect() as old:
+    fetches, lives_on = api.worker_pids()
+    with connect_to(api, fetches, "/pid") as old, connect_to(api, lives_on, "/pid") as other:
         old.send("GET", "/slow")
-        assert eventually(lambda: api.stat("in_flight") == 1)
+        other.send("GET", "/sleep?s=15")
+        assert eventually(lambda: api.stat("in_flight") == 2)
         assert api.upgrade().code == 0
         db.run("UPDATE knob SET s = 0")
         with api.connect() as waiter:
@@ -266,10 +284,11 @@ def test_what_a_killed_master_s_workers_leave_is_cleared_up(make, db):
             api.before.kill()
             time.sleep(0.1)
             began = time.monotonic()
-            for pid in old_workers:
-                tell(pid, signal.SIGKILL)
+            tell(fetches, signal.SIGKILL)
             assert waiter.read().status == 200
             assert time.monotonic() - began < 3
+            assert alive(lives_on) and "have ended" not in api.log(), "it was not for this that it was noticed"
+            tell(lives_on, signal.SIGKILL)
     assert api.log_contains("the processes of the other perfd have ended")
 
 
