@@ -33,10 +33,6 @@ def kinds(api):
     return [event["kind"] for event in api.perfctl_json("events")["events"]]
 
 
-def owned(api):
-    return [worker["accepts_for"] for worker in api.perfctl_json("workers")["workers"]]
-
-
 def drain_by(api, how):
     if how == "perfctl":
         assert api.perfctl("drain").code == 0
@@ -77,12 +73,12 @@ def test_one_drained_slot_is_served_by_the_others(api):
         assert api.perfctl("drain", "0").code == 0
         assert eventually(lambda: len(api.worker_pids()) == 1, 8)
         load.wait_for(100)
-        assert eventually(lambda: owned(api) == [0, 2]), owned(api)
+        assert eventually(lambda: api.accepts_for() == [0, 2]), api.accepts_for()
         assert api.perfctl("resume", "0").code == 0
         assert eventually(lambda: len(api.worker_pids()) == 2)
         load.wait_for(100)
     assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
-    assert eventually(lambda: owned(api) == [1, 1]), owned(api)
+    assert eventually(lambda: api.accepts_for() == [1, 1]), api.accepts_for()
 
 
 def test_a_replaced_worker_loses_nothing(api):

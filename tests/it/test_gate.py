@@ -327,11 +327,11 @@ def has_ended(connection):
 
 
 def test_without_descriptors_those_connected_are_served_and_nothing_spins(start):
-    perfd = start("head_timeout 60s;", within=["prlimit", "--nofile=128:128"])
+    perfd = start("head_timeout 60s;", within=["prlimit", "--nofile=256:256"])
     [worker] = perfd.worker_pids()
     perfd.get("/text/1/200")
     target = {True: "/text/1/200", False: "/plain/3"}
-    crowd = [perfd.connect() for _ in range(200)]
+    crowd = [perfd.connect() for _ in range(300)]
     for i, connection in enumerate(crowd):
         connection.write(get(target[i % 2 == 0])[:-2])
     assert perfd.log_contains("cannot accept a connection")

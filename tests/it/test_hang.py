@@ -37,10 +37,6 @@ def events(api, kind, pid):
     return [e for e in api.perfctl_json("events")["events"] if e["kind"] == kind and e["pid"] == pid]
 
 
-def accepts(api):
-    return [worker["accepts_for"] for worker in api.perfctl_json("workers")["workers"]]
-
-
 def ended(api, pid):
     """Seconds until the process is gone."""
     began = time.monotonic()
@@ -73,10 +69,10 @@ def test_what_comes_to_a_hung_worker_is_answered_by_another(start):
     assert api.log_contains("has not turned for 1.", within=4)
     answers = [api.timed("/one") for _ in range(20)]
     assert all(a.status == 200 and took < 1 for a, took in answers)
-    assert eventually(lambda: accepts(api)[1] == 2)
+    assert eventually(lambda: api.accepts_for()[1] == 2)
     tell(pid, signal.SIGCONT)
     assert api.log_contains(f"(pid {pid}) turns again")
-    assert eventually(lambda: accepts(api) == [1, 1]), "each for itself again"
+    assert eventually(lambda: api.accepts_for() == [1, 1]), "each for itself again"
     with connect_to(api, pid, "/one"):
         pass
     assert alive(pid) and api.log().count("has not turned") == 1

@@ -151,6 +151,7 @@ def api(make_perfd, pg):
 
 def test_no_bytes_make_it_hang_lie_or_fall(api):
     api.start()
+    told = len(api.log())
     print(f"MUTATIONS={COUNT} MUTATIONS_SEED={SEED}")
     workers = api.worker_pids()
     wrong = asyncio.run(try_all(api.port, COUNT, random.Random(SEED)))
@@ -160,6 +161,6 @@ def test_no_bytes_make_it_hang_lie_or_fall(api):
         connection.write(KNOWN_GOOD)
         assert connection.read().body == KNOWN_ANSWER
     assert eventually(lambda: api.stat("connections") == 0 and api.stat("in_flight") == 0, 5)
-    complaints = [line for line in api.log().splitlines() if (" error " in line or " warn " in line)
+    complaints = [line for line in api.log()[told:].splitlines() if (" error " in line or " warn " in line)
                   and not re.search(r"the loop was|slow query:", line)]  # a busy machine's fault
     assert not complaints, f"MUTATIONS_SEED={SEED}\n" + "\n".join(complaints[:10])

@@ -53,10 +53,6 @@ def workers(api):
     return api.perfctl_json("workers")["workers"]
 
 
-def owned(api):
-    return [w["accepts_for"] for w in workers(api)]
-
-
 def test_an_address_comes_and_one_goes_under_load(api):
     other, = free_ports(1)
     mine = f"listen 127.0.0.1:{api.port};"
@@ -224,19 +220,19 @@ def test_more_workers_and_fewer_under_load(api):
     with Load(api.port, targets, threads=4, fresh=True) as load:
         load.wait_for(50)
         assert settings(api, ("workers 2;", "workers 5;")).code == 0
-        assert eventually(lambda: owned(api) == [1] * 5, 5)
+        assert eventually(lambda: api.accepts_for() == [1] * 5, 5)
         load.wait_for(100)
         total = api.stat("requests")
         assert total >= 100 and all(w["requests"] > 0 for w in workers(api))
         assert settings(api, ("workers 5;", "workers 2;")).code == 0
-        assert eventually(lambda: sorted(owned(api)) == [0, 0, 0, 2, 3], 5), owned(api)
+        assert eventually(lambda: sorted(api.accepts_for()) == [0, 0, 0, 2, 3], 5), api.accepts_for()
         load.wait_for(100)
         assert api.stat("requests") >= total
         assert eventually(lambda: len(api.worker_pids()) == 2, 10)
         assert settings(api, ("workers 2;", "workers 3;")).code == 0
         load.wait_for(100)
     assert not load.failed and not load.wrong, (load.failed[:3], load.wrong[:3])
-    assert eventually(lambda: sum(owned(api)) == 5, 5), owned(api)
+    assert eventually(lambda: sum(api.accepts_for()) == 5, 5), api.accepts_for()
 
 
 def test_workers_of_a_refused_generation_are_taken_back(api):

@@ -122,7 +122,7 @@ class Perfd:
         assert eventually(lambda: self.process.poll() is not None or self.status(path) == 200, within), \
             f"perfd is not ready\n{self.log()}"
         assert self.process.poll() is None, f"perfd ended with {self.process.returncode}\n{self.log()}"
-        eventually(lambda: len(self.worker_pids()) == self.workers, 3)
+        eventually(self.is_whole, 3)
         return self
 
     def wait(self, within=10):
@@ -199,6 +199,14 @@ class Perfd:
 
     def worker_pids(self):
         return sorted(pid for pid in children(self.process.pid) if name_of(pid) == "perfd-worker")
+
+    def accepts_for(self):
+        """By slot: of how many slots its worker takes the connections."""
+        return [worker["accepts_for"] for worker in self.perfctl_json("workers")["workers"]]
+
+    def is_whole(self):
+        """Every slot has a worker that takes its own connections."""
+        return len(self.worker_pids()) == self.workers and self.accepts_for() == [1] * self.workers
 
     def keeper_pid(self):
         keepers = [pid for pid in children(self.process.pid) if name_of(pid) == "perfd-keeper"]
