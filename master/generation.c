@@ -29,6 +29,7 @@ struct generation *generation_create(int number, struct conf *conf, struct share
     g->log_fd = -1;
     g->read_us = clock_wall_us();
     g->conf = conf;
+    g->cache = shared->cache;
     memory_limits_fill(conf);
     g->route_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->route_rows);
     g->permit_rows = xcalloc((size_t)MAX(conf->route_count, 1), sizeof *g->permit_rows);
@@ -82,8 +83,6 @@ bool generation_can_follow(const struct conf *now, const struct conf *next, stru
         {"user", same_text(now->user, next->user)},
         {"group", same_text(now->group, next->group)},
         {"run_dir", strcmp(now->run_dir, next->run_dir) == 0},
-        {"cache size", now->cache.size_bytes == next->cache.size_bytes},
-        {"cache entries", now->cache.entries == next->cache.entries},
         /* Two Redis at a time: what one worker drops from the one, another would find in the other. */
         {"redis url", now->redis.set == next->redis.set && same_text(now->redis.url, next->redis.url)},
         {"redis prefix", same_text(now->redis.prefix, next->redis.prefix)},

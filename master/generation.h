@@ -5,6 +5,7 @@
 #include "common/conf.h"
 #include "worker/tls_files.h"
 
+struct cache;
 struct shared;
 
 struct generation {
@@ -12,9 +13,10 @@ struct generation {
     int64_t read_us; /* when its files were; wall clock */
     struct conf *conf;
     struct tls_files *tls_files;
-    int log_fd;       /* of its error log while the master writes another one; else -1 */
-    int *route_rows;  /* of the statistics, by route */
-    int *permit_rows; /* the same of the permits; PERMIT_NO_ROW: its own number of statements is not limited */
+    struct cache *cache; /* of the shared memory; stage.h makes another one for another size */
+    int log_fd;          /* of its error log while the master writes another one; else -1 */
+    int *route_rows;     /* of the statistics, by route */
+    int *permit_rows;    /* the same of the permits; PERMIT_NO_ROW: its own number of statements is not limited */
 };
 
 /* Takes conf over, and reads the certificates that it names. NULL: it cannot, and conf is the caller's still. */

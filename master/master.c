@@ -314,9 +314,16 @@ static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
         control_socket_ready(m->control, &fds[count], controls);
 }
 
+static bool is_cache_used(void *arg, const struct cache *cache)
+{
+    return workers_use_cache(arg, cache);
+}
+
 /* The next time that something is due. */
 static int64_t keep_workers(struct master *m, int64_t now_us)
 {
+    if (!roll_is_busy(m->roll))
+        shared_sweep(&m->shared, is_cache_used, m->workers);
     int64_t next_us = workers_kill_stuck(m->workers, now_us);
     next_us = MIN(next_us, workers_keep(m->workers, KEEPER_SLOT, m->generation, now_us));
     for (int slot = 0; slot < WORKERS_MAX; slot++) {

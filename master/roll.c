@@ -269,7 +269,7 @@ static void finish(struct roll *roll, struct generation **current, int64_t now_u
         stage_undo(&roll->stage, roll->next);
         generation_limit(*current, roll->shared);
     } else {
-        if (!changes_alike((*current)->conf, roll->next->conf))
+        if (!changes_alike((*current)->conf, roll->next->conf) || (*current)->cache != roll->next->cache)
             workers_end_keeper(roll->workers, now_us);
         *current = roll->next;
         stage_force(&roll->stage, roll->next, now_us);

@@ -23,11 +23,22 @@ static void undo_log(struct generation *next)
     next->log_fd = -1;
 }
 
+static bool begin_cache(const struct stage *stage, const struct conf *now, struct generation *next, struct err *err)
+{
+    const struct conf *conf = next->conf;
+    if (conf->cache.size_bytes == now->cache.size_bytes && conf->cache.entries == now->cache.entries)
+        return true;
+    struct cache *cache = shared_make_cache(stage->shared, conf, err);
+    next->cache = cache != NULL ? cache : next->cache;
+    return cache != NULL;
+}
+
 bool stage_begin(const struct stage *stage, const struct conf *now, struct generation *next, struct err *err)
 {
     if (!listeners_stage(stage->listeners, next->conf, err))
         return false;
-    if (begin_log(now, next, err) && stats_grow(stage->shared->stats, next->conf->workers, err))
+    if (begin_log(now, next, err) && stats_grow(stage->shared->stats, next->conf->workers, err) &&
+        begin_cache(stage, now, next, err))
         return true;
     stage_undo(stage, next);
     return false;
@@ -42,6 +53,8 @@ void stage_undo(const struct stage *stage, struct generation *next)
 void stage_force(const struct stage *stage, struct generation *next, int64_t now_us)
 {
     listeners_force(stage->listeners, now_us);
+    if (next->cache != stage->shared->cache)
+        shared_use_cache(stage->shared, next->cache);
     if (next->log_fd < 0)
         return;
     log_info("going on in %s", next->conf->error_log);

@@ -1,5 +1,6 @@
 /* What a new configuration needs besides new workers, and what can fail of it: sockets, the error log, room in the
- * statistics. Made before the first of them is started, in force when the last one is ready. */
+ * statistics, a cache of another size. Made before the first of them is started, in force when the last one is ready.
+ */
 #ifndef MASTER_STAGE_H
 #define MASTER_STAGE_H
 

@@ -73,6 +73,7 @@ NORETURN static void be_child(struct workers *w, int slot, int proc, const struc
     reset_signals();
     last_words_attach(start->shared->board, proc);
     start->forget(start->arg);
+    shared_enter(start->shared, generation->cache);
     prctl(PR_SET_NAME, serves ? "perfd-worker" : "perfd-keeper");
     title_set("perfd: %s (gen %d)", name.s, generation->number);
     log_set_name(name.s);
@@ -126,6 +127,7 @@ static struct child *start_child(struct workers *w, int slot, enum role role, co
     }
     board_set_pid(w->start.shared->board, proc, pid);
     *child = (struct child){.pid = pid, .slot = slot, .proc = proc, .role = role, .started_us = now_us};
+    child->cache = generation->cache;
     return child;
 }
 
@@ -348,6 +350,14 @@ int64_t workers_kill_stuck(struct workers *w, int64_t now_us)
         c->kill_at_us = 0;
     }
     return next_us;
+}
+
+bool workers_use_cache(const struct workers *w, const struct cache *cache)
+{
+    for (int i = 0; i < BOARD_ROWS; i++)
+        if (w->children[i].pid > 0 && w->children[i].cache == cache)
+            return true;
+    return false;
 }
 
 void workers_signal(struct workers *w, int sig)

@@ -57,6 +57,7 @@ void workers_kill_next(struct workers *workers, int slot);
 bool workers_all_ready(const struct workers *workers, int slots);
 /* All drain, and have shutdown_timeout_us for that; the keeper ends. None is started any more. */
 void workers_retire(struct workers *workers, int64_t shutdown_timeout_us, int64_t now_us);
+bool workers_use_cache(const struct workers *workers, const struct cache *cache);
 void workers_signal(struct workers *workers, int sig);
 int workers_alive(const struct workers *workers);
 void workers_stop_keeping(struct workers *workers); /* no worker is started any more */

@@ -22,6 +22,7 @@ struct child {
     int64_t kill_at_us; /* 0: never */
     bool was_ready;
     struct hang hang;
+    const struct cache *cache; /* that it uses */
 };
 
 struct slot {

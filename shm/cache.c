@@ -122,6 +122,15 @@ struct cache *cache_open(int fd, int64_t size_bytes, int64_t entries, struct tag
     return c;
 }
 
+void cache_count_on(struct cache *c, const struct cache *from)
+{
+    c->header->evicted = from->header->evicted;
+    c->header->expired = from->header->expired;
+    c->header->recovered = from->header->recovered;
+    c->header->promoted = from->header->promoted;
+    c->header->compressed = from->header->compressed;
+}
+
 int cache_fd(const struct cache *c)
 {
     return c->fd;

@@ -62,6 +62,8 @@ struct cache *cache_create(int64_t size_bytes, int64_t entries, struct tags *tag
 /* Another perfd's, whose memfd is fd and whose tags are these; the memfd is taken over. NULL: it does not fit this size
  * and number of entries, or this perfd; fd is left. */
 struct cache *cache_open(int fd, int64_t size_bytes, int64_t entries, struct tags *tags, struct err *err) MUST_USE;
+/* Before it is used: its counters go on from those of another one. */
+void cache_count_on(struct cache *cache, const struct cache *from);
 int cache_fd(const struct cache *cache);  /* its memfd; -1: closed */
 void cache_close_fd(struct cache *cache); /* in a process that hands it to nobody */
 void cache_destroy(struct cache **cache); /* this process's mapping and memfd */

@@ -85,6 +85,56 @@ bool shared_create(struct shared *shared, const struct conf *conf, struct err *e
     return ok;
 }
 
+/* ---- caches of several sizes ---- */
+
+static struct cache **place_of(struct shared *shared, const struct cache *cache)
+{
+    for (int i = 0; i < SHARED_CACHES; i++)
+        if (shared->others[i] == cache)
+            return &shared->others[i];
+    return NULL;
+}
+
+struct cache *shared_make_cache(struct shared *shared, const struct conf *conf, struct err *err)
+{
+    struct cache **place = place_of(shared, NULL);
+    if (place == NULL) {
+        err_set(err, "cache: size changes again while processes with the sizes before it have not ended yet");
+        return NULL;
+    }
+    if (!fits_memory(conf, err))
+        return NULL;
+    *place = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
+    if (*place != NULL)
+        cache_count_on(*place, shared->cache);
+    return *place;
+}
+
+void shared_use_cache(struct shared *shared, struct cache *cache)
+{
+    struct cache **place = place_of(shared, cache);
+    CHECK(place != NULL);
+    *place = shared->cache;
+    shared->cache = cache;
+}
+
+void shared_enter(struct shared *shared, struct cache *cache)
+{
+    if (cache != shared->cache)
+        shared_use_cache(shared, cache);
+    cache_close_fd(cache);
+    for (int i = 0; i < SHARED_CACHES; i++)
+        if (shared->others[i] != NULL)
+            cache_destroy(&shared->others[i]);
+}
+
+void shared_sweep(struct shared *shared, bool (*is_used)(void *arg, const struct cache *cache), void *arg)
+{
+    for (int i = 0; i < SHARED_CACHES; i++)
+        if (shared->others[i] != NULL && !is_used(arg, shared->others[i]))
+            cache_destroy(&shared->others[i]);
+}
+
 /* ---- from one master to the next ---- */
 
 void shared_hand(const struct shared *shared, struct shared_handed *handed)
@@ -183,7 +233,7 @@ void shared_forget(struct shared *shared)
     if (shared->control.fd >= 0)
         close(shared->control.fd);
     shared->control.fd = -1;
-    cache_close_fd(shared->cache);
+    cache_close_fd(shared->cache); /* of the others shared_enter() */
     stats_close_fd(shared->stats);
 }
 
@@ -202,6 +252,9 @@ bool shared_reap(struct shared *shared, int proc, int64_t now_us)
     if (wrote)
         shared_doubt(shared);
     cache_reap(shared->cache, proc);
+    for (int i = 0; i < SHARED_CACHES; i++)
+        if (shared->others[i] != NULL)
+            cache_reap(shared->others[i], proc); /* in one that it did not use it has nothing */
     flight_reap(shared->flights, proc);
     permits_reap(shared->permits, proc, now_us, &shared->permit_debts);
     if (shared->stats != NULL) {
@@ -235,6 +288,8 @@ void shared_destroy(struct shared *shared)
             close(shared->wake_fd[i]);
     if (shared->master_fd >= 0)
         close(shared->master_fd);
+    if (shared->cache != NULL)
+        shared_enter(shared, shared->cache);
     if (shared->cache != NULL)
         cache_destroy(&shared->cache);
     control_destroy(&shared->control);

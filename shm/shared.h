@@ -10,8 +10,12 @@
 struct cache;
 struct stats;
 
+enum { SHARED_CACHES = 4 };
+
 struct shared {
-    struct cache *cache;
+    struct cache *cache; /* of the configuration in force; of a child: the one that it uses */
+    /* The master's: that processes of an older configuration, or of one that is not in force yet, use; NULL: none. */
+    struct cache *others[SHARED_CACHES];
     struct control control;
     struct tags *tags; /* the control segment's, as are the next five */
     struct flights *flights;
@@ -51,6 +55,16 @@ bool shared_attach(struct shared *shared, const struct conf *conf, const struct 
 void shared_cool(struct shared *shared);
 /* They have ended. What they wrote last may commit until doubt_us: then everything is dropped once more. */
 void shared_warm(struct shared *shared, int64_t doubt_us);
+
+/* A reload to another size: a cache of its own for the processes of the new configuration, while those of the old one
+ * keep theirs. Both have the same tags, so that what is dropped is dropped in both. NULL: there is no memory for it, or
+ * too many of the kind have not ended yet; err says so. */
+struct cache *shared_make_cache(struct shared *shared, const struct conf *conf, struct err *err) MUST_USE;
+void shared_use_cache(struct shared *shared, struct cache *cache); /* its configuration is in force */
+/* In a child: this is its cache. Other ones are not kept by it. */
+void shared_enter(struct shared *shared, struct cache *cache);
+/* Gives back the others that nobody uses. */
+void shared_sweep(struct shared *shared, bool (*is_used)(void *arg, const struct cache *cache), void *arg);
 
 void shared_destroy(struct shared *shared); /* this process's mappings and descriptors */
 void shared_forget(struct shared *shared);  /* in a child: closes what only a master hands over */
