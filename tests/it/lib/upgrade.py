@@ -91,6 +91,15 @@ class Upgradable(Perfd):
         self.process = Adopted(pid)
         self.before = old
 
+    def finish(self):
+        """Also of a test that failed between an upgrade and follow()."""
+        try:
+            if self.master_pid() != self.process.pid and alive(self.master_pid()):
+                self.follow()
+        except (OSError, IndexError):
+            pass  # it has ended
+        super().finish()
+
     def old_ended(self, within=15):
         self.before.wait(within)
         return self.before.returncode
