@@ -14,8 +14,19 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NORETURN __attribute__((noreturn))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is worked out once: some are calls that do something. */
+#define MIN(a, b)                                                                                                      \
+    ({                                                                                                                 \
+        __auto_type min_a = (a);                                                                                       \
+        __auto_type min_b = (b);                                                                                       \
+        min_a < min_b ? min_a : min_b;                                                                                 \
+    })
+#define MAX(a, b)                                                                                                      \
+    ({                                                                                                                 \
+        __auto_type max_a = (a);                                                                                       \
+        __auto_type max_b = (b);                                                                                       \
+        max_a > max_b ? max_a : max_b;                                                                                 \
+    })
 
 /* Ends the process with the failed condition in the log. For our own bugs only; stays on in production. */
 #define CHECK(cond)                                                                                                    \

@@ -34,8 +34,8 @@ static void mask_words(struct buf *out, const char *at)
         size_t name = strcspn(at, "= \t\r\n\f\v");
         size_t equal = name + spaces(at + name);
         if (at[equal] != '=') {
-            buf_add(out, at, MAX(equal, 1));
-            at += MAX(equal, 1);
+            buf_add(out, at, MAX(equal, (size_t)1));
+            at += MAX(equal, (size_t)1);
             continue;
         }
         size_t value = equal + 1 + spaces(at + equal + 1);

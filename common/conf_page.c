@@ -53,7 +53,7 @@ static bool finish_limit(struct conf_parser *p, struct conf_param *limit)
     if (!limit->has_min)
         limit->min = 1;
     if (!limit->has_max)
-        limit->max = MAX((double)LIMIT_MAX, MAX(limit->min, limit->default_text ? (double)preset : 0));
+        limit->max = fmax(fmax(LIMIT_MAX, limit->min), limit->default_text ? (double)preset : 0);
     limit->has_min = limit->has_max = true;
     if (limit->min < 1 || limit->max > LIMIT_MOST || limit->min != floor(limit->min) || limit->max != floor(limit->max))
         return conf_error(p->err, limit->pos, "the limit of a page is a whole number between 1 and 1000000");

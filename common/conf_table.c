@@ -60,7 +60,8 @@ int conf_distance(const char *a, const char *b)
         now[0] = i;
         for (int j = 1; j <= b_len; j++) {
             int changed = before[j - 1] + (a[i - 1] != b[j - 1]);
-            now[j] = MIN(changed, MIN(before[j], now[j - 1]) + 1);
+            int longer = MIN(before[j], now[j - 1]) + 1;
+            now[j] = MIN(changed, longer);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 now[j] = MIN(now[j], earlier[j - 2] + 1);
         }

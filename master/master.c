@@ -4,9 +4,9 @@
 #include "common/log.h"
 #include "common/patience.h"
 #include "master/adoption.h"
+#include "master/commands.h"
+#include "master/ground.h"
 #include "master/hang.h"
-#include "master/hold.h"
-#include "master/lock.h"
 #include "master/log_files.h"
 #include "master/note.h"
 #include "master/notify.h"
@@ -14,102 +14,13 @@
 #include "master/privileges.h"
 #include "master/redis_mark.h"
 #include "master/replace.h"
-#include "master/slot_orders.h"
 #include "master/succession.h"
 #include "master/title.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
-
-#define STOP_LIMIT_US (5 * US_PER_S)
-#define ORPHANS_LIMIT_US (5 * US_PER_S)
-
-/* ---- what signals and commands do ---- */
-
-static void close_listeners(struct master *m)
-{
-    if (succession_owns(m))
-        listeners_close(&m->listeners);
-    else
-        listeners_leave(&m->listeners);
-}
-
-static void begin_end(struct master *m, int sig, int64_t limit_us, const char *how)
-{
-    int64_t kill_at_us = clock_mono_us() + limit_us;
-    if (m->ending && sig == SIGQUIT)
-        return;
-    note(&m->shared, stopping, EVENT_NO_SLOT, 0, "stopping %s", how);
-    m->kill_at_us = m->ending ? MIN(m->kill_at_us, kill_at_us) : kill_at_us;
-    m->ending = true;
-    if (succession_owns(m))
-        notify_stopping();
-    roll_abort(m->roll);
-    succession_abort(m, sig);
-    /* Nobody accepts any more, so nobody shall wait for it. */
-    close_listeners(m);
-    workers_stop_keeping(m->workers);
-    workers_signal(m->workers, sig);
-}
-
-static void action_stop(struct master *m)
-{
-    begin_end(m, SIGTERM, STOP_LIMIT_US, "at once");
-}
-
-static void action_quit(struct master *m)
-{
-    begin_end(m, SIGQUIT, m->generation->conf->shutdown_timeout_us + US_PER_S, "gracefully");
-}
-
-static void action_reload(struct master *m)
-{
-    const char *why = succession_forbids(m);
-    if (why == NULL) {
-        notify_reloading(clock_mono_us());
-        workers_release(m->workers, HOLD_ALL);
-        roll_request(m->roll);
-        return;
-    }
-    note(&m->shared, reload_refused, EVENT_NO_SLOT, 0, "reload refused: %s", why);
-    if (m->control != NULL)
-        control_socket_done(m->control, CONTROL_RELOAD, why, NULL);
-}
-
-static void action_upgrade(struct master *m)
-{
-    succession_upgrade(m);
-}
-
-static void action_reopen(struct master *m)
-{
-    const char *path = m->generation->conf->error_log;
-    int fd = strcmp(path, "stderr") == 0 ? -1 : log_files_open(path);
-    if (fd >= 0) {
-        log_set_fd(fd);
-        if (m->error_log_fd >= 0)
-            close(m->error_log_fd);
-        m->error_log_fd = fd;
-    } else if (strcmp(path, "stderr") != 0) {
-        log_error("error log %s: %s; going on with the old file", path, strerror(errno));
-    }
-    log_files_give(m->generation->conf);
-    workers_signal(m->workers, SIGUSR1);
-}
-
-static void other_child(void *arg, pid_t pid, int status)
-{
-    struct master *m = arg;
-    roll_child_ended(m->roll, pid);
-    succession_child_ended(m, pid, status);
-}
 
 int64_t master_longest_statement_us(const struct conf *conf)
 {
@@ -117,13 +28,6 @@ int64_t master_longest_statement_us(const struct conf *conf)
     for (int i = 0; i < conf->route_count; i++)
         longest_us = MAX(longest_us, conf->routes[i].timeout_us);
     return longest_us;
-}
-
-static void action_reap(struct master *m)
-{
-    int64_t now_us = clock_mono_us();
-    if (workers_reap(m->workers, now_us, other_child, m))
-        tags_set_doubt(m->shared.tags, now_us + master_longest_statement_us(m->generation->conf) + US_PER_S);
 }
 
 /* In a child: what is the master's own. */
@@ -141,137 +45,11 @@ static void forget(void *arg)
     shared_forget(&m->shared);
 }
 
-static const char *order(struct master *m, enum control_command command, int slot)
-{
-    const char *why = succession_forbids(m);
-    if (why != NULL)
-        return why;
-    if (roll_is_busy(m->roll))
-        return "a reload is under way";
-    return slot_order(m->workers, m->generation, command, slot, clock_mono_us());
-}
-
-static void action_drain(struct master *m)
-{
-    const char *refused = order(m, CONTROL_DRAIN, HOLD_ALL);
-    if (refused != NULL)
-        log_error("the workers are not drained: %s", refused);
-}
-
-static void take_signals(struct master *m)
-{
-    struct signalfd_siginfo info;
-    while (read(m->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGWINCH && info.ssi_code == SI_KERNEL)
-            continue; /* the terminal has another size */
-        switch (info.ssi_signo) {
-#define SIGNAL(number, verb, action, doc)                                                                              \
-    case number:                                                                                                       \
-        action_##action(m);                                                                                            \
-        break;
-#include "master/signals.def"
-#undef SIGNAL
-        }
-    }
-}
-
-static void on_command(void *arg, enum control_command command, int slot)
-{
-    struct master *m = arg;
-    switch (command) {
-    case CONTROL_RELOAD:
-        action_reload(m);
-        break;
-    case CONTROL_UPGRADE:
-        action_upgrade(m);
-        break;
-    case CONTROL_PING:
-        break;
-    case CONTROL_REOPEN:
-        action_reopen(m);
-        break;
-    case CONTROL_CONFIG:
-        control_socket_tell(m->control, effective_json(&m->effective, m->generation, stats_conf(m->shared.stats)));
-        break;
-    case CONTROL_DRAIN:
-    case CONTROL_RESUME:
-    case CONTROL_REPLACE:
-        control_socket_answer(m->control, order(m, command, slot));
-        break;
-    case CONTROL_STOP:
-        action_stop(m);
-        break;
-    case CONTROL_QUIT:
-        action_quit(m);
-        break;
-    }
-}
-
 static void on_rolled(void *arg, const char *err)
 {
     struct master *m = arg;
     notify_reloaded(err);
     control_socket_done(m->control, CONTROL_RELOAD, err, NULL);
-}
-
-/* ---- starting ---- */
-
-static bool block_signals(struct master *m, struct err *err)
-{
-    sigset_t set;
-    sigemptyset(&set);
-#define SIGNAL(number, verb, action, doc) sigaddset(&set, number);
-#include "master/signals.def"
-#undef SIGNAL
-    signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return err_set(err, "sigprocmask: %s", strerror(errno));
-    m->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return m->signal_fd >= 0 || err_set(err, "signalfd: %s", strerror(errno));
-}
-
-static bool open_log(struct master *m, const struct conf *conf, struct err *err)
-{
-    log_set_level((enum log_level)conf->log_level);
-    if (strcmp(conf->error_log, "stderr") == 0)
-        return true;
-    m->error_log_fd = log_files_open(conf->error_log);
-    if (m->error_log_fd < 0)
-        return err_set(err, "error log %s: %s", conf->error_log, strerror(errno));
-    log_set_fd(m->error_log_fd);
-    return true;
-}
-
-/* The workers of a perfd that was killed close their sockets as soon as they have noticed. */
-static bool open_listeners(struct master *m, const struct conf *conf, struct inherited *inherited, bool killed,
-                           struct err *err)
-{
-    int64_t until_us = clock_mono_us() + (killed ? ORPHANS_LIMIT_US : 0);
-    while (!listeners_open(&m->listeners, conf, inherited, err)) {
-        if (clock_mono_us() >= until_us)
-            return false;
-        usleep(20 * US_PER_MS);
-    }
-    return true;
-}
-
-static bool make_ground(struct master *m, const struct conf *conf, struct err *err)
-{
-    struct inherited none = {0};
-    if (!succession_read(m, err))
-        return false;
-    bool killed = m->handed == NULL && lock_is_left(conf->run_dir);
-    struct inherited *sockets = m->handed != NULL ? &m->handed->listen : &none;
-    if (!succession_lock(m, conf, err) || !open_listeners(m, conf, sockets, killed, err))
-        return false;
-    inherited_close(sockets);
-    if (!succession_share(m, conf, err))
-        return false;
-    if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
-        return err_set(err, "pipe: %s", strerror(errno));
-    int socket_fd = m->handed != NULL ? m->handed->socket_fd : -1;
-    m->control = control_socket_create(conf->run_dir, socket_fd, on_command, m, err);
-    return m->control != NULL && block_signals(m, err);
 }
 
 static bool make_workers(struct master *m, const char *conf_path, struct conf *conf, struct err *err)
@@ -309,7 +87,7 @@ static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
     poll(fds, (nfds_t)(count + controls), timeout_ms(until_us, now_us));
     if (fds[1].revents != 0 && read(m->shared.master_fd, &times, sizeof times) < 0)
         log_debug("the workers' eventfd was empty");
-    take_signals(m);
+    commands_take_signals(m);
     if (controls > 0 && succession_owns(m))
         control_socket_ready(m->control, &fds[count], controls);
 }
@@ -335,57 +113,40 @@ static int64_t keep_workers(struct master *m, int64_t now_us)
     return MIN(next_us, shared_settle(&m->shared, now_us));
 }
 
-static void run(struct master *m)
+/* The same for all else. */
+static int64_t keep_all(struct master *m, int64_t now_us)
 {
-    for (;;) {
-        int64_t now_us = clock_mono_us(), until_us;
-        if (m->ending && workers_alive(m->workers) == 0)
-            return;
-        if (workers_failed_at_start(m->workers) && !m->ending) {
-            succession_failed(m, "its workers could not start; the error log tells why");
-            begin_end(m, SIGTERM, STOP_LIMIT_US, "since the first worker could not start");
-        }
-        if (m->ending) {
-            if (now_us >= m->kill_at_us)
-                workers_signal(m->workers, SIGKILL);
-            until_us = now_us >= m->kill_at_us ? now_us + 100 * US_PER_MS : m->kill_at_us;
-        } else {
-            until_us = roll_step(m->roll, &m->generation, now_us);
-            if (takeover_may_start(&m->takeover))
-                until_us = MIN(until_us, keep_workers(m, now_us));
-            until_us = MIN(until_us, workers_replace_step(m->workers, now_us));
-            until_us = MIN(until_us, listeners_step(&m->listeners, now_us));
-            until_us = MIN(until_us, hang_step(m->workers, m->generation->conf->hang_timeout_us, now_us));
-            if (adoption_step(m->workers))
-                until_us = MIN(until_us, now_us + OTHERS_LOOK_US);
-        }
-        if (succession_owns(m))
-            until_us = MIN(until_us, notify_step(m->workers, m->generation, now_us));
-        int64_t next_us = succession_step(m, now_us); /* MIN() would take the step twice */
-        wait_for_events(m, MIN(until_us, next_us), now_us);
-    }
+    int64_t next_us = roll_step(m->roll, &m->generation, now_us);
+    if (takeover_may_start(&m->takeover))
+        next_us = MIN(next_us, keep_workers(m, now_us));
+    next_us = MIN(next_us, workers_replace_step(m->workers, now_us));
+    next_us = MIN(next_us, listeners_step(&m->listeners, now_us));
+    next_us = MIN(next_us, hang_step(m->workers, m->generation->conf->hang_timeout_us, now_us));
+    return adoption_step(m->workers) ? MIN(next_us, now_us + OTHERS_LOOK_US) : next_us;
 }
 
-/* What make_ground() made, or as much of it as it came to. */
-static void clear_ground(struct master *m, const char *run_dir)
+static int64_t end_all(struct master *m, int64_t now_us)
 {
-    char path[4200];
-    bool owns = succession_owns(m) && m->lock_fd >= 0;
-    succession_end(m);
-    if (m->control != NULL && owns)
-        control_socket_destroy(&m->control);
-    else if (m->control != NULL)
-        control_socket_leave(&m->control);
-    close_listeners(m);
-    if (m->shared.stats != NULL)
-        shared_destroy(&m->shared);
-    if (m->lock_fd >= 0 && !owns)
-        close(m->lock_fd);
-    if (!owns)
-        return; /* the files are another's */
-    snprintf(path, sizeof path, "%s/perfd.stats", run_dir);
-    unlink(path);
-    lock_release(m->lock_fd, run_dir);
+    if (now_us < m->kill_at_us)
+        return m->kill_at_us;
+    workers_signal(m->workers, SIGKILL);
+    return now_us + 100 * US_PER_MS;
+}
+
+static void run(struct master *m)
+{
+    while (!m->ending || workers_alive(m->workers) > 0) {
+        int64_t now_us = clock_mono_us();
+        if (workers_failed_at_start(m->workers) && !m->ending) {
+            succession_failed(m, "its workers could not start; the error log tells why");
+            commands_stop(m, "since the first worker could not start");
+        }
+        int64_t until_us = m->ending ? end_all(m, now_us) : keep_all(m, now_us);
+        if (succession_owns(m))
+            until_us = MIN(until_us, notify_step(m->workers, m->generation, now_us));
+        until_us = MIN(until_us, succession_step(m, now_us));
+        wait_for_events(m, until_us, now_us);
+    }
 }
 
 static void clean_up(struct master *m)
@@ -395,7 +156,7 @@ static void clean_up(struct master *m)
     effective_deinit(&m->effective);
     roll_destroy(&m->roll);
     workers_destroy(&m->workers);
-    clear_ground(m, m->generation->conf->run_dir);
+    ground_clear(m, m->generation->conf->run_dir);
     generation_destroy(&m->generation);
 }
 
@@ -417,10 +178,10 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     struct err err;
     log_set_name("master");
     /* The folder first: the log may stand in it. */
-    if (!folder_create(conf->run_dir, &err) || !open_log(&m, conf, &err) || !make_ground(&m, conf, &err) ||
+    if (!folder_create(conf->run_dir, &err) || !ground_open_log(&m, conf, &err) || !ground_make(&m, conf, &err) ||
         !make_workers(&m, conf_path, conf, &err)) {
         enum exit_code code = refuse(&m, &err);
-        clear_ground(&m, conf->run_dir);
+        ground_clear(&m, conf->run_dir);
         conf_destroy(&conf);
         return code;
     }

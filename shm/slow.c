@@ -24,7 +24,7 @@ static void bound(struct slow_query *query)
 {
     query->route[SLOW_ROUTE_BYTES - 1] = query->state[sizeof query->state - 1] = '\0';
     query->params[SLOW_PARAMS_BYTES - 1] = '\0';
-    query->params_bytes = MIN(query->params_bytes, SLOW_PARAMS_BYTES);
+    query->params_bytes = MIN(query->params_bytes, (uint32_t)SLOW_PARAMS_BYTES);
 }
 
 int slow_read(const struct ring *slow, struct slow_query out[static SLOW_ENTRIES])

@@ -20,7 +20,7 @@ static void put_params(struct table *table, const struct slow_query *q)
     if (!q->has_params)
         table_cell(table, "-");
     else
-        table_cell(table, "%.*s%s", (int)MIN(text.len, SHOWN_BYTES), text.len > 0 ? text.at : "",
+        table_cell(table, "%.*s%s", (int)MIN(text.len, (size_t)SHOWN_BYTES), text.len > 0 ? text.at : "",
                    text.len > SHOWN_BYTES ? "..." : "");
     buf_deinit(&text);
 }
