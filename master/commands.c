@@ -60,8 +60,7 @@ static void action_reload(struct master *m)
         return;
     }
     note(&m->shared, reload_refused, EVENT_NO_SLOT, 0, "reload refused: %s", why);
-    if (m->control != NULL)
-        control_socket_done(m->control, CONTROL_RELOAD, why, NULL);
+    control_socket_done(m->control, CONTROL_RELOAD, why, NULL);
 }
 
 static void action_upgrade(struct master *m)

@@ -93,9 +93,16 @@ void control_socket_destroy(struct control_socket **c)
     control_socket_leave(c);
 }
 
+void control_socket_retire(struct control_socket *c)
+{
+    close(c->fd);
+    c->fd = -1;
+}
+
 void control_socket_leave(struct control_socket **c)
 {
-    close((*c)->fd);
+    if ((*c)->fd >= 0)
+        close((*c)->fd);
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if ((*c)->clients[i].fd >= 0)
             drop(&(*c)->clients[i]);
@@ -105,7 +112,8 @@ void control_socket_leave(struct control_socket **c)
 
 void control_socket_forget(const struct control_socket *c)
 {
-    close(c->fd);
+    if (c->fd >= 0)
+        close(c->fd);
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         if (c->clients[i].fd >= 0)
             close(c->clients[i].fd);
@@ -200,6 +208,10 @@ static void obey(struct control_socket *c, struct client *client, const char *co
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(command, commands[i].name) != 0)
             continue;
+        if (c->fd < 0 && commands[i].command != CONTROL_PING) {
+            answer(client, "a new perfd has just taken over; ask again");
+            return;
+        }
         client->waits_for = commands[i].command;
         client->waits = client->waits_for == CONTROL_RELOAD || client->waits_for == CONTROL_UPGRADE;
         c->asking = is_asking(commands[i].command) ? client : NULL;

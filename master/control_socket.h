@@ -39,6 +39,8 @@ struct control_socket *control_socket_create(const char *run_dir, int fd, contro
 int control_socket_fd(const struct control_socket *control); /* to hand over */
 void control_socket_destroy(struct control_socket **control);
 void control_socket_leave(struct control_socket **control); /* to who has a copy: it keeps its name */
+/* Others accept on it from now on. Who is connected is answered still, but is obeyed no more. */
+void control_socket_retire(struct control_socket *control);
 
 /* Descriptors for poll(), at most CONTROL_CLIENTS + 1, and what poll() said of them, in the same order. */
 int control_socket_poll(const struct control_socket *control, struct pollfd *fds);

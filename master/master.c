@@ -82,13 +82,13 @@ static void wait_for_events(struct master *m, int64_t until_us, int64_t now_us)
     struct pollfd fds[4 + SUCCESSION_FDS + CONTROL_CLIENTS] = {
         {m->signal_fd, POLLIN, 0}, {m->shared.master_fd, POLLIN, 0}, {roll_fd(m->roll), POLLIN, 0}};
     int count = 3 + succession_poll(m, &fds[3]);
-    int controls = succession_owns(m) ? control_socket_poll(m->control, &fds[count]) : 0;
+    int controls = succession_owns(m) || m->retired ? control_socket_poll(m->control, &fds[count]) : 0;
     uint64_t times;
     poll(fds, (nfds_t)(count + controls), timeout_ms(until_us, now_us));
     if (fds[1].revents != 0 && read(m->shared.master_fd, &times, sizeof times) < 0)
         log_debug("the workers' eventfd was empty");
     commands_take_signals(m);
-    if (controls > 0 && succession_owns(m))
+    if (controls > 0)
         control_socket_ready(m->control, &fds[count], controls);
 }
 

@@ -21,7 +21,7 @@ struct master {
     struct tls_tickets tickets; /* of all workers that there will be */
     struct workers *workers;
     struct roll *roll;
-    struct control_socket *control; /* NULL once it is another master's */
+    struct control_socket *control;
     struct effective effective;
     struct memory_watch memory;
     int lock_fd, signal_fd, error_log_fd;
@@ -37,7 +37,7 @@ struct master {
     struct kin kin;           /* the other one's processes */
     pid_t heir;               /* the new master of an upgrade that failed, not reaped yet; 0: none */
     bool cooled, retired;     /* for an upgrade; after one */
-    int64_t told_at_us;       /* by then whoever asked for the upgrade is told of it */
+    int64_t told_at_us;       /* by then whoever asked for the upgrade is told of it; 0: that was done */
     char outcome[SHARED_WHY_BYTES + 128];
     char found[SHARED_WHY_BYTES + 64]; /* of what was handed over, in words */
 };

@@ -144,6 +144,7 @@ static void retire(void *arg, pid_t heir, const char *found)
     m->told_at_us = now_us + TELL_LIMIT_US;
     m->retired = m->ending = true;
     m->kill_at_us = now_us + limit_us + US_PER_S;
+    control_socket_retire(m->control);
     listeners_leave(&m->listeners);
     workers_retire(m->workers, limit_us, now_us);
 }
@@ -151,12 +152,12 @@ static void retire(void *arg, pid_t heir, const char *found)
 /* Who is told that the new one has taken over must not meet an old worker with its next connection. */
 static int64_t tell_outcome(struct master *m, int64_t now_us)
 {
-    if (!m->retired || m->control == NULL)
+    if (!m->retired || m->told_at_us == 0)
         return INT64_MAX;
     if (now_us < m->told_at_us && workers_old_listen(m->workers))
         return now_us + OTHERS_LOOK_US;
     control_socket_done(m->control, CONTROL_UPGRADE, NULL, m->outcome);
-    control_socket_leave(&m->control);
+    m->told_at_us = 0;
     return INT64_MAX;
 }
 
