@@ -245,8 +245,9 @@ def cancelling(pid):
     """How many threads of the worker are in a cancel."""
     count = 0
     for task in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as comm:
-            count += comm.read().strip() == "perfd-cancel"
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as comm:
+                count += comm.read().strip() == "perfd-cancel"
     return count
 
 
