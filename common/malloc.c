@@ -3,8 +3,8 @@
  * frees twice; libpq leaves a notification out, and with it what it would have dropped from the cache. What is larger
  * than LARGE_BYTES they expect to fail, and some other side may have chosen the size.
  *
- * The linker takes this file because malloc() is asked for; what the next in line has, the C library as a rule, is
- * found when it is first called. */
+ * The linker takes this file because malloc() is asked for. free() is not here, so every piece must come from the next
+ * in line, the C library or an allocator that an admin preloads: whose it is is found with the first piece. */
 #include "common/patience.h"
 
 #include <dlfcn.h>
@@ -20,17 +20,41 @@ void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *old, size_t bytes);
 
-static struct {
+static void *first_malloc(size_t bytes);
+static void *first_calloc(size_t count, size_t bytes);
+static void *first_realloc(void *old, size_t bytes);
+
+static struct next {
     void *(*malloc)(size_t bytes);
     void *(*calloc)(size_t count, size_t bytes);
     void *(*realloc)(void *old, size_t bytes);
-} next = {__libc_malloc, __libc_calloc, __libc_realloc}; /* dlsym() itself may ask for memory */
+} next = {first_malloc, first_calloc, first_realloc};
 
-__attribute__((constructor(101))) static void find_next(void)
+/* By the loader, before there is a second thread. */
+static void find_next(void)
 {
+    next = (struct next){__libc_malloc, __libc_calloc, __libc_realloc}; /* dlsym() itself may ask for memory */
     *(void **)&next.malloc = dlsym(RTLD_NEXT, "malloc");
     *(void **)&next.calloc = dlsym(RTLD_NEXT, "calloc");
     *(void **)&next.realloc = dlsym(RTLD_NEXT, "realloc");
+}
+
+static void *first_malloc(size_t bytes)
+{
+    find_next();
+    return next.malloc(bytes);
+}
+
+static void *first_calloc(size_t count, size_t bytes)
+{
+    find_next();
+    return next.calloc(count, bytes);
+}
+
+static void *first_realloc(void *old, size_t bytes)
+{
+    find_next();
+    return next.realloc(old, bytes);
 }
 
 void *malloc(size_t bytes)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib.faults import FIRST, FORKED, NAMES, Faults, build
+from lib.faults import ALLOCATOR, FIRST, FORKED, NAMES, Faults, build
 from lib.load import Load
 from lib.perfd import SANITIZED
 from lib.ports import is_free
@@ -168,6 +168,16 @@ def test_what_fails_under_load_crashes_nothing_and_is_answered_honestly(api, fau
     assert eventually(lambda: len(api.worker_pids()) == 2, 20), api.log()[-2000:]
     assert api.process.poll() is None
     settled(api, before)
+
+
+def test_an_allocator_that_an_admin_preloads_gets_back_what_it_gave(make_perfd, db, backend):
+    """It aborts otherwise."""
+    api = make_perfd(CONF.format(url=backend.url), db, env={"LD_PRELOAD": ALLOCATOR}).start()
+    for request in [targets(0, turn) for turn in range(10)]:
+        answer = api.request(*request)
+        assert answer.status == 200 and wrong(request, answer) is None, answer
+    assert api.reload().code == 0 and api.check().code == 0
+    assert api.term() == 0 and not deaths(api.log())
 
 
 # ---- while it starts

@@ -10,6 +10,7 @@ from .perfd import BUILD, ROOT
 
 FOLDER = f"{ROOT}/tests/fault/preload"
 SO = f"{BUILD}/faults.so"
+ALLOCATOR = f"{BUILD}/allocator.so"
 with open(f"{FOLDER}/faults.def", encoding="ascii") as table:
     NAMES = re.findall(r"^CALL\((\w+), ", table.read(), re.M)
 # In words of 8 bytes, as struct page has them.
