@@ -12,23 +12,9 @@ struct gzip {
     z_stream z;
 };
 
-static voidpf take(voidpf arg, uInt count, uInt bytes)
-{
-    (void)arg;
-    return xmalloc((size_t)count * bytes);
-}
-
-static void give(voidpf arg, voidpf at)
-{
-    (void)arg;
-    free(at);
-}
-
 struct gzip *gzip_create(int level)
 {
     struct gzip *g = xcalloc(1, sizeof *g);
-    g->z.zalloc = take;
-    g->z.zfree = give;
     CHECK(deflateInit2(&g->z, level, Z_DEFLATED, WINDOW, MEMORY, Z_DEFAULT_STRATEGY) == Z_OK);
     return g;
 }

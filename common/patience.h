@@ -1,7 +1,6 @@
 /* How long xmalloc() and its family (base.h) wait for memory: when there is none, they give back what the process can
  * spare, try again, and then wait for others to give some back. So a shortage of a moment costs a moment. A process
- * that has waited for too long ends with EXIT_RESOURCES. Libraries that let us choose get the same (library_memory.h).
- */
+ * that has waited for too long ends with EXIT_RESOURCES. Libraries wait in the same way (malloc.c). */
 #ifndef COMMON_PATIENCE_H
 #define COMMON_PATIENCE_H
 

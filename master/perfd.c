@@ -9,7 +9,6 @@
 #include "master/title.h"
 #include "shm/memory_limits.h"
 #include "sql/check.h"
-#include "worker/library_memory.h"
 #include "worker/tls.h"
 
 #include <errno.h>
@@ -129,7 +128,6 @@ int main(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     const char *path = NULL;
     enum action action = ACTION_RUN;
-    library_memory_setup();
     program_remember();
     passed_take();
     hold_standard_fds();

@@ -76,7 +76,7 @@ struct curl_shared *curl_shared_create(struct event_base *base, const struct con
     shared->base = base;
     shared->conf = conf;
     if (!initialized)
-        CHECK(curl_global_init_mem(CURL_GLOBAL_DEFAULT, xmalloc, free, xrealloc, xstrdup, xcalloc) == CURLE_OK);
+        CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     initialized = true;
     shared->share = curl_share_init();
     CHECK(shared->share != NULL);
