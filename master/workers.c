@@ -173,9 +173,9 @@ int64_t workers_keep(struct workers *w, int slot, const struct generation *gener
 static void note_ready(struct workers *w)
 {
     for (int i = 0; i < BOARD_ROWS; i++) {
-        struct child *c = &w->children[i];
+        const struct child *c = &w->children[i];
         if (c->pid > 0 && c->slot != KEEPER_SLOT && board_state(w->start.shared->board, c->proc) >= PROC_READY)
-            c->was_ready = w->any_ready = true;
+            w->any_ready = true;
     }
 }
 
@@ -204,7 +204,7 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
     w->slots[gone.slot].adopted = false;
     if (!w->keeping)
         return wrote;
-    if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && !w->any_ready)
+    if (status != 0 && !w->any_ready)
         w->failed_at_start = true;
     delay_slot(w, gone.slot, gone.started_us, now_us);
     return wrote;

@@ -34,7 +34,7 @@ int64_t workers_keep(struct workers *workers, int slot, const struct generation 
 /* Takes the exits of all children that ended. A child that is no worker is told to other(). True: one of them died
  * inside a write, whose outcome only the database knows. */
 bool workers_reap(struct workers *workers, int64_t now_us, void (*other)(void *arg, pid_t pid, int status), void *arg);
-/* A worker ended with an error before any was ever ready: the start failed. */
+/* One ended with an error, or by a signal, before any worker was ever ready: the start failed. */
 bool workers_failed_at_start(const struct workers *workers);
 
 /* A second worker for the slot, beside the one that serves. False: no row of the board is free, or no process. */

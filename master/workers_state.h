@@ -20,7 +20,6 @@ struct child {
     enum role role;
     int64_t started_us;
     int64_t kill_at_us; /* 0: never */
-    bool was_ready;
     struct hang hang;
     const struct cache *cache; /* that it uses */
 };

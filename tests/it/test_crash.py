@@ -3,6 +3,7 @@ import ctypes
 import os
 import re
 import signal
+import socket
 import statistics
 import time
 
@@ -130,6 +131,17 @@ def test_killed_workers_are_back_within_a_second_and_take_only_what_they_had(mak
           f"ready after {statistics.median(ready):.2f} s, {max(ready):.2f} at most")
     # By the master's own clock, as a busy machine stretches ours.
     assert statistics.median(again) < 1 and all(float(wait) < 1 for wait in re.findall(r"starts again in (\d+\.\d) s", api.log()))
+
+
+def test_a_worker_killed_before_any_was_ready_ends_the_start(make_perfd):
+    """Nobody has seen it serve, and it would die again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = make_perfd(CONF, f"postgresql://127.0.0.1:{silent.getsockname()[1]}/none").launch()
+        pid = eventually(api.worker_pids)[0]
+        assert api.status("/readyz") != 200
+        tell(pid, signal.SIGKILL)
+        assert api.wait() == 3
+    assert "was killed by SIGKILL" in api.log() and "since the first worker could not start" in api.log()
 
 
 def kill_again_and_again(api, slot, times):
