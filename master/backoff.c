@@ -20,7 +20,7 @@ void backoff_died(struct backoff *b, int64_t started_us, int64_t now_us)
 
 void backoff_forget(struct backoff *b)
 {
-    b->failures = 0;
+    *b = (struct backoff){0};
 }
 
 int64_t backoff_until_us(const struct backoff *b, bool alone)

@@ -16,7 +16,7 @@ struct backoff {
 
 /* It died at now_us, and had lived since started_us. */
 void backoff_died(struct backoff *backoff, int64_t started_us, int64_t now_us);
-void backoff_forget(struct backoff *backoff);
+void backoff_forget(struct backoff *backoff); /* it may be started now */
 /* When it may be started. alone: no worker serves. */
 int64_t backoff_until_us(const struct backoff *backoff, bool alone);
 

@@ -63,4 +63,5 @@ void workers_replace_stops(struct workers *w, int slot, const char *why)
 void workers_roll_ends(struct workers *w)
 {
     w->rolls = false;
+    backoff_forget(&w->slots[KEEPER_SLOT].backoff);
 }

@@ -12,7 +12,7 @@ bool workers_replaces(const struct workers *workers); /* one is under way */
 int64_t workers_replace_step(struct workers *workers, int64_t now_us);
 /* Nothing is replaced until workers_roll_ends(): what is under way is given up. */
 void workers_roll_begins(struct workers *workers);
-void workers_roll_ends(struct workers *workers);
+void workers_roll_ends(struct workers *workers); /* a keeper that died is started now */
 /* That of the slot, or any with -1, is given up. */
 void workers_replace_stops(struct workers *workers, int slot, const char *why);
 
