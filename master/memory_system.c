@@ -71,10 +71,12 @@ void memory_system_sample(struct memory_system *m, const struct conf *conf, stru
     cache_given(shared->cache, &given);
     bool has_given = given.bytes >= given.wanted_bytes && given.wanted_bytes >= given.most_bytes;
     enum memory_level before = m->state.level, now = memory_level_next(&m->state, &rules, &use, has_given);
-    if (now >= MEMORY_SHRINK)
+    if (now >= MEMORY_SHRINK) {
+        m->roomy = 0;
         shrink_cache(conf, shared, &use, &given);
-    else
+    } else {
         grow_cache(m, conf, shared, &use, &given);
+    }
     pressure_set(shared->pressure, now);
     if (now != before)
         tell(shared, before, now, &use);
