@@ -103,6 +103,8 @@ def test_killed_workers_never_make_a_wrong_or_an_old_answer(make_perfd, db, redi
             victims = api.worker_pids() + [pid for pid in [api.keeper_pid()] if pid]
             if victims and tell(choose.choice(victims), signal.SIGKILL):
                 kills += 1
+                if kills % 25 == 0:
+                    assert api.perfctl("reload", timeout=40).code == 0  # or they would come back later and later
             if choose.random() < 0.15:
                 redis.resume() if paused else redis.pause()
                 paused = not paused
@@ -111,8 +113,7 @@ def test_killed_workers_never_make_a_wrong_or_an_old_answer(make_perfd, db, redi
           f"{consumers.refused} refused, {len(consumers.slow)} over their deadline, {len(consumers.wrong)} wrong")
     assert consumers.wrong == []
     assert consumers.slow == []
-    # In a long run most slots wait for half a minute before they are started again, the last one for a second.
-    assert kills > SECONDS and consumers.reads > 4 * SECONDS and consumers.writes > SECONDS / 2
+    assert kills > 2 * SECONDS and consumers.reads > 4 * SECONDS and consumers.writes > SECONDS / 2
     assert eventually(lambda: api.status("/readyz") == 200, 10)
     for item in range(1, ITEMS + 1):
         assert api.get(f"/items/{item}").json()["version"] >= consumers.acknowledged[item]
