@@ -13,15 +13,18 @@
 
 enum { READ_BYTES = 64 * 1024 };
 
-/* -1 with errno. The folder is opened first and the socket named through it, since a socket's name may have 107 bytes
- * only, and run_dir more. */
-static int dial(const char *dir)
+/* -1 with errno. While as many wait as the master's queue has room for it waits, too: EAGAIN after the timeout. The
+ * folder is opened first and the socket named through it, since a socket's name may have 107 bytes only, and run_dir
+ * more. */
+static int dial(const char *dir, int64_t timeout_us)
 {
+    const struct timeval patience = {timeout_us / US_PER_S, timeout_us % US_PER_S};
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     int folder = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int fd = folder < 0 ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = folder < 0 ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(name.sun_path, sizeof name.sun_path, "/proc/self/fd/%d/control.sock", folder);
-    bool ok = fd >= 0 && connect(fd, (const struct sockaddr *)&name, sizeof name) == 0;
+    bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+              connect(fd, (const struct sockaddr *)&name, sizeof name) == 0;
     int failed = errno;
     if (folder >= 0)
         close(folder);
@@ -114,11 +117,11 @@ enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **ans
 {
     struct buf line = {0};
     int64_t until_us = clock_mono_us() + timeout_us;
-    int fd = dial(ctl->dir);
+    int fd = dial(ctl->dir, timeout_us);
     if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR))
         return fail(ctl, CTL_NOT_RUNNING, "perfd is not running there");
     if (fd < 0)
-        return fail(ctl, CTL_FAILED, strerror(errno));
+        return fail(ctl, CTL_FAILED, errno == EAGAIN ? "no answer in time" : strerror(errno));
     bool whole = send_command(fd, ctl) && read_line(fd, &line, until_us);
     int failed = errno;
     close(fd);

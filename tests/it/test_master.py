@@ -2,6 +2,8 @@
 import os
 import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -46,6 +48,18 @@ def test_silent_clients_do_not_keep_others_from_the_control_socket(make_perfd, d
     finally:
         for client in silent:
             client.close()
+
+
+def test_many_may_ask_a_master_that_is_slow(make_perfd, db):
+    """More than its socket's queue has room for."""
+    api = make_perfd(CONF, db).start()
+    api.pause_master()
+    with ThreadPoolExecutor(30) as threads:
+        asked = [threads.submit(api.perfctl, "ping") for _ in range(30)]
+        time.sleep(0.5)
+        api.resume_master()
+        failed = [result for result in (ask.result() for ask in asked) if result.code != 0]
+    assert not failed, failed[:3]
 
 
 def test_nothing_is_announced_that_the_end_forbids(make_perfd, db):
