@@ -95,6 +95,15 @@ static bool stage_door(struct listeners *ls, const struct conf *conf, enum door 
     return err_set(err, "%s:%d:%d: no address is left to listen on", pos->file, pos->line, pos->column);
 }
 
+/* Workers of a configuration without any tls have no certificate: who comes while they take over must not wait in a
+ * queue that none of them can serve. */
+static void silence_tls(struct listeners *ls, const struct conf *conf)
+{
+    for (int i = 0; i < ls->count && !conf->tls.set; i++)
+        if (!ls->at[i]->wanted && ls->at[i]->door == DOOR_TLS && !ls->at[i]->passed)
+            endpoint_silence(ls->at[i], true);
+}
+
 bool listeners_stage(struct listeners *ls, const struct conf *conf, struct err *err)
 {
     bool ok = true;
@@ -102,7 +111,9 @@ bool listeners_stage(struct listeners *ls, const struct conf *conf, struct err *
         ls->at[i]->wanted = false;
     for (int door = 0; door < DOORS && ok; door++)
         ok = stage_door(ls, conf, (enum door)door, err);
-    if (!ok)
+    if (ok)
+        silence_tls(ls, conf);
+    else
         listeners_unstage(ls);
     return ok;
 }
@@ -111,6 +122,9 @@ void listeners_unstage(struct listeners *ls)
 {
     for (int i = ls->count - 1; i >= 0; i--) {
         endpoint_unbind(ls->at[i]);
+        ls->at[i]->wanted = ls->at[i]->ends_us == 0;
+        if (ls->at[i]->wanted)
+            endpoint_silence(ls->at[i], false);
         if (ls->at[i]->listening == 0)
             remove_at(ls, i, true);
     }
@@ -156,12 +170,20 @@ bool listeners_open(struct listeners *ls, const struct conf *conf, struct inheri
 
 /* ---- ending ---- */
 
+bool listeners_end_some(const struct listeners *ls)
+{
+    for (int i = 0; i < ls->count; i++)
+        if (ls->at[i]->ends_us != 0)
+            return true;
+    return false;
+}
+
 int64_t listeners_step(struct listeners *ls, int64_t now_us)
 {
     int64_t next_us = INT64_MAX;
     for (int i = ls->count - 1; i >= 0; i--) {
         struct endpoint *l = ls->at[i];
-        if (l->ends_us == 0)
+        if (l->ends_us == 0 || l->wanted)
             continue;
         if (now_us < l->ends_us) {
             next_us = MIN(next_us, l->ends_us);

@@ -21,13 +21,15 @@ void listeners_close(struct listeners *listeners);
 void listeners_leave(struct listeners *listeners); /* to who has copies of all: unix sockets keep their names */
 void listeners_hand(const struct listeners *listeners, struct inherited *to);
 
-/* False: nothing has changed, err tells file and line. A host without IPv6 skips v6 addresses with a warning; that none
- * is left of a directive is an error. */
+/* False: nothing has changed, err tells file and line. TLS addresses of old are silent from here on when conf has no
+ * tls. A host without IPv6 skips v6 addresses with a warning; that none is left of a directive is an error. */
 bool listeners_stage(struct listeners *listeners, const struct conf *conf, struct err *err) MUST_USE;
 void listeners_unstage(struct listeners *listeners);
 /* What is staged is in force. */
 void listeners_force(struct listeners *listeners, int64_t now_us);
-/* Ends addresses whose time has come; the next time that it wants to be called, or INT64_MAX. */
+bool listeners_end_some(const struct listeners *listeners); /* some address has yet to end */
+/* Ends addresses whose time has come, unless they are staged again; the next time that it wants to be called, or
+ * INT64_MAX. */
 int64_t listeners_step(struct listeners *listeners, int64_t now_us);
 
 int listeners_slots(const struct listeners *listeners); /* that have sockets */

@@ -12,6 +12,7 @@ from lib.http_client import Connection, request_once
 from lib.load import Load
 from lib.ports import free_ports, is_free
 from lib.process import alive, eventually, tell
+from test_tls import make_certificate
 
 CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; }
@@ -112,6 +113,64 @@ def test_before_an_address_is_closed_nothing_new_begins_and_what_waits_is_answer
             tell(pid, signal.SIGCONT)
         assert queued.read().status == 200
     assert eventually(lambda: is_free(other), 5)
+
+
+def test_an_address_may_come_again_while_it_goes_however_long_that_takes(api):
+    other, = free_ports(1)
+    with_other = (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")
+    assert settings(api, with_other).code == 0
+    assert settings(api, with_other[::-1]).code == 0
+    before = set(api.worker_pids())
+    api.head = api.head.replace(*with_other)
+    api.configure(api.conf)
+    api.sighup()
+    slow = eventually(lambda: [pid for pid in api.worker_pids() if pid not in before], every=0.001)[0]
+    tell(slow, signal.SIGSTOP)
+    time.sleep(1.3)  # by now it would have gone
+    tell(slow, signal.SIGCONT)
+    assert api.log_contains("configuration 4 is in force", within=8)
+    assert all(answers(other) for _ in range(10)) and f"127.0.0.1:{other} is closed" not in api.log()
+    assert settings(api, with_other[::-1]).code == 0
+    assert eventually(lambda: is_free(other), 5)
+
+
+def test_an_address_goes_although_it_was_asked_for_again_in_vain(api):
+    other, = free_ports(1)
+    assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")).code == 0
+    assert settings(api, (f" 127.0.0.1:{other};", ";")).code == 0
+    good = api.head
+    assert settings(api, (f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};"),
+                    (api.error_log, "/proc/no/such.log")).code != 0
+    assert eventually(lambda: is_free(other), 5)
+    api.head = good
+    assert api.reload(api.conf).code == 0
+
+
+def test_who_comes_for_tls_while_it_goes_waits_in_no_queue_that_nobody_serves(make_perfd, db):
+    tls, = free_ports(1)
+    api = make_perfd(CONF, db)
+    make_certificate(api.folder, "one.test")
+    block = f"tls {{ listen 127.0.0.1:{tls}; certificate one.test.pem one.test.key; }}\n"
+    plain = api.head
+    api.head = plain + block
+    api.configure(CONF)
+    api.start()
+    old = set(api.worker_pids())
+    api.configure(plain + CONF, whole=True)
+    api.sighup()
+    first = eventually(lambda: set(api.worker_pids()) - old, every=0.001)
+    slow, = eventually(lambda: set(api.worker_pids()) - old - first, every=0.001)  # the first has taken over
+    tell(slow, signal.SIGSTOP)
+    try:
+        for _ in range(8):
+            with socket.socket() as late:
+                late.settimeout(0.05)
+                with pytest.raises(TimeoutError):
+                    late.connect(("127.0.0.1", tls))
+    finally:
+        tell(slow, signal.SIGCONT)
+    assert api.log_contains("configuration 2 is in force") and eventually(lambda: is_free(tls), 5)
+    assert answers(api.port)
 
 
 def test_an_idle_worker_spends_nothing_on_an_address_that_went(api):
