@@ -42,8 +42,6 @@ static bool open_listeners(struct master *m, const struct conf *conf, struct inh
 bool ground_make(struct master *m, const struct conf *conf, struct err *err)
 {
     struct inherited none = {0};
-    if (!succession_read(m, err))
-        return false;
     bool killed = m->handed == NULL && lock_is_left(conf->run_dir);
     struct inherited *sockets = m->handed != NULL ? &m->handed->listen : &none;
     if (!succession_lock(m, conf, err) || !open_listeners(m, conf, sockets, killed, err))

@@ -177,9 +177,9 @@ enum exit_code master_run(const char *conf_path, struct conf *conf)
     struct master m = {.lock_fd = -1, .error_log_fd = -1, .presence = {-1, -1}, .takeover = {.wire_fd = -1}};
     struct err err;
     log_set_name("master");
-    /* The folder first: the log may stand in it. */
-    if (!folder_create(conf->run_dir, &err) || !ground_open_log(&m, conf, &err) || !ground_make(&m, conf, &err) ||
-        !make_workers(&m, conf_path, conf, &err)) {
+    /* Who started it first, for whatever fails is told there; then the folder: the log may stand in it. */
+    if (!succession_read(&m, &err) || !folder_create(conf->run_dir, &err) || !ground_open_log(&m, conf, &err) ||
+        !ground_make(&m, conf, &err) || !make_workers(&m, conf_path, conf, &err)) {
         enum exit_code code = refuse(&m, &err);
         ground_clear(&m, conf->run_dir);
         conf_destroy(&conf);

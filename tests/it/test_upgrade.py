@@ -189,6 +189,9 @@ def test_a_configuration_that_the_new_one_cannot_start_with_changes_nothing(make
     api.configure(api.head.replace(api.access_log, f"{api.folder}/none/access.log") + CONF, whole=True)
     result = api.upgrade()
     assert result.code == 1 and "its workers could not start" in result.err, result
+    api.configure(api.head.replace(api.error_log, f"{api.folder}/none/error.log") + CONF, whole=True)
+    result = api.upgrade()
+    assert result.code == 1 and "none/error.log: No such file" in result.err, result
     api.configure(api.head.replace(api.run_dir, f"{api.folder}/elsewhere") + CONF, whole=True)
     result = api.upgrade()
     assert result.code == 1 and "that needs a restart" in result.err, result
