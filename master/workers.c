@@ -196,11 +196,11 @@ static bool child_ended(struct workers *w, struct child *child, int status, int6
         if (gone.slot != KEEPER_SLOT)
             stats_add(stats, gone.slot, STAT_restarts, gone.role == ROLE_SERVING && w->keeping);
     }
-    if (gone.slot != KEEPER_SLOT && workers_find(w, gone.slot, ROLE_SERVING) == NULL)
+    /* A worker's may be its successor's by now, which may be another master's. */
+    if (gone.slot == KEEPER_SLOT ? gone.role == ROLE_SERVING : stats_get(stats, gone.slot, STAT_pid) == gone.pid)
         stats_clear_gauges(stats, gone.slot);
     if (gone.role != ROLE_SERVING)
         return wrote;
-    stats_clear_gauges(stats, gone.slot);
     w->slots[gone.slot].adopted = false;
     if (!w->keeping)
         return wrote;

@@ -134,6 +134,25 @@ def test_the_cache_stays_warm_and_writes_through_either_reach_it(make):
     assert api.old_ended() == 0
 
 
+def test_the_end_of_the_old_workers_blanks_no_figure_of_the_new_ones(make):
+    api = make()
+    with api.connect() as under_way:
+        under_way.send("GET", "/sleep?s=1")
+        assert eventually(lambda: api.stat("in_flight") == 1)
+        assert api.upgrade().code == 0
+        new = set(api.worker_pids())
+
+        def shown():
+            return {worker["pid"] for worker in api.perfctl_json("workers")["workers"]}
+
+        assert eventually(lambda: shown() == new)
+        assert alive(api.before.pid), "its worker has ended before this could be seen"
+        while api.before.poll() is None:
+            assert shown() == new
+        assert shown() == new
+        assert under_way.read().status == 200
+
+
 def test_usr2_does_the_same_and_a_reload_meanwhile_is_refused(make):
     api = make()
     old = api.process
