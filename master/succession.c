@@ -133,7 +133,8 @@ static void cool(void *arg)
     shared_cool(&m->shared);
 }
 
-/* What stands in run_dir, and the sockets' names, are the new one's. The lock is held by it as well. */
+/* What stands in run_dir, and the sockets' names, are the new one's. So is the lock: should it be killed, the next
+ * perfd need not wait until the last worker of this one has drained. */
 static void retire(void *arg, pid_t heir, const char *found)
 {
     struct master *m = arg;
@@ -146,6 +147,8 @@ static void retire(void *arg, pid_t heir, const char *found)
     m->kill_at_us = now_us + limit_us + US_PER_S;
     control_socket_retire(m->control);
     listeners_leave(&m->listeners);
+    close(m->lock_fd);
+    m->lock_fd = -1;
     workers_retire(m->workers, limit_us, now_us);
 }
 
@@ -257,16 +260,17 @@ static void take(struct master *m)
 
 static void step_takeover(struct master *m, int64_t now_us)
 {
-    switch (takeover_step(&m->takeover, workers_all_ready(m->workers, m->generation->conf->workers))) {
-    case TAKEOVER_SAME:
-        break;
-    case TAKEOVER_NOW:
-        take(m);
-        break;
-    case TAKEOVER_ALONE:
-        kin_orphaned(&m->kin, now_us, doubt_us(m, now_us));
-        break;
-    }
+    for (;;)
+        switch (takeover_step(&m->takeover, workers_all_ready(m->workers, m->generation->conf->workers))) {
+        case TAKEOVER_SAME:
+            return;
+        case TAKEOVER_NOW:
+            take(m);
+            break;
+        case TAKEOVER_ALONE:
+            kin_orphaned(&m->kin, now_us, doubt_us(m, now_us));
+            break;
+        }
 }
 
 /* ---- both ---- */
@@ -296,7 +300,9 @@ int64_t succession_step(struct master *m, int64_t now_us)
         others_ended(m, now_us);
     if (!m->ending)
         step_takeover(m, now_us);
-    bool may_begin = succession_owns(m) && !roll_is_busy(m->roll) && !kin_lives(&m->kin);
+    /* An address that ends would end for the new one, too. */
+    bool may_begin =
+        succession_owns(m) && !roll_is_busy(m->roll) && !kin_lives(&m->kin) && !listeners_end_some(&m->listeners);
     int64_t next_us = upgrade_step(m->upgrade, may_begin, now_us), tell_us = tell_outcome(m, now_us);
     next_us = MIN(next_us, tell_us);
     return held && takeover_may_start(&m->takeover) ? now_us : next_us; /* workers can be started now */

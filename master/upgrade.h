@@ -33,7 +33,7 @@ bool upgrade_busy(const struct upgrade *upgrade);
 void upgrade_abort(struct upgrade *upgrade, int sig);
 int upgrade_fd(const struct upgrade *upgrade); /* readable: call upgrade_step(); -1: none */
 /* Goes on as far as it can now; the next time by which it wants to be called, or INT64_MAX. It begins only when it may:
- * no reload is under way, and no process of an upgrade before it is left. */
+ * no reload is under way, no address has yet to end, and no process of an upgrade before it is left. */
 int64_t upgrade_step(struct upgrade *upgrade, bool may_begin, int64_t now_us);
 void upgrade_child_ended(struct upgrade *upgrade, pid_t pid, int status);
 void upgrade_forget(const struct upgrade *upgrade); /* in a child: closes its descriptors */

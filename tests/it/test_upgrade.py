@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from lib.http_client import request_once
 from lib.load import Load
 from lib.perfd import BUILD, PERFD, ROOT, run
+from lib.ports import free_ports
 from lib.process import alive, children, eventually, name_of, tell
 from lib.upgrade import OTHER_LAYOUT, Adopted, Upgradable
 from lib.workers import connect_to
@@ -312,6 +314,36 @@ def test_what_a_killed_master_s_workers_leave_is_cleared_up(make, db):
             assert alive(lives_on) and "have ended" not in api.log(), "it was not for this that it was noticed"
             tell(lives_on, signal.SIGKILL)
     assert api.log_contains("the processes of the other perfd have ended")
+
+
+def test_a_retired_one_is_in_nobody_s_way(make):
+    """It drains for as long as a request takes. Told to upgrade, it does not fall; and when the new master is killed
+    meanwhile, the next perfd starts in its folder at once."""
+    api = make()
+    with api.connect() as under_way:
+        under_way.send("GET", "/sleep?s=3")
+        assert eventually(lambda: api.stat("in_flight") == 1)
+        assert api.upgrade().code == 0
+        tell(api.before.pid, signal.SIGUSR2)
+        assert api.log_contains("upgrade refused: perfd is stopping") and alive(api.before.pid)
+        api.kill_master()
+        api.start()
+        assert alive(api.before.pid) and under_way.read().status == 200
+    assert api.old_ended() == 0
+
+
+def test_an_address_that_comes_back_while_it_goes_is_there(make):
+    api = make()
+    other, = free_ports(1)
+    head = api.head
+    both = head.replace(f"listen 127.0.0.1:{api.port};", f"listen 127.0.0.1:{api.port} 127.0.0.1:{other};")
+    for settings in (both, head):
+        api.configure(settings + CONF, whole=True)
+        assert api.reload().code == 0
+    api.configure(both + CONF, whole=True)
+    api.install_script(f'[ "$1" = -t ] || sleep 1.5; exec {PERFD} "$@"\n')
+    assert api.upgrade().code == 0
+    assert [request_once(other, "GET", "/pid", timeout=3).status for _ in range(10)] == [200] * 10
 
 
 # ---- another layout
