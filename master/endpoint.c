@@ -142,7 +142,7 @@ static enum endpoint_bound bind_address(struct endpoint *l, const struct conf_li
     bool ok = (l->bound > 0 || overlaps || is_free(address)) && bind_slots(l, address, slots);
     failed = errno;
     freeaddrinfo(address);
-    if (!ok && l->passed) { /* it was bound without SO_REUSEPORT, or by another user */
+    if (!ok && l->passed && l->listening <= 1) { /* it was bound without SO_REUSEPORT, or by another user */
         drop_sockets(l, 1);
         l->single = ok = true;
     }
