@@ -261,6 +261,7 @@ def test_the_error_log_moves(api):
 
     assert api.perfctl("replace", "0").code == 0
     assert eventually(lambda: "worker 0[" in text() and "draining: asked to" in text()), "a worker's own words"
+    assert eventually(lambda: len(api.worker_pids()) == 2)  # who drains would end before it is killed
     pid = api.worker_pids()[0]
     tell(pid, 9)
     assert eventually(lambda: f"(pid {pid}) was killed" in text())

@@ -61,7 +61,7 @@ def title_of(pid):
     try:
         with open(f"/proc/{pid}/cmdline", encoding="utf-8") as cmdline:
             return cmdline.read().rstrip("\0")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
@@ -260,7 +260,7 @@ def test_killed_in_the_middle_the_new_one_changes_nothing(make, workers):
         tell(heir, signal.SIGKILL)
         assert api.log_contains("upgrade refused: the new perfd was killed by SIGKILL")
         assert api.log_contains("the processes of the other perfd have ended", within=10)
-        assert not [pid for pid in started if alive(pid)]
+        assert eventually(lambda: not [pid for pid in started if alive(pid)], 1), "it is seen to have closed its files before"
         kept.wait_for(50)
         fresh.wait_for(50)
         assert api.worker_pids() == before and api.master_pid() == api.process.pid

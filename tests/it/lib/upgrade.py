@@ -18,7 +18,7 @@ def _is_another_master(pid, than):
     try:
         with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as cmdline:
             return cmdline.read().startswith("perfd: master") and _arguments_at(pid) != _arguments_at(than)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ends just now
         return False
 
 
