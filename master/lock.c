@@ -34,17 +34,19 @@ static int open_locked(const char *path, const char *run_dir, struct err *err)
 {
     for (;;) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
         bool locked = fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0;
         int failed = errno;
         if (locked && is_file_at(fd, path))
             return fd;
         bool taken = fd >= 0 && !locked && (failed == EACCES || failed == EAGAIN) && fcntl(fd, F_OFD_GETLK, &lock) == 0;
         int owner = taken ? signed_by(fd) : 0;
+        /* No perfd's: whoever may read the file can lock it so. */
+        bool foreign = taken && lock.l_type == F_RDLCK && is_file_at(fd, path) && unlink(path) == 0;
         if (fd >= 0)
             close(fd);
-        if (locked || (taken && lock.l_type == F_UNLCK))
-            continue; /* its owner ended meanwhile */
+        if (locked || foreign || (taken && lock.l_type == F_UNLCK))
+            continue; /* or its owner ended meanwhile */
         if (taken)
             err_set(err, "%s: another perfd (pid %d) runs in this folder", run_dir, owner);
         else

@@ -96,7 +96,7 @@ static bool master_lives(const char *dir, int pid)
     if (fd >= 0)
         close(fd);
     if (known)
-        return lock.l_type != F_UNLCK && (lock.l_pid == pid || lock.l_pid <= 0); /* 0: of another pid namespace */
+        return lock.l_type == F_WRLCK && (lock.l_pid == pid || lock.l_pid <= 0); /* 0: of another pid namespace */
     return kill(pid, 0) == 0 || errno == EPERM;
 }
 

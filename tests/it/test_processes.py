@@ -1,4 +1,5 @@
 """The master and its workers: signals, reload, crashes, two of a kind."""
+import fcntl
 import os
 import signal
 import socket
@@ -157,6 +158,13 @@ def test_a_second_perfd_on_the_folder_is_refused(api):
     assert result.code == 3 and str(api.process.pid) in result.err, result
     assert api.get("/one").status == 200
     assert api.perfctl("ping").code == 0
+
+
+def test_a_lock_that_any_reader_can_have_stops_nobody(api):
+    api.kill_master()
+    with open(f"{api.run_dir}/perfd.pid", "rb") as left:
+        fcntl.lockf(left, fcntl.LOCK_SH)
+        api.start()
 
 
 def test_a_log_that_cannot_be_opened_is_a_failed_start(make_perfd, db):
