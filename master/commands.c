@@ -71,7 +71,7 @@ static void action_upgrade(struct master *m)
 static void action_reopen(struct master *m)
 {
     const char *path = m->generation->conf->error_log;
-    int fd = strcmp(path, "stderr") == 0 ? -1 : log_files_open(path);
+    int fd = strcmp(path, "stderr") == 0 ? -1 : log_files_open(m->generation->conf);
     if (fd >= 0) {
         log_set_fd(fd);
         if (m->error_log_fd >= 0)

@@ -19,7 +19,7 @@ bool ground_open_log(struct master *m, const struct conf *conf, struct err *err)
     log_set_level((enum log_level)conf->log_level);
     if (strcmp(conf->error_log, "stderr") == 0)
         return true;
-    m->error_log_fd = log_files_open(conf->error_log);
+    m->error_log_fd = log_files_open(conf);
     if (m->error_log_fd < 0)
         return err_set(err, "error log %s: %s", conf->error_log, strerror(errno));
     log_set_fd(m->error_log_fd);

@@ -10,9 +10,21 @@
 
 enum { FLAGS = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC };
 
-int log_files_open(const char *path)
+/* A file of this name, and no other name of something else. -1 with errno. */
+static int open_unlinked(const char *path)
 {
-    return open(path, FLAGS, 0640);
+    struct stat st;
+    int fd = open(path, FLAGS | O_NOFOLLOW | O_NONBLOCK, 0640);
+    if (fd < 0 || (fstat(fd, &st) == 0 && (st.st_nlink <= 1 || !S_ISREG(st.st_mode))))
+        return fd;
+    close(fd);
+    errno = EMLINK;
+    return -1;
+}
+
+int log_files_open(const struct conf *conf)
+{
+    return privileges_differ(conf) ? open_unlinked(conf->error_log) : open(conf->error_log, FLAGS, 0640);
 }
 
 /* A file that cannot be opened here is told by the worker that tries it then. */
@@ -21,10 +33,10 @@ static void give(const char *path, uid_t uid)
     struct stat st;
     if (strcmp(path, "stderr") == 0 || strcmp(path, "off") == 0)
         return;
-    int fd = open(path, FLAGS | O_NOFOLLOW | O_NONBLOCK, 0640);
+    int fd = open_unlinked(path);
     if (fd < 0)
         return;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == 0 && fchown(fd, uid, -1) != 0)
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 && fchown(fd, uid, -1) != 0)
         log_warn("%s: it cannot be given to the workers' user: %s", path, strerror(errno));
     close(fd);
 }

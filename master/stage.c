@@ -12,7 +12,7 @@ static bool begin_log(const struct conf *now, struct generation *next, struct er
     const char *path = next->conf->error_log;
     if (strcmp(now->error_log, path) == 0)
         return true;
-    next->log_fd = strcmp(path, "stderr") == 0 ? STDERR_FILENO : log_files_open(path);
+    next->log_fd = strcmp(path, "stderr") == 0 ? STDERR_FILENO : log_files_open(next->conf);
     return next->log_fd >= 0 || err_set(err, "%s: error_log %s: %s", next->conf->file, path, strerror(errno));
 }
 

@@ -101,9 +101,8 @@ def test_logs_are_the_users_and_are_reopened_by_its_workers(make_perfd, db):
         for path in (perfd.access_log, perfd.error_log):
             os.rename(path, f"{path}.{turn}")
         perfd.usr1()
-        assert eventually(lambda: os.path.exists(perfd.access_log) and os.path.exists(perfd.error_log))
-    for pid in perfd.worker_pids():
-        assert eventually(lambda pid=pid: perfd.error_log in open_files(pid)), "its own lines go to the new file"
+        for pid in perfd.worker_pids():  # which open them after the master has made them
+            assert eventually(lambda pid=pid: {perfd.access_log, perfd.error_log} <= set(open_files(pid)))
     assert "going on with the old file" not in perfd.log()
 
 
@@ -124,6 +123,38 @@ def test_no_link_gives_a_file_of_root_away(make_perfd, db, link):
     perfd.launch()
     assert perfd.wait() == 3 and perfd.log_contains("access log")
     assert os.stat(target).st_uid == 0
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_no_link_makes_root_write_elsewhere(make_perfd, db, link):
+    """The folder of the error log may be the workers' user's."""
+    perfd = make(make_perfd, db)
+    target = perfd.write("roots", "")
+    link(target, perfd.error_log)
+    perfd.launch()
+    assert perfd.wait() == 3 and "error.log: Too many" in perfd.log()
+    os.unlink(perfd.error_log)
+    perfd.start()
+    os.rename(perfd.error_log, f"{perfd.error_log}.1")
+    link(target, perfd.error_log)
+    perfd.usr1()
+    assert perfd.log_contains("going on with the old file")
+    perfd.head = perfd.head.replace(perfd.error_log, f"{perfd.folder}/error.log.2")
+    link(target, f"{perfd.folder}/error.log.2")
+    refused = perfd.reload(CONF)
+    assert refused.code == 1 and "error.log.2: Too many" in refused.err
+    assert os.stat(target).st_uid == 0 and os.path.getsize(target) == 0
+
+
+def test_no_link_makes_root_lock_another_file(make_perfd, db):
+    perfd = make(make_perfd, db)
+    target = perfd.write("roots", "much longer than a number")
+    os.mkdir(perfd.run_dir)
+    os.symlink(target, f"{perfd.run_dir}/perfd.pid")
+    perfd.launch()
+    assert perfd.wait() == 3 and perfd.log_contains("perfd.pid: Too many")
+    with open(target, encoding="ascii") as file:
+        assert file.read() == "much longer than a number"
 
 
 def test_a_key_that_only_root_may_read(make_perfd, db):
