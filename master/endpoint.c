@@ -161,7 +161,7 @@ static bool remove_stale(const struct sockaddr_un *name)
     struct stat st;
     if (lstat(name->sun_path, &st) != 0)
         return errno == ENOENT;
-    int fd = S_ISSOCK(st.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    int fd = S_ISSOCK(st.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
     bool used = fd < 0 || connect(fd, (const struct sockaddr *)name, sizeof *name) == 0 || errno != ECONNREFUSED;
     if (fd >= 0)
         close(fd);
@@ -178,9 +178,12 @@ static int open_path(const char *path)
     if (!remove_stale(&name))
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0 && chmod(path, 0666) == 0)
-        return fd;
+    mode_t before = umask(0111); /* not by chmod(): in a folder of others the name may be a link by then */
+    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0;
     int failed = errno;
+    umask(before);
+    if (bound)
+        return fd;
     if (fd >= 0)
         close(fd);
     errno = failed;

@@ -64,13 +64,35 @@ def test_the_socket_goes_with_its_perfd_and_comes_with_the_next(api):
     assert api.term() == 0 and not os.path.exists(api.path)
 
 
-def test_another_ones_socket_is_left_alone(api):
+def crowd(path):
+    """Fills the queue of a socket where nobody accepts."""
+    waiting = []
+    while True:
+        waiting.append(socket.socket(socket.AF_UNIX))
+        waiting[-1].setblocking(False)
+        try:
+            waiting[-1].connect(path)
+        except BlockingIOError:
+            return waiting
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_another_ones_socket_is_left_alone(api, crowded):
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(api.path)
         other.listen(1)
+        waiting = crowd(api.path) if crowded else []
         api.launch()
         assert api.wait() != 0 and "Address already in use" in api.log()
         assert os.path.exists(api.path)
+        for client in waiting:
+            client.close()
+
+
+def test_its_socket_is_open_to_all_whatever_the_umask(api):
+    api.within = ["sh", "-c", 'umask 077; exec "$0" "$@"']
+    api.start()
+    assert os.stat(api.path).st_mode & 0o777 == 0o666
 
 
 def test_a_file_is_no_socket(api):
