@@ -57,6 +57,7 @@ static int open_socket(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(name);
+    errno = EINVAL;
     if ((name[0] != '/' && name[0] != '@') || len < 2 || len >= sizeof address.sun_path)
         return -1;
     memcpy(address.sun_path, name, len);
