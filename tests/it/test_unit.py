@@ -10,6 +10,7 @@ import pytest
 
 from lib.perfd import ROOT, run
 from lib.process import eventually
+from lib.upgrade import Upgradable
 
 UNIT = f"{ROOT}/scripts/install/perfd.service"
 WITHIN = [sys.executable, f"{os.path.dirname(__file__)}/lib/walls.py", UNIT]
@@ -33,8 +34,14 @@ def test_the_walls_hold():
     assert run(*WITHIN, sys.executable, "-c", "import mmap; mmap.mmap(-1, 4096, prot=7)").code != 0
 
 
-def test_perfd_lives_within_its_unit(make_perfd, pg, redis):
-    perfd = make_perfd("", pg.create_database("unit"), redis, within=WITHIN)
+@pytest.fixture
+def perfd(pg, redis):
+    perfd = Upgradable("", pg.create_database("unit"), redis, within=WITHIN)
+    yield perfd
+    perfd.finish()
+
+
+def test_perfd_lives_within_its_unit(perfd):
     perfd.configure(CONF % perfd.port)
     perfd.start()
     for _ in range(2):
@@ -47,6 +54,8 @@ def test_perfd_lives_within_its_unit(make_perfd, pg, redis):
     assert eventually(lambda: victim not in perfd.worker_pids() and len(perfd.worker_pids()) == 2, 5)
     perfd.usr1()
     assert eventually(lambda: perfd.get("/one").status == 200, 5)
+    result = perfd.upgrade()
+    assert result.code == 0 and "goes on with the shared memory" in result.out and perfd.old_ended() == 0, (result, perfd.log())
     assert perfd.quit() == 0
     assert not re.search(r"not permitted|not supported by protocol", perfd.log()), perfd.log()
 
