@@ -57,7 +57,7 @@ static bool make_workers(struct master *m, const char *conf_path, struct conf *c
     const struct workers_start start = {&m->shared, &m->listeners, &m->tickets, m->life[0], forget, m};
     const struct stage stage = {&m->listeners, &m->shared, &m->error_log_fd};
     const struct roll_owner owner = {on_rolled, forget, m};
-    memory_watch_init(&m->memory);
+    memory_watch_init(&m->memory, &m->shared);
     m->generation = generation_create(m->handed != NULL ? m->handed->generation + 1 : 1, conf, &m->shared, err);
     if (m->generation == NULL)
         return false;

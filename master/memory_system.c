@@ -27,6 +27,11 @@ static void tell(struct shared *shared, enum memory_level before, enum memory_le
         note(shared, memory_alert, EVENT_NO_SLOT, 0, "%s: %s", words[now], figures);
 }
 
+void memory_system_init(struct memory_system *m, const struct shared *shared)
+{
+    *m = (struct memory_system){.state.level = pressure_level(shared->pressure)};
+}
+
 /* As much as leads back to where the level falls. */
 static void shrink_cache(const struct conf *conf, struct shared *shared, const struct memory_use *use,
                          const struct cache_given *given)

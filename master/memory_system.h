@@ -7,12 +7,13 @@
 #include "master/memory_level.h"
 #include "shm/shared.h"
 
-/* Zeroed: nothing was seen yet. */
 struct memory_system {
     struct memory_level_state state;
     int roomy; /* samples in a row in which the cache could have more */
 };
 
+/* As the master that is being taken over from left it. */
+void memory_system_init(struct memory_system *system, const struct shared *shared);
 /* One sample, a second after the last. */
 void memory_system_sample(struct memory_system *system, const struct conf *conf, struct shared *shared);
 

@@ -8,10 +8,11 @@
 #include <signal.h>
 #include <stdlib.h>
 
-void memory_watch_init(struct memory_watch *m)
+void memory_watch_init(struct memory_watch *m, const struct shared *shared)
 {
     const char *ms = secure_getenv("PERFD_MEMORY_SECOND");
     *m = (struct memory_watch){.second_us = ms != NULL ? MAX(atoi(ms), 1) * US_PER_MS : US_PER_S};
+    memory_system_init(&m->system, shared);
 }
 
 static double mb(int64_t bytes)

@@ -15,7 +15,7 @@ struct memory_watch {
     int64_t next_us;
 };
 
-void memory_watch_init(struct memory_watch *watch);
+void memory_watch_init(struct memory_watch *watch, const struct shared *shared);
 /* What is due by now_us; when more is. Nobody is replaced while a reload rolls. */
 int64_t memory_watch_step(struct memory_watch *watch, struct workers *workers, const struct generation *generation,
                           int64_t now_us);

@@ -33,10 +33,10 @@ static int setup(void **unused)
     conf = (struct conf){.run_dir = run_dir, .workers = 2, .memory = {.alert_percent = 85, .shed_percent = 90}};
     conf.cache.size_bytes = CACHE_BYTES;
     conf.cache.entries = 1000;
-    memory = (struct memory_system){0};
     log_set_level(LOG_CRIT);
     if (!shared_create(&shared, &conf, &err))
         return 1;
+    memory_system_init(&memory, &shared);
     return mkdir(proc, 0700) != 0 || setenv("PERFD_SYSTEM_ROOT", folder, 1) != 0;
 }
 
@@ -109,6 +109,18 @@ static void nor_while_there_is_little(void **unused)
     assert_int_equal(pressure_level(shared.pressure), MEMORY_CALM);
 }
 
+static void the_next_master_goes_on_where_the_last_one_was(void **unused)
+{
+    (void)unused;
+    wanted_after(LONG, 95);
+    assert_int_equal(pressure_level(shared.pressure), MEMORY_SHED);
+    memory_system_init(&memory, &shared);
+    wanted_after(LONG, 87);
+    assert_int_equal(pressure_level(shared.pressure), MEMORY_SHED);
+    wanted_after(MEMORY_CALM_SAMPLES, 50);
+    assert_int_equal(pressure_level(shared.pressure), MEMORY_CALM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +128,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_cache_gives_what_leads_back_below, setup, teardown),
         cmocka_unit_test_setup_teardown(it_grows_again_only_after_a_while_with_room, setup, teardown),
         cmocka_unit_test_setup_teardown(nor_while_there_is_little, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_master_goes_on_where_the_last_one_was, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
