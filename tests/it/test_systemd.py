@@ -224,7 +224,8 @@ def listening(pid, port):
 def test_a_passed_socket_is_taken_over_by_all_workers(make_perfd, db):
     perfd = make_perfd(CONF, db)
     perfd.within = passing(f"v4={perfd.port}", f"v4={perfd.admin}")
-    perfd.start()
+    perfd.launch()  # no slot has sockets of its own that start() could wait for
+    assert eventually(lambda: len(perfd.worker_pids()) == 2 and perfd.status("/readyz") == 200, 10)
     assert perfd.get("/one").json() == {"one": 1} and perfd.status("/healthz", perfd.admin) == 200
     assert listening(perfd.process.pid, perfd.port) == 1
     assert perfd.reload().code == 0 and perfd.get("/one").status == 200

@@ -139,7 +139,7 @@ def test_the_cache_stays_warm_and_writes_through_either_reach_it(make):
 def test_the_end_of_the_old_workers_blanks_no_figure_of_the_new_ones(make):
     api = make()
     with api.connect() as under_way:
-        under_way.send("GET", "/sleep?s=1")
+        under_way.send("GET", "/sleep?s=3")
         assert eventually(lambda: api.stat("in_flight") == 1)
         assert api.upgrade().code == 0
         new = set(api.worker_pids())
