@@ -155,6 +155,9 @@ def test_who_comes_for_tls_while_it_goes_waits_in_no_queue_that_nobody_serves(ma
     api.head = plain + block
     api.configure(CONF)
     api.start()
+    api.configure(plain.replace(api.access_log, "/proc/no/such/access.log") + CONF, whole=True)
+    assert api.perfctl("reload", timeout=40).code != 0
+    socket.create_connection(("127.0.0.1", tls), 0.5).close()  # it stays, and hears again
     old = set(api.worker_pids())
     api.configure(plain + CONF, whole=True)
     api.sighup()
@@ -169,7 +172,7 @@ def test_who_comes_for_tls_while_it_goes_waits_in_no_queue_that_nobody_serves(ma
                     late.connect(("127.0.0.1", tls))
     finally:
         tell(slow, signal.SIGCONT)
-    assert api.log_contains("configuration 2 is in force") and eventually(lambda: is_free(tls), 5)
+    assert api.log_contains("configuration 3 is in force") and eventually(lambda: is_free(tls), 5)
     assert answers(api.port)
 
 

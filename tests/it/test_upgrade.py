@@ -9,7 +9,7 @@ import pytest
 
 from lib.http_client import request_once
 from lib.load import Load
-from lib.perfd import BUILD, PERFD, ROOT, run
+from lib.perfd import BUILD, PERFD, ROOT, SANITIZED, run
 from lib.ports import free_ports
 from lib.process import alive, children, eventually, name_of, tell
 from lib.upgrade import OTHER_LAYOUT, Adopted, Upgradable
@@ -139,7 +139,7 @@ def test_the_cache_stays_warm_and_writes_through_either_reach_it(make):
 def test_the_end_of_the_old_workers_blanks_no_figure_of_the_new_ones(make):
     api = make()
     with api.connect() as under_way:
-        under_way.send("GET", "/sleep?s=3")
+        under_way.send("GET", f"/sleep?s={5 if SANITIZED else 3}")
         assert eventually(lambda: api.stat("in_flight") == 1)
         assert api.upgrade().code == 0
         new = set(api.worker_pids())
@@ -321,7 +321,7 @@ def test_a_retired_one_is_in_nobody_s_way(make):
     meanwhile, the next perfd starts in its folder at once."""
     api = make()
     with api.connect() as under_way:
-        under_way.send("GET", "/sleep?s=3")
+        under_way.send("GET", f"/sleep?s={8 if SANITIZED else 5}")
         assert eventually(lambda: api.stat("in_flight") == 1)
         assert api.upgrade().code == 0
         tell(api.before.pid, signal.SIGUSR2)
