@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -43,10 +42,8 @@ void log_write(enum log_level level, const char *fmt, ...)
         return;
     char line[2048];
     int64_t now_us = clock_wall_us();
-    time_t seconds = (time_t)(now_us / US_PER_S);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
+    clock_stamp(now_us, line);
+    size_t n = CLOCK_STAMP_BYTES - 1;
     n += (size_t)snprintf(line + n, sizeof line - n, ".%03dZ %s %s[%d]: ", (int)(now_us % US_PER_S / 1000),
                           level_names[level], g.name, (int)getpid());
     va_list args;

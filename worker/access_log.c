@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WRITE_AT_BYTES = 64 << 10 };
@@ -20,8 +19,8 @@ struct access_log {
     int fd; /* -1: off */
     struct buf lines;
     struct event timer;
-    time_t second; /* of `stamp` */
-    char stamp[32];
+    int64_t second; /* of `stamp` */
+    char stamp[CLOCK_STAMP_BYTES];
 };
 
 static int open_log(const char *path)
@@ -98,11 +97,9 @@ void access_log_reopen(struct access_log *log)
 static void write_time(struct access_log *log)
 {
     int64_t now_us = clock_wall_us();
-    time_t second = (time_t)(now_us / US_PER_S);
+    int64_t second = now_us / US_PER_S;
     if (second != log->second) {
-        struct tm tm;
-        gmtime_r(&second, &tm);
-        strftime(log->stamp, sizeof log->stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+        clock_stamp(now_us, log->stamp);
         log->second = second;
     }
     buf_printf(&log->lines, "{\"time\":\"%s.%06dZ\"", log->stamp, (int)(now_us % US_PER_S));

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { SAMPLES_BEYOND = 10 };
 
@@ -43,11 +42,9 @@ struct text format_us(int64_t us)
 struct text format_time(int64_t wall_us)
 {
     struct text out;
-    struct tm tm;
-    time_t seconds = (time_t)(wall_us / US_PER_S);
-    gmtime_r(&seconds, &tm);
-    size_t n = strftime(out.s, sizeof out.s, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out.s + n, sizeof out.s - n, ".%03dZ", (int)(wall_us % US_PER_S / US_PER_MS));
+    char stamp[CLOCK_STAMP_BYTES];
+    clock_stamp(wall_us, stamp);
+    snprintf(out.s, sizeof out.s, "%s.%03dZ", stamp, (int)(wall_us % US_PER_S / US_PER_MS));
     return out;
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from lib.faults import ALLOCATOR, FIRST, FORKED, NAMES, Faults, build
 from lib.load import Load
-from lib.perfd import SANITIZED
+from lib.perfd import PERFD, SANITIZED, run
 from lib.ports import is_free
 from lib.process import eventually, tell
 from lib.usage import memory_kb
@@ -168,6 +168,13 @@ def test_what_fails_under_load_crashes_nothing_and_is_answered_honestly(api, fau
     assert eventually(lambda: len(api.worker_pids()) == 2, 20), api.log()[-2000:]
     assert api.process.poll() is None
     settled(api, before)
+
+
+def test_a_program_that_never_gets_any_memory_says_so():
+    with Faults() as faults:
+        faults.fail(malloc=1, calloc=1, realloc=1)
+        ended = run(PERFD, "-V", env=faults.env, timeout=10)
+    assert ended.code == 4 and "were not to be had for 1.0 s" in ended.err, ended
 
 
 def test_an_allocator_that_an_admin_preloads_gets_back_what_it_gave(make_perfd, db, backend):
