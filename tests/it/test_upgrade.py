@@ -2,6 +2,7 @@
 nothing."""
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -14,6 +15,7 @@ from lib.ports import free_ports
 from lib.process import alive, children, eventually, name_of, tell
 from lib.upgrade import OTHER_LAYOUT, Adopted, Upgradable
 from lib.workers import connect_to
+from test_systemd import listening, passing
 
 SCHEMA = """
 CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL);
@@ -51,6 +53,14 @@ def make(db):
     yield started
     for perfd in made:
         perfd.finish()
+
+
+def raw(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(path)
+        client.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
+        return client.recv(4096).decode()
 
 
 def targets(thread, turn):
@@ -330,6 +340,27 @@ def test_a_retired_one_is_in_nobody_s_way(make):
         api.start()
         assert alive(api.before.pid) and under_way.read().status == 200
     assert api.old_ended() == 0
+
+
+@pytest.mark.parametrize("kind, sockets", [("v4", 1), ("reuse", 2)])
+def test_the_service_manager_s_sockets_stay_its_own(db, kind, sockets):
+    api = Upgradable(CONF, db)
+    path = f"{api.folder}/front.sock"
+    api.head = api.head.replace(f"listen 127.0.0.1:{api.port}", f"listen 127.0.0.1:{api.port} unix:{path}")
+    api.configure(CONF)
+    api.within = passing(f"{kind}={api.port}", f"unix={path}")
+    try:
+        api.start()
+        for _ in range(2):
+            assert api.upgrade().code == 0
+            assert listening(api.process.pid, api.port) == sockets
+            assert all(api.get("/pid").status == 200 for _ in range(10))
+            assert api.old_ended() == 0
+        assert api.reload().code == 0 and api.get("/pid").status == 200
+        assert "HTTP/1.1 200" in raw(path)
+        assert api.term() == 0 and os.path.exists(path), "it is the service manager's"
+    finally:
+        api.finish()
 
 
 def test_an_address_that_comes_back_while_it_goes_is_there(make):
