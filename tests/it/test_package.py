@@ -13,14 +13,15 @@ def configure(tmp_path):
     """Runs the script after stand-ins, which end as they are told, for what it calls; returns what it called."""
     calls = tmp_path / "calls"
 
-    def configure(*args, active, upgrades):
+    def configure(*args, active, upgrades, good=True):
         calls.write_text("")
-        for name, code in (("systemctl", 0 if active else 3), ("perfctl", 0 if upgrades else 1), ("deb-systemd-invoke", 1)):
+        for name, code in (("systemctl", 0 if active else 3), ("perfctl", 0 if upgrades else 1), ("perfd", 0 if good else 2),
+                           ("deb-systemd-invoke", 1)):
             (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{calls}\nexit {code}\n')
             (tmp_path / name).chmod(0o755)
         done = run("sh", POSTINST, *args, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
         assert done.code == 0, done
-        return [line for line in calls.read_text().splitlines() if not line.startswith("systemctl")]
+        return [line for line in calls.read_text().splitlines() if not line.startswith(("systemctl", "perfd "))]
     return configure
 
 
@@ -34,6 +35,10 @@ def test_a_new_version_takes_over_from_the_one_that_runs(configure):
 
 def test_where_it_cannot_it_is_started_anew(configure):
     assert configure("configure", "0.0.9", active=True, upgrades=False) == [UPGRADE, RESTART]
+
+
+def test_a_wrong_configuration_ends_nothing(configure):
+    assert configure("configure", "0.0.9", active=True, upgrades=False, good=False) == [UPGRADE]
 
 
 def test_what_does_not_run_is_left_so(configure):
