@@ -38,9 +38,9 @@ void workers_release(struct workers *w, int slot)
         note(w->start.shared, resumed, slot, 0, "worker %d is started again", slot);
 }
 
-bool workers_are_held(const struct workers *w)
+bool workers_are_held(const struct workers *w, int slots)
 {
-    for (int slot = 0; slot < WORKERS_MAX; slot++)
+    for (int slot = 0; slot < slots; slot++)
         if (!w->slots[slot].held)
             return false;
     return true;

@@ -11,6 +11,6 @@ enum { HOLD_ALL = -1 };
 void workers_hold(struct workers *workers, int slot, int64_t shutdown_timeout_us, int64_t now_us);
 /* They are started again. Nothing to do when none is held. */
 void workers_release(struct workers *workers, int slot);
-bool workers_are_held(const struct workers *workers); /* all of them */
+bool workers_are_held(const struct workers *workers, int slots); /* all of the first so many */
 
 #endif

@@ -175,9 +175,9 @@ static void tell_ready(int ready, int slots, int64_t now_us)
 }
 
 /* A perfd whose workers all stand still shall be started anew, not one whose workers were drained. */
-static void feed(struct workers *w, int64_t now_us)
+static void feed(struct workers *w, int slots, int64_t now_us)
 {
-    bool lives = last_beat_us(w) > g.fed_us || workers_are_held(w);
+    bool lives = last_beat_us(w) > g.fed_us || workers_are_held(w, slots);
     if (g.watchdog_us > 0 && now_us >= g.fed_us + g.watchdog_us / 2 && lives && send_words("WATCHDOG=1"))
         g.fed_us = now_us;
 }
@@ -187,7 +187,7 @@ int64_t notify_step(struct workers *w, const struct generation *generation, int6
     if (g.fd < 0)
         return INT64_MAX;
     int slots = generation->conf->workers, ready = count_ready(w, slots);
-    feed(w, now_us);
+    feed(w, slots, now_us);
     if (g.ending)
         return g.watchdog_us > 0 ? now_us + g.watchdog_us / 4 : INT64_MAX;
     if (now_us >= g.status_at_us)

@@ -163,6 +163,17 @@ def test_the_watchdog_is_fed_while_a_worker_beats(make_perfd, db, manager):
     assert manager.hears("^WATCHDOG=1$")
 
 
+@pytest.mark.parametrize("orders", [["drain"], ["drain 0", "drain 1"]])
+def test_drained_workers_are_no_hang(make_perfd, db, manager, orders):
+    perfd = managed(make_perfd, db, manager, env={"WATCHDOG_USEC": "400000"}).start()
+    for order in orders:
+        assert perfd.perfctl(*order.split()).code == 0
+    assert eventually(lambda: not perfd.worker_pids())
+    time.sleep(0.4)  # of the last beat's feeding
+    manager.forget()
+    assert manager.hears("^WATCHDOG=1$", 1)
+
+
 def test_another_process_s_watchdog_is_not_fed(make_perfd, db, manager):
     managed(make_perfd, db, manager, env={"WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"}).start()
     assert manager.hears("^READY=1$")
