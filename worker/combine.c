@@ -117,7 +117,8 @@ static void run_alone(struct combined *m)
 static struct pool_outcome own_outcome(const struct combined *m, const struct pool_outcome *outcome)
 {
     struct pool_outcome own = *outcome;
-    own.wait_us = MAX(outcome->wait_us - MAX(m->joined_us - m->batch->queued_us, INT64_C(0)), INT64_C(0));
+    int64_t later_us = MAX(m->joined_us - m->batch->queued_us, INT64_C(0));
+    own.wait_us = MAX(outcome->wait_us - later_us, INT64_C(0));
     return own;
 }
 
