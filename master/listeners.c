@@ -162,10 +162,11 @@ bool listeners_open(struct listeners *ls, const struct conf *conf, struct inheri
     *ls = (struct listeners){.inherited = inherited};
     bool ok = listeners_stage(ls, conf, err);
     ls->inherited = NULL;
-    if (!ok)
-        return false;
-    listeners_force(ls, 0);
-    return true;
+    if (ok)
+        listeners_force(ls, 0);
+    else
+        listeners_leave(ls); /* it may be tried again */
+    return ok;
 }
 
 /* ---- ending ---- */
