@@ -11,6 +11,7 @@ import pytest
 
 from lib.ports import free_ports
 from lib.process import eventually, tell
+from lib.workers import sockets_of
 
 CONF = 'route GET /one { query "SELECT 1 AS one"; result row; }\n'
 ACTIVATE = shutil.which("systemd-socket-activate")
@@ -228,8 +229,7 @@ def listening(pid, port):
             words = line.split()
             if words[3] == "0A" and int(words[1].split(":")[1], 16) == port:
                 inodes.add(words[9])
-    return len({os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")} &
-               {f"socket:[{inode}]" for inode in inodes})
+    return len(sockets_of(pid) & inodes)
 
 
 def test_a_passed_socket_is_taken_over_by_all_workers(make_perfd, db):

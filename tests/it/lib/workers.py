@@ -2,7 +2,8 @@
 import os
 
 
-def _sockets_of(pid):
+def sockets_of(pid):
+    """Their inodes."""
     found = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
@@ -20,7 +21,7 @@ def worker_of(connection, pids):
     with open("/proc/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table.readlines()[1:]]
     inodes = {row[9] for row in rows if int(row[2].split(":")[1], 16) == mine}
-    return next((pid for pid in pids if inodes & _sockets_of(pid)), None)
+    return next((pid for pid in pids if inodes & sockets_of(pid)), None)
 
 
 def connect_to(api, pid, target):
