@@ -39,6 +39,14 @@ static bool open_listeners(struct master *m, const struct conf *conf, struct inh
     return true;
 }
 
+/* The workers of a perfd that was killed finish what they have. Their writes raise no tag here, so that what was read
+ * beside them is dropped when the last of them must have ended. */
+static void doubt_orphans(struct master *m, const struct conf *conf)
+{
+    int64_t left_us = conf->shutdown_timeout_us + master_longest_statement_us(conf) + US_PER_S;
+    tags_set_doubt(m->shared.tags, clock_mono_us() + left_us);
+}
+
 bool ground_make(struct master *m, const struct conf *conf, struct err *err)
 {
     struct inherited none = {0};
@@ -49,6 +57,8 @@ bool ground_make(struct master *m, const struct conf *conf, struct err *err)
     inherited_close(sockets);
     if (!succession_share(m, conf, err))
         return false;
+    if (killed)
+        doubt_orphans(m, conf);
     if (pipe2(m->life, O_CLOEXEC | O_NONBLOCK) != 0)
         return err_set(err, "pipe: %s", strerror(errno));
     int socket_fd = m->handed != NULL ? m->handed->socket_fd : -1;

@@ -14,6 +14,10 @@ route GET /one { query "SELECT 1 AS one"; result row; }
 route GET /sleep { query "SELECT pg_sleep(:s), 1 AS one"; result row; timeout 20s; }
 route GET /fetched { query "SELECT 1 AS one"; result row; cache ttl=60s; }
 """
+WRITES = """
+route GET /kept { query "SELECT n FROM kept"; result value; cache ttl=60s tags=kept; }
+route POST /kept { query "UPDATE kept SET n = n + 1 WHERE pg_sleep(0.8) IS NOT NULL"; result none; invalidates kept; }
+"""
 KILLS = int(os.environ.get("MASTER_KILLS", "2"))
 with_fault_points = pytest.mark.skipif("/test/" not in PERFD, reason="needs the build with fault points, which scripts/check tries in a step of its own")
 
@@ -58,6 +62,21 @@ def test_orphans_stop_listening_before_their_requests_are_over(make_perfd, db):
         api.kill_master()
         assert eventually(lambda: is_free(api.port), 1)
         assert under_way.read().status == 200
+
+
+def test_what_is_read_while_an_orphan_writes_is_dropped(make_perfd, db):
+    """Its write raises no tag of the next perfd."""
+    db.run("CREATE TABLE kept AS SELECT 1 AS n")
+    api = make_perfd(WRITES, db, pool="statement_timeout 2s;", settings="shutdown_timeout 1s;").start()
+    with api.connect() as under_way:
+        under_way.send("POST", "/kept", {})
+        time.sleep(0.2)
+        api.kill_master()
+        api.start()
+        assert api.get("/kept").json() == 1
+        assert under_way.read().status == 204
+    assert db.value("SELECT n FROM kept") == 2
+    assert eventually(lambda: api.get("/kept").json() == 2, 5)
 
 
 @with_fault_points
