@@ -130,8 +130,9 @@ def test_capacity_holds(api):
 
 def test_the_cache_survives_a_killed_worker(api):
     body = api.get("/items/9").body
-    os.kill(api.worker_pids()[0], signal.SIGKILL)
-    assert eventually(api.is_whole, 5)
+    killed = api.worker_pids()[0]
+    os.kill(killed, signal.SIGKILL)
+    assert eventually(lambda: killed not in api.worker_pids() and api.is_whole(), 5)
     answers = [api.get("/items/9") for _ in range(10)]
     assert {a.body for a in answers} == {body} and {a.cache for a in answers} == {"HIT"}
 
@@ -147,8 +148,9 @@ def test_the_owner_of_a_fetch_is_killed_and_the_waiters_are_answered(api, db):
             return None
         return api.get("/slow/11?s=1.2", timeout=20)
 
-    answers = [a for a in at_once(21, ask)[:20] if not isinstance(a, Exception)]
-    assert answers, "the other worker's requests were lost"
+    outcomes = at_once(21, ask)[:20]
+    answers = [a for a in outcomes if not isinstance(a, Exception)]
+    assert answers, f"the other worker's requests were lost: {outcomes}\n{api.accepts_for()}\n{api.log()[-3000:]}"
     assert {a.status for a in answers} == {200} and {a.json()["name"] for a in answers} == {"item 11"}
 
 
