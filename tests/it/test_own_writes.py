@@ -20,6 +20,7 @@ route GET /items/{id} { query "SELECT version FROM items WHERE id = :id"; result
 route PATCH /items/{id} { query "UPDATE items SET version = version + 1 WHERE id = :id RETURNING version"; result value;
     invalidates item:{id}; }
 """
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from lib.perfd import ROOT, run
 
 POSTINST = f"{ROOT}/scripts/debian/perfd.postinst"
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture

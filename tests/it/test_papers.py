@@ -9,6 +9,7 @@ import pytest
 from lib.perfd import BUILD, PERFCTL, PERFD, ROOT, run
 
 PAGES = ["perfd.8", "perfd.conf.5", "perfctl.1"]
+pytestmark = pytest.mark.once
 
 
 def page(name):

@@ -9,6 +9,8 @@ import statistics
 import threading
 import time
 
+import pytest
+
 from lib.http_client import Connection
 from lib.perfd import SANITIZED
 from lib.process import eventually, tell
@@ -36,6 +38,7 @@ route GET /fresh/{{n}} {{ query "SELECT :n::int AS n"; result row; }}
 route GET /far/{{n}} {{ upstream api /far/{{n}}; }}
 route GET /generation {{ query "SELECT {generation} AS n"; result row; }}
 """
+pytestmark = pytest.mark.once
 
 
 class Timeline:

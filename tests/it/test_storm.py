@@ -27,6 +27,7 @@ route GET /items/{id} { query "SELECT id, version, repeat(md5(id || '.' || versi
 route PATCH /items/{id} { query "UPDATE items SET version = version + 1 WHERE id = :id RETURNING version"; result row;
     invalidates item:{id}; }
 """
+pytestmark = pytest.mark.once
 
 
 class Consumers:

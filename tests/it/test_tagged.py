@@ -18,6 +18,7 @@ from lib.process import eventually
 REQUESTS = int(os.environ.get("TAGGED", "60000"))
 CONF = 'route GET /tag/{n} { query "SELECT :n::int8 AS tag"; result row; }\n'
 LONGEST_MS = 4500  # request_timeout, and a busy machine
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture(scope="module")
