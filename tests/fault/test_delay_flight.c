@@ -276,7 +276,7 @@ static void wherever_an_owner_dies_all_waiters_get_on(void **state)
     const enum fault_point points[] = {FAULT_flight_claimed, FAULT_flight_told, FAULT_flight_running,
                                        FAULT_flight_ended, FAULT_flight_woken};
     for (size_t i = 0; i < ARRAY_LEN(points); i++) {
-        enum fault_point before = MIN(points[i], FAULT_flight_running);
+        enum fault_point before = points[i] < FAULT_flight_running ? points[i] : FAULT_flight_running;
         struct actor owner = actor_paused_at(&scene, before, 1, ONE, fly, FLIGHT_VALUE);
         struct flight_ticket mine = join(KEY), other = join_as(&scene, KEY, THREE, true);
         if (points[i] == before) {
