@@ -253,15 +253,15 @@ def test_slow_consumers_share_the_memory(start):
 
 
 def test_slow_consumers_have_their_share_of_the_connections(start):
-    api = start(pool="pool max=4 min=4;")
-    consumers = [first_byte(api, "/rows?rows=100000&width=1000", "text/csv")[0] for _ in range(2)]
-    waiting = Consumer(api.port, "/rows?rows=100000&width=1000")
+    api = start(pool="pool max=4 min=4 acquire_timeout=25s;")
+    consumers = [first_byte(api, "/rows?rows=30000&width=1000", "text/csv")[0] for _ in range(2)]
+    waiting = Consumer(api.port, "/rows?rows=30000&width=1000")
     for _ in range(20):
         assert api.get("/pid").status == 200
     assert eventually(lambda: api.stat("pool_active") == 2)
     consumers[0].take()
     waiting.take()
-    assert waiting.taken > 100_000_000
+    assert waiting.taken > 30_000_000
     for consumer in [*consumers, waiting]:
         consumer.close()
 
