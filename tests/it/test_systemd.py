@@ -1,7 +1,6 @@
 """perfd under a service manager: what it tells, what it is passed, when it is taken for dead."""
 import os
 import re
-import shutil
 import signal
 import socket
 import sys
@@ -14,7 +13,6 @@ from lib.process import eventually, tell
 from lib.workers import sockets_of
 
 CONF = 'route GET /one { query "SELECT 1 AS one"; result row; }\n'
-ACTIVATE = shutil.which("systemd-socket-activate")
 
 
 @pytest.fixture(scope="module")
@@ -309,11 +307,10 @@ def test_variables_of_another_process_mean_nothing(make_perfd, db):
     assert perfd.launch().wait() == 3 and perfd.log_contains("in use")
 
 
-@pytest.mark.skipif(ACTIVATE is None, reason="systemd-socket-activate is not installed")
 def test_systemd_s_own_activation(make_perfd, db):
     """It binds, waits for the first connection and becomes perfd, which answers it."""
     perfd = make_perfd(CONF, db)
-    perfd.within = [ACTIVATE, "-l", f"127.0.0.1:{perfd.port}", "-l", f"127.0.0.1:{perfd.admin}", "-E",
+    perfd.within = ["systemd-socket-activate", "-l", f"127.0.0.1:{perfd.port}", "-l", f"127.0.0.1:{perfd.admin}", "-E",
                     f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}"]
     perfd.launch()
     first = eventually(lambda: connects(perfd.port), 5)
