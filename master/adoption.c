@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "master/note.h"
 #include "master/workers_state.h"
+#include "shm/rowset.h"
 
 #include <unistd.h>
 
@@ -59,11 +60,8 @@ static bool is_anothers(const struct workers *w, int proc)
 
 static void wake(const struct shared *shared, int proc)
 {
-    const uint64_t one = 1;
-    if (proc == OWNERS_NOBODY)
-        return;
-    ssize_t written = write(shared->wake_fd[proc], &one, sizeof one);
-    (void)written; /* a full counter wakes as well */
+    if (proc != OWNERS_NOBODY)
+        rowset_wake_one(proc, shared->wake_fd);
 }
 
 static void tell(struct workers *w, int slot, const struct child *owner)

@@ -4,6 +4,7 @@
 #include "shm/events.h"
 #include "shm/fault.h"
 #include "shm/memory.h"
+#include "shm/rowset.h"
 #include "shm/slow.h"
 #include "shm/stats.h"
 
@@ -247,7 +248,6 @@ void shared_doubt(struct shared *shared)
 
 bool shared_reap(struct shared *shared, int proc, int64_t now_us)
 {
-    const uint64_t one = 1;
     bool wrote = board_writes(shared->board, proc) > 0;
     if (wrote)
         shared_doubt(shared);
@@ -262,10 +262,8 @@ bool shared_reap(struct shared *shared, int proc, int64_t now_us)
         events_reap(stats_events(shared->stats), proc);
     }
     board_set_state(shared->board, proc, PROC_FREE);
-    for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++) {
-        ssize_t written = write(shared->wake_fd[i], &one, sizeof one);
-        (void)written; /* a full counter wakes as well */
-    }
+    for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++)
+        rowset_wake_one(i, shared->wake_fd);
     return wrote;
 }
 

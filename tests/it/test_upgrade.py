@@ -1,7 +1,9 @@
 """A new binary takes the place of the old one: no request fails, the cache stays warm, and what goes wrong changes
 nothing."""
+import json
 import os
 import signal
+import socket
 import socket
 import threading
 import time
@@ -34,6 +36,7 @@ route POST /later/{id} { query "UPDATE items SET n = n + 1 WHERE id = :id::int A
 route GET /slow { query "SELECT pg_sleep(s), 1 AS one FROM knob"; result row; timeout 20s; cache ttl=1h tti=1h; }
 route GET /sleep { query "SELECT pg_sleep(:s), 1 AS one"; result row; timeout 20s; }
 """
+TAKEN_OVER = "a new perfd has just taken over; ask again"
 UPGRADES = int(os.environ.get("UPGRADES", "3"))
 
 
@@ -65,6 +68,13 @@ def raw(path):
 
 def targets(thread, turn):
     return [("GET", "/items/1", None), ("POST", f"/items/{2 + thread}", {}), ("GET", "/pid", None)][(thread + turn) % 3]
+
+
+def connect_to_control(api):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(f"{api.run_dir}/control.sock")
+    return sock
 
 
 def title_of(pid):
@@ -126,6 +136,20 @@ def test_upgrades_under_load_lose_nothing(make):
     assert len(masters) == UPGRADES + 1
     assert len(api.events("upgraded")) == 2 * UPGRADES
     print(f"{UPGRADES} upgrades, {kept.answered + fresh.answered} requests, longest {max(kept.longest, fresh.longest):.3f} s")
+
+
+def test_who_had_connected_to_the_old_master_is_answered_by_it_and_obeyed_no_more(make):
+    api = make()
+    with api.connect() as kept:
+        kept.send("GET", "/sleep?s=1.5")  # it lives for so long
+        early = [connect_to_control(api) for _ in range(2)]
+        assert api.upgrade().code == 0
+        for sock, command, answer in zip(early, ("ping", "stop"), ({"ok": True}, {"ok": False, "error": TAKEN_OVER})):
+            sock.sendall(json.dumps({"command": command}).encode() + b"\n")
+            with sock, sock.makefile() as lines:
+                assert json.loads(lines.readline()) == answer
+        assert kept.read().status == 200
+    assert api.old_ended() == 0 and api.get("/pid").status == 200
 
 
 def test_the_cache_stays_warm_and_writes_through_either_reach_it(make):
