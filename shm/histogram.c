@@ -21,6 +21,12 @@ int64_t histogram_upper_us(int bucket)
     return ((int64_t)(bucket % SUBS + SUBS + 1) << shift) - 1;
 }
 
+void histogram_add(struct histogram *sum, const struct histogram *h)
+{
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum->buckets[i] += h->buckets[i];
+}
+
 uint64_t histogram_count(const struct histogram *h)
 {
     uint64_t count = 0;

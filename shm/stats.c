@@ -40,6 +40,11 @@ const struct stat_info route_hist_infos[ROUTE_HIST_COUNT] = {
 #include "shm/stats.def"
 };
 
+const struct stat_list stat_lists[STATS_SCOPES] = {[SCOPE_SLOT] = {stat_infos, STAT_COUNT},
+                                                   [SCOPE_ROUTE] = {route_stat_infos, ROUTE_STAT_COUNT},
+                                                   [SCOPE_HIST] = {hist_infos, HIST_COUNT},
+                                                   [SCOPE_ROUTE_HIST] = {route_hist_infos, ROUTE_HIST_COUNT}};
+
 /* ---- routes ---- */
 
 static route_name *names(const struct stats *stats)
@@ -150,17 +155,6 @@ void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist
 
 /* ---- reading ---- */
 
-static int64_t load(const int64_t *at)
-{
-    return __atomic_load_n(at, __ATOMIC_RELAXED);
-}
-
-static void add_up(struct histogram *sum, const struct histogram *h)
-{
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
-        sum->buckets[i] += __atomic_load_n(&h->buckets[i], __ATOMIC_RELAXED);
-}
-
 int stats_slots(const struct stats *stats)
 {
     return stats->slots;
@@ -168,50 +162,7 @@ int stats_slots(const struct stats *stats)
 
 int64_t stats_get(const struct stats *stats, int slot, enum metric stat)
 {
-    return load(stat_at(stats, slot, stat));
-}
-
-int64_t stats_sum(const struct stats *stats, enum metric stat)
-{
-    int64_t result = 0;
-    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++) {
-        int64_t value = stats_get(stats, slot, stat);
-        result = stat_infos[stat].sum ? result + value : MAX(result, value);
-    }
-    return result;
-}
-
-int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat)
-{
-    int64_t result = 0;
-    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++)
-        result += load(route_stat_at(stats, slot, row, stat));
-    return result;
-}
-
-void stats_hist_get(const struct stats *stats, int slot, enum stat_hist hist, struct histogram *out)
-{
-    *out = (struct histogram){0};
-    add_up(out, hist_at(stats, slot, (int)hist));
-}
-
-void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out)
-{
-    *sum_out = (struct histogram){0};
-    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++)
-        add_up(sum_out, hist_at(stats, slot, (int)hist));
-}
-
-void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out)
-{
-    *sum_out = (struct histogram){0};
-    for (int slot = STATS_KEEPER; slot < stats_slots(stats); slot++)
-        add_up(sum_out, route_hist_at(stats, slot, row, hist));
-}
-
-int64_t stats_started_us(const struct stats *stats)
-{
-    return stats->header->started_us;
+    return __atomic_load_n(stat_at(stats, slot, stat), __ATOMIC_RELAXED);
 }
 
 int stats_master_pid(const struct stats *stats)
@@ -219,30 +170,29 @@ int stats_master_pid(const struct stats *stats)
     return stats->header->master_pid;
 }
 
+void *stats_section(const struct stats *stats, enum stats_section section)
+{
+    return (char *)stats->header + stats->header->sections[section].at;
+}
+
 struct ring *stats_slow(const struct stats *stats)
 {
-    return (struct ring *)(void *)((char *)stats->header + stats->header->slow_at);
+    return stats_section(stats, SECTION_slow);
 }
 
 struct ring *stats_events(const struct stats *stats)
 {
-    return (struct ring *)(void *)((char *)stats->header + stats->header->events_at);
-}
-
-static char *conf_at(const struct stats *stats)
-{
-    return (char *)stats->header + stats->header->conf_at;
+    return stats_section(stats, SECTION_events);
 }
 
 void stats_set_conf(struct stats *stats, const char *path)
 {
     char absolute[PATH_MAX];
     if (realpath(path, absolute) != NULL && strlen(absolute) < CONF_PATH_BYTES)
-        memcpy(conf_at(stats), absolute, strlen(absolute) + 1);
+        memcpy(stats_section(stats, SECTION_conf), absolute, strlen(absolute) + 1);
 }
 
 const char *stats_conf(const struct stats *stats)
 {
-    const char *path = conf_at(stats);
-    return memchr(path, '\0', CONF_PATH_BYTES) != NULL ? path : "";
+    return stats_section(stats, SECTION_conf);
 }

@@ -1,7 +1,7 @@
-/* The statistics file, run_dir/perfd.stats: written by workers with relaxed atomic adds, mapped read-only by perfctl,
- * never locked, readable while everything else is stopped. It describes itself: name, kind, unit, aggregation and help
- * of every metric come from stats.def and stand in the file. Slabs belong to worker slots, so totals do not fall when a
- * worker restarts. */
+/* The statistics file, run_dir/perfd.stats: written by workers with relaxed atomic adds, mapped read-only by perfctl
+ * (stats_view.h), never locked, readable while everything else is stopped. It describes itself: name, kind, unit,
+ * aggregation and help of every metric come from stats.def and stand in the file. Slabs belong to worker slots, so
+ * totals do not fall when a worker restarts. */
 #ifndef SHM_STATS_H
 #define SHM_STATS_H
 
@@ -9,6 +9,8 @@
 #include "shm/histogram.h"
 
 enum { STATS_ROUTE_NAME_MAX = 120, STATS_KEEPER = -1 /* the keeper's slot, in front of the workers' */ };
+
+typedef char route_name[STATS_ROUTE_NAME_MAX];
 
 /* METRIC(name, kind, aggregation, unit, help) for a worker slot; ROUTE_METRIC the same for a route in a slot. */
 enum metric {
@@ -48,6 +50,18 @@ enum route_hist {
 #undef ROUTE_METRIC
 #undef HISTOGRAM
 
+/* What a metric is counted for; histograms have a row of stats.def each, too. */
+enum stats_scope { SCOPE_SLOT, SCOPE_ROUTE, SCOPE_HIST, SCOPE_ROUTE_HIST };
+enum { STATS_SCOPES = 4, STATS_SECTIONS_MAX = 16 };
+
+/* What the file has once, each with records of its own: SECTION(name, bytes, record_bytes, records). */
+enum stats_section {
+#define SECTION(name, bytes, record_bytes, records) SECTION_##name,
+#include "shm/stats_sections.def"
+#undef SECTION
+    SECTION_COUNT
+};
+
 struct stats;
 struct ring;
 
@@ -60,6 +74,12 @@ struct stat_info {
 };
 extern const struct stat_info stat_infos[STAT_COUNT], route_stat_infos[ROUTE_STAT_COUNT], hist_infos[HIST_COUNT],
     route_hist_infos[ROUTE_HIST_COUNT];
+/* The same by scope. */
+struct stat_list {
+    const struct stat_info *infos;
+    int count;
+};
+extern const struct stat_list stat_lists[STATS_SCOPES];
 
 /* Makes a new file beside path, its blocks allocated (a full disk is an error here, never a SIGBUS later). It takes the
  * name by stats_show(), which is where readers find it; one that is closed before is removed. */
@@ -77,8 +97,6 @@ int stats_fd(const struct stats *stats);                    /* -1: closed */
 void stats_close_fd(struct stats *stats);                   /* in a process that hands it to nobody */
 void stats_own(struct stats *stats);                        /* this process is the master now */
 void stats_set_conf(struct stats *stats, const char *path); /* for who looks into it later; the master only */
-struct stats *stats_open(const char *path,
-                         struct err *err) MUST_USE; /* perfctl: read-only, every header field checked */
 void stats_close(struct stats **stats);
 
 /* The row of a route by its name, new if unknown; row 0 is "(other)" and takes what finds no room. The master only. */
@@ -91,21 +109,15 @@ void stats_route_add(struct stats *stats, int slot, int row, enum route_stat sta
 void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t us);
 void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us);
 
-/* Reading, for perfctl and the admin page. */
+/* For who writes them; readers have stats_view.h and snapshot.h. */
 int stats_slots(const struct stats *stats);  /* of workers */
 int stats_routes(const struct stats *stats); /* rows in use */
 const char *stats_route_name(const struct stats *stats, int row);
 int64_t stats_get(const struct stats *stats, int slot, enum metric stat);
-int64_t stats_sum(const struct stats *stats,
-                  enum metric stat); /* over slots, by the metric's aggregation (sum or max) */
-int64_t stats_route_sum(const struct stats *stats, int row, enum route_stat stat);
-void stats_hist_get(const struct stats *stats, int slot, enum stat_hist hist, struct histogram *out);
-void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
-void stats_route_hist_sum(const struct stats *stats, int row, enum route_hist hist, struct histogram *sum_out);
-int64_t stats_started_us(const struct stats *stats); /* wall clock */
 int stats_master_pid(const struct stats *stats);
-struct ring *stats_slow(const struct stats *stats);   /* slow.h's; a reader must not write it */
-struct ring *stats_events(const struct stats *stats); /* events.h's; nor this one */
+void *stats_section(const struct stats *stats, enum stats_section section);
 const char *stats_conf(const struct stats *stats);    /* the configuration's absolute path; "" if not known */
+struct ring *stats_slow(const struct stats *stats);   /* slow.h's */
+struct ring *stats_events(const struct stats *stats); /* events.h's */
 
 #endif

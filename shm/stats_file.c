@@ -14,65 +14,59 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { FORMAT = 5, SLOTS_MAX = 128, ROUTES_MAX = 4096 };
 #define STAGED_END ".new"
 
-/* A slot: stats, route stats by row, histograms, route histograms by row. */
-static uint64_t slot_bytes(uint32_t routes_max)
+static void describe(char *file)
 {
-    return (STAT_COUNT + (uint64_t)routes_max * ROUTE_STAT_COUNT) * sizeof(int64_t) +
-           (HIST_COUNT + (uint64_t)routes_max * ROUTE_HIST_COUNT) * sizeof(struct histogram);
+    const struct header *h = (const struct header *)(const void *)file;
+    struct description *d = (struct description *)(void *)(file + h->descriptions_at);
+    for (int scope = 0; scope < STATS_SCOPES; scope++)
+        for (int i = 0; i < stat_lists[scope].count; i++, d++) {
+            const struct stat_info *info = &stat_lists[scope].infos[i];
+            snprintf(d->name, sizeof d->name, "%s", info->name);
+            snprintf(d->unit, sizeof d->unit, "%s", info->unit);
+            snprintf(d->help, sizeof d->help, "%s", info->help);
+            d->counter = info->counter;
+            d->sum = info->sum;
+            d->scope = (uint8_t)scope;
+        }
 }
 
-static void describe(struct description *d, const struct stat_info *infos, int count, int scope)
+static uint64_t lay_section(struct section *section, const char *name, uint64_t at, uint64_t bytes,
+                            uint32_t record_bytes, uint32_t records)
 {
-    for (int i = 0; i < count; i++, d++) {
-        snprintf(d->name, sizeof d->name, "%s", infos[i].name);
-        snprintf(d->unit, sizeof d->unit, "%s", infos[i].unit);
-        snprintf(d->help, sizeof d->help, "%s", infos[i].help);
-        d->counter = infos[i].counter;
-        d->sum = infos[i].sum;
-        d->scope = (uint8_t)scope;
-    }
+    *section =
+        (struct section){.at = (at + 63) / 64 * 64, .bytes = bytes, .record_bytes = record_bytes, .records = records};
+    snprintf(section->name, sizeof section->name, "%s", name);
+    return section->at + bytes;
 }
 
 /* All that follows from the program and the two counts. */
 static struct header layout(uint32_t slots, uint32_t routes_max)
 {
-    struct header h = {.magic = MAGIC,
-                       .format = FORMAT,
+    struct header h = {.magic = STATS_MAGIC,
+                       .format = STATS_FORMAT,
                        .slots = slots,
                        .routes_max = routes_max,
-                       .stats = STAT_COUNT,
-                       .route_stats = ROUTE_STAT_COUNT,
-                       .hists = HIST_COUNT,
-                       .route_hists = ROUTE_HIST_COUNT,
+                       .counts = {STAT_COUNT, ROUTE_STAT_COUNT, HIST_COUNT, ROUTE_HIST_COUNT},
                        .buckets = HISTOGRAM_BUCKETS,
                        .version = PERFD_VERSION};
-    h.names_at = sizeof h;
-    h.conf_at = h.names_at + (uint64_t)routes_max * sizeof(route_name);
-    h.slow_at = (h.conf_at + CONF_PATH_BYTES + 63) / 64 * 64;
-    h.events_at = h.slow_at + slow_bytes();
-    h.slots_at = (h.events_at + events_bytes() + 63) / 64 * 64;
-    h.slot_bytes = slot_bytes(routes_max);
-    struct description *d = h.descriptions;
-    describe(d, stat_infos, STAT_COUNT, 0);
-    describe(d += STAT_COUNT, route_stat_infos, ROUTE_STAT_COUNT, 1);
-    describe(d += ROUTE_STAT_COUNT, hist_infos, HIST_COUNT, 2);
-    describe(d + HIST_COUNT, route_hist_infos, ROUTE_HIST_COUNT, 3);
+    h.descriptions_at = sizeof h;
+    h.names_at = h.descriptions_at + METRICS_TOTAL * sizeof(struct description);
+    uint64_t at = h.names_at + (uint64_t)routes_max * sizeof(route_name);
+#define SECTION(name, bytes, record_bytes, records)                                                                    \
+    at = lay_section(&h.sections[SECTION_##name], #name, at, bytes, record_bytes, records);
+#include "shm/stats_sections.def"
+#undef SECTION
+    h.slots_at = (at + 63) / 64 * 64;
+    h.slot_bytes = stats_slot_bytes(h.counts, routes_max);
     return h;
 }
 
-static uint64_t total_bytes(const struct header *h, uint32_t slots)
+static struct stats *map_file(int fd, const struct header *h)
 {
-    return h->slots_at + (slots + 1) * h->slot_bytes;
-}
-
-static struct stats *map_file(int fd, const struct header *h, int protection)
-{
-    size_t bytes = total_bytes(h, h->slots);
-    void *memory = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+    size_t bytes = stats_total_bytes(h, h->slots);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return NULL;
     struct stats *stats = xcalloc(1, sizeof *stats);
@@ -85,17 +79,18 @@ static struct stats *make_file(const char *path, const struct header *h, struct 
 {
     unlink(path); /* a dead one's: it may still be mapped by a process of his */
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)total_bytes(h, h->slots));
-    struct stats *stats = failed == 0 ? map_file(fd, h, PROT_READ | PROT_WRITE) : NULL;
+    int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)stats_total_bytes(h, h->slots));
+    struct stats *stats = failed == 0 ? map_file(fd, h) : NULL;
     if (stats == NULL)
-        err_set(err, "statistics %s, %llu bytes: %s", path, (unsigned long long)total_bytes(h, h->slots),
+        err_set(err, "statistics %s, %llu bytes: %s", path, (unsigned long long)stats_total_bytes(h, h->slots),
                 strerror(failed ? failed : errno));
-    else
-        memcpy(stats->header, h, sizeof *h);
-    if (stats != NULL)
-        stats->fd = fd;
-    else if (fd >= 0)
+    if (stats == NULL && fd >= 0)
         close(fd);
+    if (stats == NULL)
+        return NULL;
+    memcpy(stats->header, h, sizeof *h);
+    describe((char *)stats->header);
+    stats->fd = fd;
     return stats;
 }
 
@@ -106,7 +101,7 @@ struct stats *stats_stage(const char *path, int slots, int routes_max, struct er
     char *staged = xmalloc(staged_bytes);
     h.started_us = clock_wall_us();
     h.master_pid = getpid();
-    CHECK(slots > 0 && slots <= SLOTS_MAX && routes_max >= 0 && routes_max < ROUTES_MAX);
+    CHECK(slots > 0 && slots <= STATS_SLOTS_MAX && routes_max >= 0 && routes_max < STATS_ROUTES_MAX);
     snprintf(staged, staged_bytes, "%s%s", path, STAGED_END);
     struct stats *stats = make_file(staged, &h, err);
     if (stats == NULL) {
@@ -143,63 +138,55 @@ struct stats *stats_create(const char *path, int slots, int routes_max, struct e
     return stats;
 }
 
-static const char *wrong_with(const struct header *h, uint64_t file_bytes, bool same_version)
+/* What another perfd must have made just so, for this one to count on in it. */
+static const char *wrong_with(const struct header *h, uint64_t file_bytes)
 {
-    if (h->magic != MAGIC)
+    if (h->magic != STATS_MAGIC)
         return "not a statistics file of perfd";
-    if (h->format != FORMAT || (same_version && strncmp(h->version, PERFD_VERSION, sizeof h->version) != 0))
+    if (h->format != STATS_FORMAT)
         return "written by another version of perfd";
-    if (h->slots < 1 || h->slots > SLOTS_MAX || h->routes_max < 1 || h->routes_max > ROUTES_MAX || h->routes < 0 ||
-        (uint32_t)h->routes > h->routes_max)
+    if (h->slots < 1 || h->slots > STATS_SLOTS_MAX || h->routes_max < 1 || h->routes_max > STATS_ROUTES_MAX ||
+        h->routes < 0 || (uint32_t)h->routes > h->routes_max)
         return "damaged: a count is out of bounds";
     struct header expected = layout(h->slots, h->routes_max);
-    if (!same_version)
-        memcpy(expected.version, h->version, sizeof expected.version);
+    memcpy(expected.version, h->version, sizeof expected.version);
     expected.started_us = h->started_us;
     expected.master_pid = h->master_pid;
     expected.routes = h->routes;
     if (memcmp(h, &expected, sizeof expected) != 0)
-        return "damaged, or its metrics are another build's";
+        return "damaged, or its layout is another build's";
     /* It is longer for a moment when it grows, and after a growth that failed. */
-    return total_bytes(h, h->slots) <= file_bytes ? NULL : "damaged: its size is not what its head says";
+    return stats_total_bytes(h, h->slots) <= file_bytes ? NULL : "damaged: its size is not what its head says";
 }
 
-struct stats *stats_open(const char *path, struct err *err)
+static bool describes_ours(const struct stats *stats)
 {
-    struct stat file;
-    struct header *copy = xmalloc(sizeof *copy);
-    struct stats *stats = NULL;
-    const char *wrong = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &file) != 0)
-        wrong = strerror(errno);
-    else if (pread(fd, copy, sizeof *copy, 0) != sizeof *copy)
-        wrong = "not a statistics file of perfd";
-    else
-        wrong = wrong_with(copy, (uint64_t)file.st_size, true);
-    if (wrong == NULL && (stats = map_file(fd, copy, PROT_READ)) == NULL)
-        wrong = strerror(errno);
-    if (wrong != NULL)
-        err_set(err, "%s: %s", path, wrong);
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return stats;
+    size_t bytes = METRICS_TOTAL * sizeof(struct description);
+    const struct header *h = stats->header;
+    char *ours = xcalloc(1, h->descriptions_at + bytes);
+    memcpy(ours, h, sizeof *h);
+    describe(ours);
+    bool same = memcmp(ours + h->descriptions_at, (const char *)h + h->descriptions_at, bytes) == 0;
+    free(ours);
+    return same;
 }
 
 struct stats *stats_attach(int fd, int slots, struct err *err)
 {
     struct stat file;
-    struct header *copy = xmalloc(sizeof *copy);
+    struct header copy;
     struct stats *stats = NULL;
     const char *wrong = NULL;
-    if (fstat(fd, &file) != 0 || pread(fd, copy, sizeof *copy, 0) != sizeof *copy)
+    if (fstat(fd, &file) != 0 || pread(fd, &copy, sizeof copy, 0) != sizeof copy)
         wrong = "not a statistics file of perfd";
     else
-        wrong = wrong_with(copy, (uint64_t)file.st_size, false);
-    if (wrong == NULL && (stats = map_file(fd, copy, PROT_READ | PROT_WRITE)) == NULL)
+        wrong = wrong_with(&copy, (uint64_t)file.st_size);
+    if (wrong == NULL && (stats = map_file(fd, &copy)) == NULL)
         wrong = strerror(errno);
-    free(copy);
+    if (stats != NULL && !describes_ours(stats)) {
+        stats_close(&stats);
+        wrong = "its metrics are another build's";
+    }
     if (stats == NULL) {
         err_set(err, "%s", wrong);
         return NULL;
@@ -214,10 +201,10 @@ struct stats *stats_attach(int fd, int slots, struct err *err)
 
 bool stats_grow(struct stats *stats, int slots, struct err *err)
 {
-    CHECK(slots <= SLOTS_MAX);
+    CHECK(slots <= STATS_SLOTS_MAX);
     if (slots <= stats->slots)
         return true;
-    uint64_t bytes = total_bytes(stats->header, (uint32_t)slots);
+    uint64_t bytes = stats_total_bytes(stats->header, (uint32_t)slots);
     int failed = posix_fallocate(stats->fd, 0, (off_t)bytes);
     void *memory = failed == 0 ? mremap(stats->header, stats->bytes, bytes, MREMAP_MAYMOVE) : MAP_FAILED;
     if (memory == MAP_FAILED)

@@ -30,39 +30,39 @@ static const struct ratio ratios[] = {
     {"cache_bytes_ratio", "of the memory in use", STAT_cache_used_bytes, STAT_cache_size_bytes, true},
 };
 
-static void read_ratio(const struct stats *stats, const struct ratio *ratio, int64_t *part, int64_t *whole)
+static void read_ratio(const struct snapshot *s, const struct ratio *ratio, int64_t *part, int64_t *whole)
 {
-    *part = stats_sum(stats, ratio->part);
-    *whole = stats_sum(stats, ratio->rest) + (ratio->rest_is_whole ? 0 : *part);
+    *part = snapshot_sum(s, ratio->part);
+    *whole = snapshot_sum(s, ratio->rest) + (ratio->rest_is_whole ? 0 : *part);
 }
 
 static enum ctl_exit print_document(const struct ctl *ctl)
 {
     cJSON *document = document_create(ctl);
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(document, stat_infos[metrics[i]].name, stats_sum(ctl->stats, metrics[i]));
+        document_int(document, stat_infos[metrics[i]].name, snapshot_sum(ctl->figures, metrics[i]));
     for (size_t i = 0; i < ARRAY_LEN(ratios); i++) {
         int64_t part, whole;
-        read_ratio(ctl->stats, &ratios[i], &part, &whole);
+        read_ratio(ctl->figures, &ratios[i], &part, &whole);
         document_ratio(document, ratios[i].name, part, whole);
     }
-    return document_print(&document);
+    return document_print(ctl, &document);
 }
 
 enum ctl_exit command_cache(const struct ctl *ctl)
 {
-    if (ctl->json)
+    if (ctl->output != OUTPUT_TABLE)
         return print_document(ctl);
     struct table *table = table_create("<FIGURE|VALUE|<MEANING");
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
         const struct stat_info *info = &stat_infos[metrics[i]];
         table_cell(table, "%s", info->name);
-        table_cell(table, "%s", format_value(stats_sum(ctl->stats, metrics[i]), info->unit).s);
+        table_cell(table, "%s", format_value(snapshot_sum(ctl->figures, metrics[i]), info->unit).s);
         table_cell(table, "%s", info->help);
     }
     for (size_t i = 0; i < ARRAY_LEN(ratios); i++) {
         int64_t part, whole;
-        read_ratio(ctl->stats, &ratios[i], &part, &whole);
+        read_ratio(ctl->figures, &ratios[i], &part, &whole);
         table_cell(table, "%s", ratios[i].name);
         table_cell(table, "%s", format_percent(part, whole).s);
         table_cell(table, "%s", ratios[i].help);

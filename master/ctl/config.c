@@ -56,7 +56,7 @@ static enum ctl_exit print_answer(const struct ctl *ctl, cJSON **answer)
         return fail("the master's answer makes no sense");
     }
     compare(*answer, path, fingerprint);
-    if (ctl->json)
+    if (ctl->output != OUTPUT_TABLE)
         return control_print(ctl, answer);
     print_in_force(*answer, path, text);
     cJSON_Delete(*answer);
@@ -67,9 +67,9 @@ static enum ctl_exit print_answer(const struct ctl *ctl, cJSON **answer)
 static enum ctl_exit print_file(const struct ctl *ctl)
 {
     struct err err;
-    if (ctl->json)
+    if (ctl->output != OUTPUT_TABLE)
         return fail("--file prints the text alone");
-    struct conf *conf = conf_load(stats_conf(ctl->stats), &err);
+    struct conf *conf = conf_load(stats_view_conf(ctl->view), &err);
     if (conf == NULL)
         return fail(err.text);
     memory_limits_fill(conf);
@@ -80,7 +80,7 @@ static enum ctl_exit print_file(const struct ctl *ctl)
 
 enum ctl_exit command_config(const struct ctl *ctl)
 {
-    if (ctl->file)
+    if (ctl_value(ctl, OPTION_file) != NULL)
         return print_file(ctl);
     cJSON *answer = NULL;
     enum ctl_exit code = control_get(ctl, TIMEOUT_US, &answer);

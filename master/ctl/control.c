@@ -99,7 +99,7 @@ static enum ctl_exit parse(const struct ctl *ctl, const char *line, cJSON **answ
     }
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
     fprintf(stderr, "perfctl: %s: %s\n", ctl->command, text ? text : "refused without a reason");
-    if (ctl->json)
+    if (ctl->output != OUTPUT_TABLE)
         control_print(ctl, &answer);
     cJSON_Delete(answer);
     return CTL_FAILED;
@@ -110,7 +110,7 @@ enum ctl_exit control_print(const struct ctl *ctl, cJSON **answer)
     char schema[64];
     snprintf(schema, sizeof schema, "perfctl.%s/1", ctl->command);
     cJSON_AddStringToObject(*answer, "schema", schema);
-    return document_print(answer);
+    return document_print(ctl, answer);
 }
 
 enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **answer_out)
@@ -142,7 +142,7 @@ enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us)
     enum ctl_exit code = control_get(ctl, timeout_us, &answer);
     if (code != CTL_OK)
         return code;
-    if (ctl->json)
+    if (ctl->output != OUTPUT_TABLE)
         return control_print(ctl, &answer);
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "message"));
     puts(text ? text : "ok");

@@ -53,13 +53,16 @@ static void put_event(cJSON *list, const struct event *e)
 /* The latest last, as in a log. */
 enum ctl_exit command_events(const struct ctl *ctl)
 {
+    const struct ring *ring = ctl_ring(ctl, SECTION_events);
+    if (ring == NULL)
+        return CTL_FAILED;
     struct event *events = xcalloc(EVENTS, sizeof *events);
-    int count = events_read(stats_events(ctl->stats), events);
-    if (ctl->json) {
+    int count = events_read(ring, events);
+    if (ctl->output != OUTPUT_TABLE) {
         cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "events");
         for (int i = count - 1; i >= 0; i--)
             put_event(list, &events[i]);
-        document_print(&document);
+        (void)document_print(ctl, &document);
     } else {
         struct table *table = table_create("<TIME|AGO|<EVENT|SLOT|PID|<WHAT");
         for (int i = count - 1; i >= 0; i--)

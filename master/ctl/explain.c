@@ -48,7 +48,10 @@ static const struct conf_route *route_that_ran(const struct conf *conf, const st
 static enum ctl_exit find_slow(const struct ctl *ctl, const struct conf *conf, struct arena *arena, struct wanted *out)
 {
     struct slow_query *queries = arena_alloc(arena, SLOW_ENTRIES * sizeof *queries);
-    int count = slow_read(stats_slow(ctl->stats), queries);
+    const struct ring *ring = ctl_ring(ctl, SECTION_slow);
+    if (ring == NULL)
+        return CTL_FAILED;
+    int count = slow_read(ring, queries);
     for (int i = 0; i < count; i++) {
         if (queries[i].number != strtoull(ctl->args[0], NULL, 10))
             continue;
@@ -103,7 +106,7 @@ static enum ctl_exit parse(struct wanted *wanted, struct arena *arena)
 static void print(const struct ctl *ctl, const struct wanted *wanted, const struct buf *plan)
 {
     const char *kind = wanted->has_values ? "custom" : "generic";
-    if (!ctl->json) {
+    if (!ctl->output != OUTPUT_TABLE) {
         printf("%s, %s plan\n\n" SLICE_FMT, wanted->route->name, kind, SLICE_ARG(buf_slice(plan)));
         return;
     }
@@ -111,21 +114,21 @@ static void print(const struct ctl *ctl, const struct wanted *wanted, const stru
     cJSON_AddStringToObject(document, "route", wanted->route->name);
     cJSON_AddStringToObject(document, "plan", kind);
     cJSON_AddRawToObject(document, "statements", plan->at);
-    document_print(&document);
+    (void)document_print(ctl, &document);
 }
 
 static enum ctl_exit ask(const struct ctl *ctl, const struct conf *conf, const struct wanted *wanted)
 {
     struct err err;
     struct buf plan = {0};
-    const struct explain explain = {.url = ctl->url ? ctl->url : conf->database.url,
+    const struct explain explain = {.url = ctl_value(ctl, OPTION_url) ? ctl_value(ctl, OPTION_url) : conf->database.url,
                                     .timeout_us = TIMEOUT_US,
                                     .values = wanted->has_values ? wanted->values : NULL,
-                                    .analyze = ctl->analyze,
-                                    .json = ctl->json};
-    buf_adds(&plan, ctl->json ? "[" : "");
+                                    .analyze = ctl_value(ctl, OPTION_analyze) != NULL,
+                                    .json = ctl->output != OUTPUT_TABLE};
+    buf_adds(&plan, ctl->output != OUTPUT_TABLE ? "[" : "");
     bool ok = explain_query(&explain, wanted->query, &plan, &err);
-    buf_adds(&plan, ctl->json ? "]" : "");
+    buf_adds(&plan, ctl->output != OUTPUT_TABLE ? "]" : "");
     buf_addc(&plan, '\0');
     plan.len--;
     if (ok)
@@ -140,7 +143,7 @@ static enum ctl_exit explain(const struct ctl *ctl, const struct conf *conf, str
     enum ctl_exit code = find(ctl, conf, arena, &wanted);
     if (code == CTL_OK)
         code = parse(&wanted, arena);
-    if (code == CTL_OK && ctl->analyze && !wanted.has_values)
+    if (code == CTL_OK && ctl_value(ctl, OPTION_analyze) != NULL && !wanted.has_values)
         return fail("--analyze runs the query, and its parameters were not kept (slow_query_params)",
                     wanted.route->name);
     return code == CTL_OK ? ask(ctl, conf, &wanted) : code;
@@ -149,7 +152,7 @@ static enum ctl_exit explain(const struct ctl *ctl, const struct conf *conf, str
 enum ctl_exit command_explain(const struct ctl *ctl)
 {
     struct err err;
-    const char *path = ctl->conf ? ctl->conf : stats_conf(ctl->stats);
+    const char *named = ctl_value(ctl, OPTION_conf), *path = named ? named : stats_view_conf(ctl->view);
     if (*path == '\0')
         return fail("where the configuration is is not known; name it by --conf", "");
     struct conf *conf = conf_load(path, &err);

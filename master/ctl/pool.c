@@ -17,61 +17,61 @@ static const enum metric replica_metrics[COLUMNS] = {
     STAT_replica_repeated, STAT_replica_errors,  STAT_replica_timeouts,   STAT_replica_rejected,
     STAT_replica_opened,   STAT_replica_closed,  STAT_replica_max_wait_us};
 
-static int64_t value_of(const struct stats *stats, int slot, enum metric stat)
+static int64_t value_of(const struct snapshot *s, int slot, enum metric stat)
 {
-    return slot == TOTAL ? stats_sum(stats, stat) : stats_get(stats, slot, stat);
+    return slot == TOTAL ? snapshot_sum(s, stat) : snapshot_get(s, slot, stat);
 }
 
-static bool has_replicas(const struct stats *stats)
+static bool has_replicas(const struct snapshot *s)
 {
-    return stats_sum(stats, STAT_replicas) > 0;
+    return snapshot_sum(s, STAT_replicas) > 0;
 }
 
-static void read_wait(const struct stats *stats, int slot, struct histogram *out)
+static void read_wait(const struct snapshot *s, int slot, struct histogram *out)
 {
     if (slot == TOTAL)
-        stats_hist_sum(stats, HIST_pool_wait, out);
+        snapshot_hist(s, HIST_pool_wait, out);
     else
-        stats_hist_get(stats, slot, HIST_pool_wait, out);
+        *out = *snapshot_slot_hist(s, slot, HIST_pool_wait);
 }
 
-static void put_metrics(cJSON *object, const struct stats *stats, int slot, const enum metric metrics[COLUMNS],
+static void put_metrics(cJSON *object, const struct snapshot *s, int slot, const enum metric metrics[COLUMNS],
                         size_t prefix)
 {
     for (int i = 0; i < COLUMNS; i++)
         if (metrics[i] != NOT_COUNTED)
-            document_int(object, stat_infos[metrics[i]].name + prefix, value_of(stats, slot, metrics[i]));
+            document_int(object, stat_infos[metrics[i]].name + prefix, value_of(s, slot, metrics[i]));
 }
 
-static void put_replicas(cJSON *object, const struct stats *stats, int slot)
+static void put_replicas(cJSON *object, const struct snapshot *s, int slot)
 {
-    document_int(object, "count", value_of(stats, slot, STAT_replicas));
-    document_int(object, "usable", value_of(stats, slot, STAT_replicas_usable));
-    document_int(object, "lag_us", value_of(stats, slot, STAT_replica_lag_us));
-    document_int(object, "fallbacks", value_of(stats, slot, STAT_replica_fallbacks));
-    put_metrics(object, stats, slot, replica_metrics, sizeof "replica_" - 1);
+    document_int(object, "count", value_of(s, slot, STAT_replicas));
+    document_int(object, "usable", value_of(s, slot, STAT_replicas_usable));
+    document_int(object, "lag_us", value_of(s, slot, STAT_replica_lag_us));
+    document_int(object, "fallbacks", value_of(s, slot, STAT_replica_fallbacks));
+    put_metrics(object, s, slot, replica_metrics, sizeof "replica_" - 1);
 }
 
-static void put_slot(cJSON *object, const struct stats *stats, int slot)
+static void put_slot(cJSON *object, const struct snapshot *s, int slot)
 {
     struct histogram wait;
     if (slot != TOTAL)
         document_int(object, "slot", slot);
-    put_metrics(object, stats, slot, primary_metrics, sizeof "pool_" - 1);
-    read_wait(stats, slot, &wait);
+    put_metrics(object, s, slot, primary_metrics, sizeof "pool_" - 1);
+    read_wait(s, slot, &wait);
     document_histogram(cJSON_AddObjectToObject(object, "wait"), &wait);
-    if (has_replicas(stats))
-        put_replicas(cJSON_AddObjectToObject(object, "replicas"), stats, slot);
+    if (has_replicas(s))
+        put_replicas(cJSON_AddObjectToObject(object, "replicas"), s, slot);
 }
 
-static void put_cells(struct table *table, const struct stats *stats, int slot, const enum metric metrics[COLUMNS])
+static void put_cells(struct table *table, const struct snapshot *s, int slot, const enum metric metrics[COLUMNS])
 {
     for (int i = 0; i < COLUMNS; i++) {
         if (metrics[i] == NOT_COUNTED) {
             table_cell(table, "-");
             continue;
         }
-        int64_t value = value_of(stats, slot, metrics[i]);
+        int64_t value = value_of(s, slot, metrics[i]);
         table_cell(table, "%s", (i == COLUMNS - 1 ? format_us(value) : format_count(value)).s);
     }
 }
@@ -84,48 +84,48 @@ static void put_name(struct table *table, int slot, const char *pool)
         table_cell(table, "%d%s", slot, pool);
 }
 
-static void put_row(struct table *table, const struct stats *stats, int slot)
+static void put_row(struct table *table, const struct snapshot *s, int slot)
 {
     struct histogram wait;
     put_name(table, slot, "");
-    put_cells(table, stats, slot, primary_metrics);
-    read_wait(stats, slot, &wait);
+    put_cells(table, s, slot, primary_metrics);
+    read_wait(s, slot, &wait);
     table_cell(table, "%s", format_quantile(&wait, 0.95).s);
     table_cell(table, "%s", format_quantile(&wait, 0.99).s);
-    if (!has_replicas(stats))
+    if (!has_replicas(s))
         return;
     for (int i = 0; i < 3; i++)
         table_cell(table, "-");
     put_name(table, slot, " replicas");
-    put_cells(table, stats, slot, replica_metrics);
+    put_cells(table, s, slot, replica_metrics);
     table_cell(table, "-");
     table_cell(table, "-");
-    table_cell(table, "%s", format_count(value_of(stats, slot, STAT_replicas_usable)).s);
-    table_cell(table, "%s", format_us(value_of(stats, slot, STAT_replica_lag_us)).s);
-    table_cell(table, "%s", format_count(value_of(stats, slot, STAT_replica_fallbacks)).s);
+    table_cell(table, "%s", format_count(value_of(s, slot, STAT_replicas_usable)).s);
+    table_cell(table, "%s", format_us(value_of(s, slot, STAT_replica_lag_us)).s);
+    table_cell(table, "%s", format_count(value_of(s, slot, STAT_replica_fallbacks)).s);
 }
 
 enum ctl_exit command_pool(const struct ctl *ctl)
 {
-    int slots = stats_slots(ctl->stats);
-    if (ctl->json) {
+    int slots = ctl->figures->slots;
+    if (ctl->output != OUTPUT_TABLE) {
         cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "slots");
         for (int slot = 0; slot < slots; slot++) {
             cJSON *object = cJSON_CreateObject();
-            put_slot(object, ctl->stats, slot);
+            put_slot(object, ctl->figures, slot);
             cJSON_AddItemToArray(list, object);
         }
-        put_slot(cJSON_AddObjectToObject(document, "total"), ctl->stats, TOTAL);
-        return document_print(&document);
+        put_slot(cJSON_AddObjectToObject(document, "total"), ctl->figures, TOTAL);
+        return document_print(ctl, &document);
     }
 #define HEADS                                                                                                          \
     "SLOT|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|COMBINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|OPENED|"     \
     "CLOSED|MAX WAIT|WAIT P95|WAIT P99"
-    struct table *table = table_create(has_replicas(ctl->stats) ? HEADS "|USABLE|LAG|FALLBACKS" : HEADS);
+    struct table *table = table_create(has_replicas(ctl->figures) ? HEADS "|USABLE|LAG|FALLBACKS" : HEADS);
 #undef HEADS
     for (int slot = 0; slot < slots; slot++)
-        put_row(table, ctl->stats, slot);
-    put_row(table, ctl->stats, TOTAL);
+        put_row(table, ctl->figures, slot);
+    put_row(table, ctl->figures, TOTAL);
     table_print(&table);
     return CTL_OK;
 }

@@ -12,20 +12,14 @@ struct figures {
     struct histogram all;
 };
 
-static void add_up(struct histogram *sum, const struct histogram *h)
+static void read_row(const struct snapshot *s, int row, struct figures *f)
 {
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
-        sum->buckets[i] += h->buckets[i];
-}
-
-static void read_row(const struct stats *stats, int row, struct figures *f)
-{
-    *f = (struct figures){.name = stats_route_name(stats, row)};
+    *f = (struct figures){.name = s->names[row]};
     for (int i = 0; i < ROUTE_STAT_COUNT; i++)
-        f->counts[i] = stats_route_sum(stats, row, (enum route_stat)i);
+        f->counts[i] = snapshot_route(s, row, (enum route_stat)i);
     for (int i = 0; i < ROUTE_HIST_COUNT; i++) {
-        stats_route_hist_sum(stats, row, (enum route_hist)i, &f->by_kind[i]);
-        add_up(&f->all, &f->by_kind[i]);
+        f->by_kind[i] = *snapshot_route_hist(s, row, (enum route_hist)i);
+        histogram_add(&f->all, &f->by_kind[i]);
     }
 }
 
@@ -34,8 +28,8 @@ static void add_figures(struct figures *sum, const struct figures *f)
     for (int i = 0; i < ROUTE_STAT_COUNT; i++)
         sum->counts[i] += f->counts[i];
     for (int i = 0; i < ROUTE_HIST_COUNT; i++)
-        add_up(&sum->by_kind[i], &f->by_kind[i]);
-    add_up(&sum->all, &f->all);
+        histogram_add(&sum->by_kind[i], &f->by_kind[i]);
+    histogram_add(&sum->all, &f->all);
 }
 
 static void put_figures(cJSON *object, const struct figures *f)
@@ -68,12 +62,12 @@ static void put_row(struct table *table, const struct figures *f)
 
 /* Every route in the order of their making, then the total. Row 0 is what found no row of its own: it comes last of the
  * routes, and only if there was any. */
-static struct figures *read_all(const struct stats *stats, int *count_out)
+static struct figures *read_all(const struct snapshot *s, int *count_out)
 {
-    int rows = stats_routes(stats), count = 0;
+    int rows = s->routes, count = 0;
     struct figures *all = xcalloc((size_t)rows + 1, sizeof *all), total = {.name = "total"};
     for (int i = 1; i <= rows; i++) {
-        read_row(stats, i % rows, &all[count]);
+        read_row(s, i % rows, &all[count]);
         add_figures(&total, &all[count]);
         count += i < rows || all[count].counts[ROUTE_STAT_requests] > 0;
     }
@@ -91,14 +85,14 @@ static void print_document(const struct ctl *ctl, const struct figures *all, int
         cJSON_AddItemToArray(routes, route);
     }
     put_figures(cJSON_AddObjectToObject(document, "total"), &all[count - 1]);
-    document_print(&document);
+    (void)document_print(ctl, &document);
 }
 
 enum ctl_exit command_routes(const struct ctl *ctl)
 {
     int count;
-    struct figures *all = read_all(ctl->stats, &count);
-    if (ctl->json) {
+    struct figures *all = read_all(ctl->figures, &count);
+    if (ctl->output != OUTPUT_TABLE) {
         print_document(ctl, all, count);
     } else {
         struct table *table =

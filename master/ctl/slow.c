@@ -77,13 +77,16 @@ static void put_query(cJSON *list, const struct slow_query *q)
 
 enum ctl_exit command_slow(const struct ctl *ctl)
 {
+    const struct ring *ring = ctl_ring(ctl, SECTION_slow);
+    if (ring == NULL)
+        return CTL_FAILED;
     struct slow_query *queries = xcalloc(SLOW_ENTRIES, sizeof *queries);
-    int count = slow_read(stats_slow(ctl->stats), queries);
-    if (ctl->json) {
+    int count = slow_read(ring, queries);
+    if (ctl->output != OUTPUT_TABLE) {
         cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "queries");
         for (int i = 0; i < count; i++)
             put_query(list, &queries[i]);
-        document_print(&document);
+        (void)document_print(ctl, &document);
     } else {
         struct table *table = table_create("NUMBER|AGO|SLOT|<ROUTE|TIME|WAIT|ROWS|<STATE|<QUERY|<PARAMETERS");
         for (int i = 0; i < count; i++)

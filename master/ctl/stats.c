@@ -1,6 +1,7 @@
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
+#include "shm/openmetrics.h"
 
 #include <stdio.h>
 
@@ -26,35 +27,46 @@ static enum ctl_exit print_document(const struct ctl *ctl)
     cJSON *document = document_create(ctl);
     cJSON *metrics = cJSON_AddObjectToObject(document, "metrics");
     for (int i = 0; i < STAT_COUNT; i++)
-        add_metric(metrics, &stat_infos[i], stats_sum(ctl->stats, (enum metric)i));
+        add_metric(metrics, &stat_infos[i], snapshot_sum(ctl->figures, (enum metric)i));
     cJSON *histograms = cJSON_AddObjectToObject(document, "histograms");
     for (int i = 0; i < HIST_COUNT; i++) {
         cJSON *histogram = cJSON_AddObjectToObject(histograms, hist_infos[i].name);
-        stats_hist_sum(ctl->stats, (enum stat_hist)i, &h);
+        snapshot_hist(ctl->figures, (enum stat_hist)i, &h);
         document_histogram(histogram, &h);
         cJSON_AddStringToObject(histogram, "help", hist_infos[i].help);
     }
-    return document_print(&document);
+    return document_print(ctl, &document);
+}
+
+static enum ctl_exit print_openmetrics(const struct ctl *ctl)
+{
+    struct buf text = {0};
+    openmetrics_write(&text, ctl->figures);
+    fwrite(text.at, 1, text.len, stdout);
+    buf_deinit(&text);
+    return CTL_OK;
 }
 
 enum ctl_exit command_stats(const struct ctl *ctl)
 {
     struct histogram h;
-    if (ctl->json)
+    if (ctl->output == OUTPUT_PROM)
+        return print_openmetrics(ctl);
+    if (ctl->output != OUTPUT_TABLE)
         return print_document(ctl);
     struct table *figures = table_create("<FIGURE|VALUE|<MEANING");
     for (int i = 0; i < STAT_COUNT; i++) {
         if (is_of_one_process(i))
             continue;
         table_cell(figures, "%s", stat_infos[i].name);
-        table_cell(figures, "%s", format_value(stats_sum(ctl->stats, (enum metric)i), stat_infos[i].unit).s);
+        table_cell(figures, "%s", format_value(snapshot_sum(ctl->figures, (enum metric)i), stat_infos[i].unit).s);
         table_cell(figures, "%s", stat_infos[i].help);
     }
     table_print(&figures);
     putchar('\n');
     struct table *times = table_create("<TIME|COUNT|P50|P95|P99|MAX|<MEANING");
     for (int i = 0; i < HIST_COUNT; i++) {
-        stats_hist_sum(ctl->stats, (enum stat_hist)i, &h);
+        snapshot_hist(ctl->figures, (enum stat_hist)i, &h);
         table_cell(times, "%s", hist_infos[i].name);
         table_cell(times, "%s", format_count((int64_t)histogram_count(&h)).s);
         table_cell(times, "%s", format_quantile(&h, 0.50).s);

@@ -16,17 +16,17 @@ static const char *state_name(int64_t state)
 
 static int64_t since_us(const struct ctl *ctl, int slot, enum metric stat)
 {
-    int64_t at_us = stats_get(ctl->stats, slot, stat);
+    int64_t at_us = snapshot_get(ctl->figures, slot, stat);
     return at_us == 0 ? 0 : MAX(ctl->now_us - at_us, INT64_C(0));
 }
 
 /* "turns", or what holds it up. */
 static void name_loop(const struct ctl *ctl, int slot, char *text, size_t bytes)
 {
-    int64_t stuck_us = stats_get(ctl->stats, slot, STAT_loop_stuck_us);
-    doing_word at = (doing_word)stats_get(ctl->stats, slot, STAT_loop_stuck_at);
+    int64_t stuck_us = snapshot_get(ctl->figures, slot, STAT_loop_stuck_us);
+    doing_word at = (doing_word)snapshot_get(ctl->figures, slot, STAT_loop_stuck_at);
     int row = doing_route(at);
-    const char *route = row > 0 && row < stats_routes(ctl->stats) ? stats_route_name(ctl->stats, row) : NULL;
+    const char *route = row > 0 && row < ctl->figures->routes ? ctl->figures->names[row] : NULL;
     if (stuck_us == 0)
         snprintf(text, bytes, "turns");
     else
@@ -41,9 +41,9 @@ static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
                                           STAT_in_flight, STAT_connections,    STAT_loop_blocked,  STAT_loop_starved};
     cJSON *worker = cJSON_CreateObject();
     document_int(worker, "slot", slot);
-    cJSON_AddStringToObject(worker, "state", state_name(stats_get(ctl->stats, slot, STAT_state)));
+    cJSON_AddStringToObject(worker, "state", state_name(snapshot_get(ctl->figures, slot, STAT_state)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(worker, stat_infos[metrics[i]].name, stats_get(ctl->stats, slot, metrics[i]));
+        document_int(worker, stat_infos[metrics[i]].name, snapshot_get(ctl->figures, slot, metrics[i]));
     char loop[LOOP_BYTES];
     name_loop(ctl, slot, loop, sizeof loop);
     cJSON_AddStringToObject(worker, "loop", loop);
@@ -54,21 +54,21 @@ static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
 
 static void put_row(struct table *table, const struct ctl *ctl, int slot)
 {
-    const struct stats *s = ctl->stats;
-    bool lives = stats_get(s, slot, STAT_pid) != 0;
+    const struct snapshot *s = ctl->figures;
+    bool lives = snapshot_get(s, slot, STAT_pid) != 0;
     table_cell(table, "%d", slot);
-    table_cell(table, lives ? "%lld" : "-", (long long)stats_get(s, slot, STAT_pid));
-    table_cell(table, "%lld", (long long)stats_get(s, slot, STAT_generation));
-    table_cell(table, "%s", state_name(stats_get(s, slot, STAT_state)));
+    table_cell(table, lives ? "%lld" : "-", (long long)snapshot_get(s, slot, STAT_pid));
+    table_cell(table, "%lld", (long long)snapshot_get(s, slot, STAT_generation));
+    table_cell(table, "%s", state_name(snapshot_get(s, slot, STAT_state)));
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_started_us)).s : "-");
-    table_cell(table, "%s", format_count(stats_get(s, slot, STAT_accepts_for)).s);
-    table_cell(table, "%s", format_count(stats_get(s, slot, STAT_restarts)).s);
-    table_cell(table, "%.2f s", (double)stats_get(s, slot, STAT_cpu_us) / (double)US_PER_S);
-    table_cell(table, "%s", format_bytes(stats_get(s, slot, STAT_resident_bytes)).s);
-    table_cell(table, "%s", format_bytes(stats_get(s, slot, STAT_private_bytes)).s);
-    table_cell(table, "%s", format_count(stats_get(s, slot, STAT_requests)).s);
-    table_cell(table, "%s", format_count(stats_get(s, slot, STAT_in_flight)).s);
-    table_cell(table, "%s", format_count(stats_get(s, slot, STAT_connections)).s);
+    table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_accepts_for)).s);
+    table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_restarts)).s);
+    table_cell(table, "%.2f s", (double)snapshot_get(s, slot, STAT_cpu_us) / (double)US_PER_S);
+    table_cell(table, "%s", format_bytes(snapshot_get(s, slot, STAT_resident_bytes)).s);
+    table_cell(table, "%s", format_bytes(snapshot_get(s, slot, STAT_private_bytes)).s);
+    table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_requests)).s);
+    table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_in_flight)).s);
+    table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_connections)).s);
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_beat_us)).s : "-");
     char loop[LOOP_BYTES];
     name_loop(ctl, slot, loop, sizeof loop);
@@ -86,35 +86,35 @@ static void put_memory(cJSON *document, const struct ctl *ctl)
     static const enum metric metrics[] = {STAT_memory_used_bytes, STAT_memory_limit_bytes, STAT_memory_some_percent,
                                           STAT_memory_full_percent};
     cJSON *memory = cJSON_AddObjectToObject(document, "memory");
-    cJSON_AddStringToObject(memory, "level", level_name(stats_sum(ctl->stats, STAT_memory_level)));
+    cJSON_AddStringToObject(memory, "level", level_name(snapshot_sum(ctl->figures, STAT_memory_level)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(memory, stat_infos[metrics[i]].name, stats_sum(ctl->stats, metrics[i]));
+        document_int(memory, stat_infos[metrics[i]].name, snapshot_sum(ctl->figures, metrics[i]));
 }
 
-static void print_memory(const struct stats *s)
+static void print_memory(const struct snapshot *s)
 {
-    int64_t used = stats_sum(s, STAT_memory_used_bytes), limit = stats_sum(s, STAT_memory_limit_bytes);
+    int64_t used = snapshot_sum(s, STAT_memory_used_bytes), limit = snapshot_sum(s, STAT_memory_limit_bytes);
     if (limit > 0)
-        printf("memory: %s, %lld %% of %s in use\n\n", level_name(stats_sum(s, STAT_memory_level)),
+        printf("memory: %s, %lld %% of %s in use\n\n", level_name(snapshot_sum(s, STAT_memory_level)),
                (long long)(100.0 * (double)used / (double)limit), format_bytes(limit).s);
 }
 
 enum ctl_exit command_workers(const struct ctl *ctl)
 {
-    if (ctl->json) {
+    if (ctl->output != OUTPUT_TABLE) {
         cJSON *document = document_create(ctl);
         put_memory(document, ctl);
         cJSON *workers = cJSON_AddArrayToObject(document, "workers");
-        for (int slot = 0; slot < stats_slots(ctl->stats); slot++)
+        for (int slot = 0; slot < ctl->figures->slots; slot++)
             put_worker(workers, ctl, slot);
-        return document_print(&document);
+        return document_print(ctl, &document);
     }
     struct table *table =
         table_create("SLOT|PID|GENERATION|<STATE|UPTIME|ACCEPTS FOR|RESTARTS|CPU|RESIDENT|PRIVATE|REQUESTS|IN FLIGHT|"
                      "CONNECTIONS|LAST BEAT|<LOOP");
-    for (int slot = 0; slot < stats_slots(ctl->stats); slot++)
+    for (int slot = 0; slot < ctl->figures->slots; slot++)
         put_row(table, ctl, slot);
-    print_memory(ctl->stats);
+    print_memory(ctl->figures);
     table_print(&table);
     return CTL_OK;
 }

@@ -62,9 +62,14 @@ def test_every_command_of_perfctl_is_described():
         assert found and len(found[1].split()) > 2, f"perfctl.1 does not describe {name}"
 
 
+def helps(program):
+    """What its help says, and that of each of its commands."""
+    return run(program, "--help").out + "".join(run(program, name, "--help").out for name in commands() if program == PERFCTL)
+
+
 @pytest.mark.parametrize("program, name", [(PERFD, "perfd.8"), (PERFCTL, "perfctl.1")])
 def test_every_option_is_described(program, name):
-    options = re.findall(r"(?<!\S)--([a-z-]+)", run(program, "--help").out)
+    options = re.findall(r"(?<!\S)--([a-z-]+)", helps(program))
     assert len(set(options)) >= 4
     for option in set(options) - {"help", "version"}:
         assert re.search(rf"^\.It Fl .*-{option}\b", page(name), re.M), f"{name} does not describe --{option}"
@@ -89,7 +94,8 @@ def test_bash_completes_commands_and_options(tmp_path):
     assert completions(PERFCTL, "rel") == ["reload"]
     assert completions(PERFCTL, "--dir", "/x", "-o", "json", "rel") == ["reload"]
     assert completions(PERFCTL, "reload", "p") == [] and "--dir" in completions(PERFCTL, "reload", "--")
-    assert completions(PERFCTL, "-o", "") == ["json", "table"]
+    assert completions(PERFCTL, "-o", "") == ["csv", "json", "prom", "table"]
+    assert "--analyze" in completions(PERFCTL, "explain", "--") and "--analyze" not in completions(PERFCTL, "routes", "--")
     assert completions(PERFCTL, "--dir", f"{tmp_path}/f") == [f"{tmp_path}/folder"]
     assert completions(PERFD, "-c", f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"]
     assert {"-c", "-t", "-T", "--help-signals"} <= set(completions(PERFD, ""))

@@ -1,8 +1,15 @@
 """perfctl: what a perf engineer reads, beside what clients counted."""
+import csv
+import io
 import json
+import subprocess
 import time
 
 import pytest
+from prometheus_client.openmetrics import parser
+
+from lib.load import Load
+from lib.perfd import PERFCTL
 
 CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; cache ttl=60s; }
@@ -51,6 +58,53 @@ def test_every_command_has_a_table_and_json(api, command):
     assert table.code == 0 and table.out.strip() and not table.err, table
     document = json.loads(api.perfctl(command, "-o", "json").out)
     assert document["schema"] == f"perfctl.{command}/1"
+
+
+def test_a_window_has_what_came_in_it(api):
+    """While it is open requests come; what came before is not in it."""
+    for i in range(20):
+        api.get(f"/n/{i}")
+    with Load(api.port, lambda thread, turn: f"/n/{turn}", threads=2):
+        window = json.loads(api.perfctl("routes", "-o", "json", "--window", "500ms").out)
+    found = next(r for r in window["routes"] if r["route"] == "GET /n/{n}")
+    assert 0 < found["requests"] < route(api, "GET /n/{n}")["requests"] - 20
+    assert found["requests"] == found["count"] and 400_000 < window["span_us"] < 2_000_000
+    idle = json.loads(api.perfctl("routes", "-o", "json", "--window", "50ms").out)["total"]
+    assert idle["requests"] == 0 and idle["p99_us"] is None
+
+
+def test_csv_is_what_json_is(api):
+    api.get("/one")
+    document = api.perfctl_json("routes")
+    rows = list(csv.DictReader(io.StringIO(api.perfctl("routes", "-o", "csv").out, newline="")))
+    assert [row["route"] for row in rows] == [r["route"] for r in document["routes"]]
+    assert all(int(row["hit.count"]) == r["hit"]["count"] for row, r in zip(rows, document["routes"]))
+    pairs = dict(csv.reader(io.StringIO(api.perfctl("cache", "-o", "csv").out, newline="")))
+    assert int(pairs["cache_hits"]) == api.perfctl_json("cache")["cache_hits"]
+
+
+def test_openmetrics(api):
+    """As prometheus_client, which we did not write, reads it."""
+    api.get("/n/7")
+    families = {family.name: family for family in parser.text_string_to_metric_families(api.perfctl("stats", "-o", "prom").out)}
+    counted = {sample.labels["route"]: sample.value for sample in families["perfd_route_requests"].samples}
+    assert counted == {r["route"]: r["requests"] for r in api.perfctl_json("routes")["routes"]} | {"(other)": 0}
+    waits = {sample.name: sample.value for sample in families["perfd_time_pool_wait_seconds"].samples}
+    assert waits["perfd_time_pool_wait_seconds_count"] > 0
+    assert api.perfctl("routes", "-o", "prom").code == 64
+
+
+def test_watching_goes_on_when_perfd_is_started_again(make_perfd, db):
+    api = make_perfd(CONF, db).start()
+    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "stats", "--watch", "100ms", "--window", "100ms"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    api.term()
+    api.start()
+    time.sleep(0.7)
+    watch.terminate()
+    out, err = watch.communicate(timeout=5)
+    assert out.count("FIGURE") >= 4 and err.count("two lives") == 1, (out[-500:], err)
 
 
 def test_workers(api):

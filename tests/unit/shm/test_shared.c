@@ -18,6 +18,7 @@
 #include "shm/shared.h"
 #include "shm/stats.h"
 #include "shm/tags.h"
+#include "tests/unit/shm/views.h"
 
 static char folder[64], run_dir[96], stats_path[128];
 static struct conf conf;
@@ -165,13 +166,11 @@ static void the_folder_and_a_row_for_each_route_are_made(void **state)
 {
     (void)state;
     char name[] = "GET /0";
-    struct err err;
-    struct stats *reader = stats_open(stats_path, &err);
-    assert_non_null(reader);
-    assert_int_equal(stats_slots(reader), conf.workers);
+    struct snapshot *s = snapshot_of(stats_path);
+    assert_int_equal(s->slots, conf.workers);
     for (int i = 0; i < conf.route_count; i++, name[5]++)
         assert_int_equal(stats_route_row(shared.stats, name), i + 1);
-    stats_close(&reader);
+    snapshot_destroy(&s);
 }
 
 static void a_cache_beyond_the_memory_is_refused_with_both_figures(void **state)
@@ -255,7 +254,7 @@ static void the_next_master_finds_what_this_one_has(void **state)
     assert_string_equal(why, "");
     assert_false(next.cold);
     assert_true(has(next.cache, "kept"));
-    assert_int_equal(stats_sum(next.stats, STAT_requests), 5);
+    assert_int_equal(sum_in(stats_path, STAT_requests), 5);
     int proc = board_take(next.board, 0, 1);
     assert_int_equal(board_state(shared.board, proc), PROC_STARTING);
     (void)shared_reap(&next, proc, 0);
@@ -298,7 +297,7 @@ static void what_starts_cold_answers_nothing_until_it_is_warm(void **state)
     assert_ptr_not_equal(next.tags, shared.tags);
     put(&next, "new");
     assert_false(has(next.cache, "new"));
-    assert_int_equal(stats_sum(next.stats, STAT_requests), 0);
+    assert_int_equal(sum_in(stats_path, STAT_requests), 0);
     shared_warm(&next, 7000);
     assert_false(has(next.cache, "new"));
     put(&next, "new");
