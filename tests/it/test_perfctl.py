@@ -96,7 +96,7 @@ def test_openmetrics(api):
 
 def test_watching_goes_on_when_perfd_is_started_again(make_perfd, db):
     api = make_perfd(CONF, db).start()
-    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "stats", "--watch", "100ms", "--window", "100ms"],
+    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "routes", "--watch", "100ms", "--window", "100ms"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(0.5)
     api.term()
@@ -104,7 +104,7 @@ def test_watching_goes_on_when_perfd_is_started_again(make_perfd, db):
     time.sleep(0.7)
     watch.terminate()
     out, err = watch.communicate(timeout=5)
-    assert out.count("FIGURE") >= 4 and err.count("two lives") == 1, (out[-500:], err)
+    assert out.count("ROUTE") >= 4 and err.count("two lives") == 1, (out[-500:], err)
 
 
 def test_workers(api):
