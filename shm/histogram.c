@@ -27,6 +27,12 @@ void histogram_add(struct histogram *sum, const struct histogram *h)
         sum->buckets[i] += h->buckets[i];
 }
 
+void histogram_subtract(struct histogram *from, const struct histogram *earlier)
+{
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        from->buckets[i] -= MIN(from->buckets[i], earlier->buckets[i]);
+}
+
 uint64_t histogram_count(const struct histogram *h)
 {
     uint64_t count = 0;

@@ -14,6 +14,8 @@ struct histogram {
 int histogram_bucket(int64_t us);       /* clamped at both ends */
 int64_t histogram_upper_us(int bucket); /* the largest value that falls into it */
 void histogram_add(struct histogram *sum, const struct histogram *h);
+/* What came since earlier; never less than nothing, whatever is given. */
+void histogram_subtract(struct histogram *from, const struct histogram *earlier);
 uint64_t histogram_count(const struct histogram *h);
 /* Upper edge of the bucket that holds the q-quantile (0 < q <= 1); -1 when empty. */
 int64_t histogram_quantile_us(const struct histogram *h, double q);

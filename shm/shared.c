@@ -3,6 +3,7 @@
 #include "shm/cache.h"
 #include "shm/events.h"
 #include "shm/fault.h"
+#include "shm/history.h"
 #include "shm/memory.h"
 #include "shm/rowset.h"
 #include "shm/slow.h"
@@ -260,6 +261,7 @@ bool shared_reap(struct shared *shared, int proc, int64_t now_us)
     if (shared->stats != NULL) {
         slow_reap(stats_slow(shared->stats), proc);
         events_reap(stats_events(shared->stats), proc);
+        history_reap(shared->stats, proc);
     }
     board_set_state(shared->board, proc, PROC_FREE);
     for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++)

@@ -219,13 +219,9 @@ static struct histogram *difference(const struct histogram *later, const struct 
     if (later == NULL)
         return NULL;
     struct histogram *h = copy_of(later);
-    uint64_t any = 0;
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        if (earlier != NULL)
-            h->buckets[i] -= MIN(h->buckets[i], earlier->buckets[i]);
-        any |= h->buckets[i];
-    }
-    if (any == 0) {
+    if (earlier != NULL)
+        histogram_subtract(h, earlier);
+    if (histogram_count(h) == 0) {
         free(h);
         h = NULL;
     }

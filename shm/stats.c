@@ -165,6 +165,26 @@ int64_t stats_get(const struct stats *stats, int slot, enum metric stat)
     return __atomic_load_n(stat_at(stats, slot, stat), __ATOMIC_RELAXED);
 }
 
+int64_t stats_sum(const struct stats *stats, enum metric stat)
+{
+    int64_t result = 0;
+    for (int slot = STATS_KEEPER; slot < stats->slots; slot++) {
+        int64_t value = stats_get(stats, slot, stat);
+        result = stat_infos[stat].sum ? result + value : MAX(result, value);
+    }
+    return result;
+}
+
+void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out)
+{
+    *sum_out = (struct histogram){0};
+    for (int slot = STATS_KEEPER; slot < stats->slots; slot++) {
+        const struct histogram *h = hist_at(stats, slot, (int)hist);
+        for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+            sum_out->buckets[i] += __atomic_load_n(&h->buckets[i], __ATOMIC_RELAXED);
+    }
+}
+
 int stats_master_pid(const struct stats *stats)
 {
     return stats->header->master_pid;

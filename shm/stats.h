@@ -93,6 +93,9 @@ struct stats *stats_attach(int fd, int slots, struct err *err) MUST_USE;
 /* Has at least so many slots. The master only; other processes see those that there were when they began, and pointers
  * into it are void. False: nothing has changed. */
 bool stats_grow(struct stats *stats, int slots, struct err *err) MUST_USE;
+/* Another process: see those that the master has added since; pointers into it are void. Where that fails they stay
+ * unseen. */
+void stats_follow(struct stats *stats);
 int stats_fd(const struct stats *stats);                    /* -1: closed */
 void stats_close_fd(struct stats *stats);                   /* in a process that hands it to nobody */
 void stats_own(struct stats *stats);                        /* this process is the master now */
@@ -114,6 +117,8 @@ int stats_slots(const struct stats *stats);  /* of workers */
 int stats_routes(const struct stats *stats); /* rows in use */
 const char *stats_route_name(const struct stats *stats, int row);
 int64_t stats_get(const struct stats *stats, int slot, enum metric stat);
+int64_t stats_sum(const struct stats *stats, enum metric stat); /* over slots, by its aggregation */
+void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
 int stats_master_pid(const struct stats *stats);
 void *stats_section(const struct stats *stats, enum stats_section section);
 const char *stats_conf(const struct stats *stats);    /* the configuration's absolute path; "" if not known */

@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "shm/events.h"
+#include "shm/history.h"
 #include "shm/slow.h"
 #include "shm/stats_layout.h"
 
@@ -199,6 +200,25 @@ struct stats *stats_attach(int fd, int slots, struct err *err)
     return NULL;
 }
 
+static bool map_slots(struct stats *stats, uint32_t slots)
+{
+    uint64_t bytes = stats_total_bytes(stats->header, slots);
+    void *memory = mremap(stats->header, stats->bytes, bytes, MREMAP_MAYMOVE);
+    if (memory == MAP_FAILED)
+        return false;
+    stats->header = memory;
+    stats->bytes = bytes;
+    stats->slots = (int)slots;
+    return true;
+}
+
+void stats_follow(struct stats *stats)
+{
+    uint32_t slots = __atomic_load_n(&stats->header->slots, __ATOMIC_ACQUIRE);
+    if ((int)slots > stats->slots)
+        (void)!map_slots(stats, slots);
+}
+
 bool stats_grow(struct stats *stats, int slots, struct err *err)
 {
     CHECK(slots <= STATS_SLOTS_MAX);
@@ -206,13 +226,9 @@ bool stats_grow(struct stats *stats, int slots, struct err *err)
         return true;
     uint64_t bytes = stats_total_bytes(stats->header, (uint32_t)slots);
     int failed = posix_fallocate(stats->fd, 0, (off_t)bytes);
-    void *memory = failed == 0 ? mremap(stats->header, stats->bytes, bytes, MREMAP_MAYMOVE) : MAP_FAILED;
-    if (memory == MAP_FAILED)
+    if (failed != 0 || !map_slots(stats, (uint32_t)slots))
         return err_set(err, "statistics of %d workers, %llu bytes: %s", slots, (unsigned long long)bytes,
                        strerror(failed ? failed : errno));
-    stats->header = memory;
-    stats->bytes = bytes;
-    stats->slots = slots;
     __atomic_store_n(&stats->header->slots, (uint32_t)slots, __ATOMIC_RELEASE);
     return true;
 }

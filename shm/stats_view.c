@@ -1,5 +1,6 @@
 #include "shm/stats_view.h"
 #include "shm/events.h"
+#include "shm/history.h"
 #include "shm/slow.h"
 #include "shm/stats_layout.h"
 

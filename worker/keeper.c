@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "shm/cache.h"
+#include "shm/history.h"
 #include "worker/changes.h"
 #include "worker/child.h"
 #include "worker/event_words.h"
@@ -17,6 +18,7 @@ struct keeper {
     const struct worker_start *start;
     struct child child;
     struct event keep;
+    struct history_writer *history;
     struct changes *changes; /* NULL: nobody listens */
 };
 
@@ -29,6 +31,7 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     int64_t now_us = clock_mono_us();
     board_beat(shared->board, k->start->proc, now_us);
     cache_tick(shared->cache, now_us);
+    history_step(k->history, now_us, clock_wall_us());
     bool more = cache_keep(shared->cache, now_us);
     child_every(&k->keep, more ? US_PER_MS : KEEP_US);
 }
@@ -46,6 +49,7 @@ int keeper_run(const struct worker_start *start)
     child_memory();
     k.child = (struct child){.conf = start->conf, .base = child_base(), .asked = asked, .arg = &k};
     cache_attach(start->shared->cache, start->proc);
+    k.history = history_writer_create(start->shared->stats, start->proc);
     event_assign(&k.keep, k.child.base, -1, 0, on_keep, &k);
     child_every(&k.keep, 0);
     child_watch(&k.child, start->life_fd);

@@ -1,5 +1,6 @@
 /* The keeper, a process beside the workers: it keeps memory of the cache free ahead of them, compresses what they ask
- * for and hears of changes that others make to the data. They go on without it. */
+ * for, hears of changes that others make to the data and writes the history of the statistics. They go on without
+ * it. */
 #ifndef WORKER_KEEPER_H
 #define WORKER_KEEPER_H
 

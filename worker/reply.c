@@ -172,9 +172,10 @@ static void log_request(const struct request *r, int status, size_t sent, bool c
                                            .database_us = r->run_us});
 }
 
-static void count_request(struct service *s, int status, size_t sent)
+static void count_request(struct service *s, int status, size_t sent, int64_t took_us)
 {
     service_count(s, STAT_requests);
+    stats_observe(s->stats, s->slot, HIST_answer, took_us);
     stats_add(s->stats, s->slot, STAT_sent_bytes, (int64_t)sent);
     if (status >= 500)
         service_count(s, STAT_responses_5xx);
@@ -196,7 +197,7 @@ static void account(struct request *r, int status, size_t sent, bool cut, int64_
     struct service *s = r->service;
     int64_t took_us = now_us - r->started_us;
     if (r->http->taker == NULL)
-        count_request(s, status, sent);
+        count_request(s, status, sent, took_us);
     else
         service_count(s, STAT_inner_requests);
     if (r->route != NULL)
