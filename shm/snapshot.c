@@ -83,7 +83,7 @@ static size_t route_hist_count(const struct snapshot *s)
     return (size_t)s->routes * (size_t)s->lists[SCOPE_ROUTE_HIST].count;
 }
 
-static struct snapshot *create(int slots, int routes, const struct stat_list lists[STATS_SCOPES])
+struct snapshot *snapshot_create(int slots, int routes, const struct stat_list lists[STATS_SCOPES])
 {
     struct snapshot *s = xcalloc(1, sizeof *s);
     s->slots = slots;
@@ -170,7 +170,7 @@ struct snapshot *snapshot_take(struct stats_view *view, int64_t now_us)
     struct stat_list lists[STATS_SCOPES];
     for (int scope = 0; scope < STATS_SCOPES; scope++)
         lists[scope] = stats_view_list(view, (enum stats_scope)scope);
-    struct snapshot *s = create(stats_view_slots(view), stats_view_routes(view), lists);
+    struct snapshot *s = snapshot_create(stats_view_slots(view), stats_view_routes(view), lists);
     s->at_us = now_us;
     s->started_us = stats_view_started_us(view);
     s->span_us = MAX(now_us - s->started_us, INT64_C(0));
@@ -239,7 +239,7 @@ struct snapshot *snapshot_between(const struct snapshot *earlier, const struct s
 {
     if (!follows(earlier, later, err))
         return NULL;
-    struct snapshot *s = create(later->slots, later->routes, later->lists);
+    struct snapshot *s = snapshot_create(later->slots, later->routes, later->lists);
     s->at_us = later->at_us;
     s->span_us = later->at_us - earlier->at_us;
     s->started_us = later->started_us;

@@ -24,6 +24,8 @@ struct snapshot {
         index_of_route_hist[ROUTE_HIST_COUNT]; /* -1: the file does not have it */
 };
 
+/* All of it zero, for who fills it; copies the lists. */
+struct snapshot *snapshot_create(int slots, int routes, const struct stat_list lists[STATS_SCOPES]) MUST_USE;
 struct snapshot *snapshot_take(struct stats_view *view, int64_t now_us) MUST_USE;
 /* What came between the two: counters and histograms are differences, gauges the later's. NULL: they are of two lives,
  * or in the wrong order; err says so. */

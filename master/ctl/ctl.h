@@ -58,6 +58,11 @@ enum ctl_exit ctl_wrong_usage(const char *what, const char *which);
  * others are parted by a dot. */
 cJSON *document_create(const struct ctl *ctl);
 enum ctl_exit document_print(const struct ctl *ctl, cJSON **document);
+/* What stats and routes print of figures, for who prints both: into a document, or as tables. */
+void stats_put(cJSON *document, const struct snapshot *s);
+void stats_print(const struct snapshot *s);
+void routes_put(cJSON *document, const struct snapshot *s);
+void routes_print(const struct snapshot *s);
 /* An exact integer: cJSON's numbers are doubles and print large ones as 1.7e+15. */
 void document_int(cJSON *object, const char *name, int64_t value);
 void document_ratio(cJSON *object, const char *name, int64_t part, int64_t whole); /* null when whole is 0 */

@@ -80,11 +80,8 @@ static enum ctl_exit run_on_file(const struct command *command, struct ctl *ctl)
 static enum ctl_exit run_command(const struct command *command, struct ctl *ctl)
 {
     enum ctl_exit code = CTL_OK;
-    if (command->needs != NOTHING && ctl->dir == NULL && (ctl->dir = source_find_dir()) == NULL) {
-        fputs("perfctl: no perfd.stats in ./run, ./run/perfd or /run/perfd: perfd is not running there (see --dir)\n",
-              stderr);
+    if (command->needs != NOTHING && !source_know_dir(&ctl->dir))
         return CTL_NOT_RUNNING;
-    }
     if (command->needs == FIGURES || command->needs == FILE_ONLY)
         code = source_open(ctl->dir, &ctl->source);
     if (code == CTL_OK && command->needs == FIGURES)

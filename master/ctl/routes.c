@@ -76,31 +76,39 @@ static struct figures *read_all(const struct snapshot *s, int *count_out)
     return all;
 }
 
-static void print_document(const struct ctl *ctl, const struct figures *all, int count)
+void routes_put(cJSON *document, const struct snapshot *s)
 {
-    cJSON *document = document_create(ctl), *routes = cJSON_AddArrayToObject(document, "routes");
+    int count;
+    struct figures *all = read_all(s, &count);
+    cJSON *routes = cJSON_AddArrayToObject(document, "routes");
     for (int i = 0; i < count - 1; i++) {
         cJSON *route = cJSON_CreateObject();
         put_figures(route, &all[i]);
         cJSON_AddItemToArray(routes, route);
     }
     put_figures(cJSON_AddObjectToObject(document, "total"), &all[count - 1]);
-    (void)document_print(ctl, &document);
+    free(all);
+}
+
+void routes_print(const struct snapshot *s)
+{
+    int count;
+    struct figures *all = read_all(s, &count);
+    struct table *table =
+        table_create("<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|LIMITED|REFUSED|P50|P95|P99");
+    for (int i = 0; i < count; i++)
+        put_row(table, &all[i]);
+    table_print(&table);
+    free(all);
 }
 
 enum ctl_exit command_routes(const struct ctl *ctl)
 {
-    int count;
-    struct figures *all = read_all(ctl->figures, &count);
-    if (ctl->output != OUTPUT_TABLE) {
-        print_document(ctl, all, count);
-    } else {
-        struct table *table =
-            table_create("<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|LIMITED|REFUSED|P50|P95|P99");
-        for (int i = 0; i < count; i++)
-            put_row(table, &all[i]);
-        table_print(&table);
+    if (ctl->output == OUTPUT_TABLE) {
+        routes_print(ctl->figures);
+        return CTL_OK;
     }
-    free(all);
-    return CTL_OK;
+    cJSON *document = document_create(ctl);
+    routes_put(document, ctl->figures);
+    return document_print(ctl, &document);
 }

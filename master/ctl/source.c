@@ -35,6 +35,14 @@ const char *source_find_dir(void)
     return NULL;
 }
 
+bool source_know_dir(const char **dir)
+{
+    if (*dir == NULL && (*dir = source_find_dir()) == NULL)
+        fputs("perfctl: no perfd.stats in ./run, ./run/perfd or /run/perfd: perfd is not running there (see --dir)\n",
+              stderr);
+    return *dir != NULL;
+}
+
 /* The master holds a lock on its pid file for as long as it lives, also while it is stopped; its number alone could
  * have gone to another process. */
 static bool master_lives(const char *dir, int pid)

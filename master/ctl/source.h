@@ -8,6 +8,8 @@ struct source;
 
 /* The folder of an instance, where none is named: the first of the usual ones that has one; NULL: none. */
 const char *source_find_dir(void);
+/* Fills *dir with it where none is named. False: there is none, as was said on stderr. */
+bool source_know_dir(const char **dir) MUST_USE;
 /* It says on stderr why not, and whether these are a dead one's figures. */
 enum ctl_exit source_open(const char *dir, struct source **source_out) MUST_USE;
 void source_close(struct source **source);

@@ -21,21 +21,19 @@ static void add_metric(cJSON *to, const struct stat_info *info, int64_t value)
     cJSON_AddStringToObject(metric, "help", info->help);
 }
 
-static enum ctl_exit print_document(const struct ctl *ctl)
+void stats_put(cJSON *document, const struct snapshot *s)
 {
     struct histogram h;
-    cJSON *document = document_create(ctl);
     cJSON *metrics = cJSON_AddObjectToObject(document, "metrics");
     for (int i = 0; i < STAT_COUNT; i++)
-        add_metric(metrics, &stat_infos[i], snapshot_sum(ctl->figures, (enum metric)i));
+        add_metric(metrics, &stat_infos[i], snapshot_sum(s, (enum metric)i));
     cJSON *histograms = cJSON_AddObjectToObject(document, "histograms");
     for (int i = 0; i < HIST_COUNT; i++) {
         cJSON *histogram = cJSON_AddObjectToObject(histograms, hist_infos[i].name);
-        snapshot_hist(ctl->figures, (enum stat_hist)i, &h);
+        snapshot_hist(s, (enum stat_hist)i, &h);
         document_histogram(histogram, &h);
         cJSON_AddStringToObject(histogram, "help", hist_infos[i].help);
     }
-    return document_print(ctl, &document);
 }
 
 static enum ctl_exit print_openmetrics(const struct ctl *ctl)
@@ -47,26 +45,25 @@ static enum ctl_exit print_openmetrics(const struct ctl *ctl)
     return CTL_OK;
 }
 
-enum ctl_exit command_stats(const struct ctl *ctl)
+static void print_figures(const struct snapshot *s)
 {
-    struct histogram h;
-    if (ctl->output == OUTPUT_PROM)
-        return print_openmetrics(ctl);
-    if (ctl->output != OUTPUT_TABLE)
-        return print_document(ctl);
     struct table *figures = table_create("<FIGURE|VALUE|<MEANING");
     for (int i = 0; i < STAT_COUNT; i++) {
         if (is_of_one_process(i))
             continue;
         table_cell(figures, "%s", stat_infos[i].name);
-        table_cell(figures, "%s", format_value(snapshot_sum(ctl->figures, (enum metric)i), stat_infos[i].unit).s);
+        table_cell(figures, "%s", format_value(snapshot_sum(s, (enum metric)i), stat_infos[i].unit).s);
         table_cell(figures, "%s", stat_infos[i].help);
     }
     table_print(&figures);
-    putchar('\n');
+}
+
+static void print_times(const struct snapshot *s)
+{
+    struct histogram h;
     struct table *times = table_create("<TIME|COUNT|P50|P95|P99|MAX|<MEANING");
     for (int i = 0; i < HIST_COUNT; i++) {
-        snapshot_hist(ctl->figures, (enum stat_hist)i, &h);
+        snapshot_hist(s, (enum stat_hist)i, &h);
         table_cell(times, "%s", hist_infos[i].name);
         table_cell(times, "%s", format_count((int64_t)histogram_count(&h)).s);
         table_cell(times, "%s", format_quantile(&h, 0.50).s);
@@ -76,5 +73,24 @@ enum ctl_exit command_stats(const struct ctl *ctl)
         table_cell(times, "%s", hist_infos[i].help);
     }
     table_print(&times);
-    return CTL_OK;
+}
+
+void stats_print(const struct snapshot *s)
+{
+    print_figures(s);
+    putchar('\n');
+    print_times(s);
+}
+
+enum ctl_exit command_stats(const struct ctl *ctl)
+{
+    if (ctl->output == OUTPUT_PROM)
+        return print_openmetrics(ctl);
+    if (ctl->output == OUTPUT_TABLE) {
+        stats_print(ctl->figures);
+        return CTL_OK;
+    }
+    cJSON *document = document_create(ctl);
+    stats_put(document, ctl->figures);
+    return document_print(ctl, &document);
 }
