@@ -138,6 +138,7 @@ struct conf_route {
     struct conf_strings invalidates; /* the same */
     int64_t timeout_us;              /* statement time-out; the database's default when the route has none */
     int64_t slow_query_us;           /* the database's when the route has none; 0: none is slow */
+    int64_t objective_us;            /* of its answers; 0: none */
     bool bigint_string;
     enum plan_mode plan;
     bool replica; /* it is read from a replica that may be read from */

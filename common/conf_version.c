@@ -58,8 +58,8 @@ static void add_parts(struct buf *b, const struct conf *conf, const struct conf_
 }
 
 /* The database counts: after a reload that names another one, nothing of the first may be answered. Its password does
- * not: a new one must not empty the caches. Nor do timeout, slow_query, errors, redis, invalidates and compress: no
- * answer that is kept shows them.
+ * not: a new one must not empty the caches. Nor do timeout, slow_query, objective, errors, redis, invalidates and
+ * compress: no answer that is kept shows them.
  */
 uint64_t conf_route_version(const struct conf *conf, const struct conf_route *r)
 {

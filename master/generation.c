@@ -40,6 +40,17 @@ struct generation *generation_create(int number, struct conf *conf, struct share
     return g;
 }
 
+/* Beside what the keeper counts, so that it stands in the file once. */
+static void tell_objectives(const struct generation *g, struct stats *stats)
+{
+    for (int row = 0; row < stats_routes(stats); row++)
+        stats_route_set(stats, STATS_KEEPER, row, ROUTE_STAT_objective_us, 0);
+    for (int i = 0; i < g->conf->route_count; i++)
+        if (g->route_rows[i] > 0)
+            stats_route_set(stats, STATS_KEEPER, g->route_rows[i], ROUTE_STAT_objective_us,
+                            g->conf->routes[i].objective_us);
+}
+
 void generation_limit(const struct generation *g, struct shared *shared)
 {
     const struct conf *conf = g->conf;
@@ -53,6 +64,7 @@ void generation_limit(const struct generation *g, struct shared *shared)
     maxes[count - 1] = conf->max_concurrent;
     permits_limit(shared->permits, rows, maxes, count);
     free(rows);
+    tell_objectives(g, shared->stats);
 }
 
 void generation_destroy(struct generation **g)

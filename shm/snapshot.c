@@ -157,7 +157,8 @@ static void take_row(struct snapshot *s, const struct stats_view *view, int row)
         int64_t any = 0;
         for (int i = 0; i < stats; i++) {
             int64_t value = stats_view_route_value(view, slot, row, i);
-            s->route_values[row * stats + i] += value;
+            int64_t *sum = &s->route_values[row * stats + i];
+            *sum = s->lists[SCOPE_ROUTE].infos[i].sum ? *sum + value : MAX(*sum, value);
             any |= value;
         }
         for (int i = 0; i < hists && any != 0; i++)

@@ -111,6 +111,24 @@ static struct histogram *route_hist_at(const struct stats *stats, int slot, int 
 
 /* ---- writing ---- */
 
+void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value)
+{
+    __atomic_store_n(stat_at(stats, slot, stat), value, __ATOMIC_RELAXED);
+}
+
+void stats_route_set(struct stats *stats, int slot, int row, enum route_stat stat, int64_t value)
+{
+    __atomic_store_n(route_stat_at(stats, slot, row, stat), value, __ATOMIC_RELAXED);
+}
+
+void stats_clear_gauges(struct stats *stats, int slot)
+{
+    for (int i = 0; i < STAT_COUNT; i++)
+        if (!stat_infos[i].counter)
+            stats_set(stats, slot, (enum metric)i, 0);
+}
+
+#ifndef PERFD_NO_STATS
 static void add(int64_t *at, int64_t n)
 {
     __atomic_fetch_add(at, n, __ATOMIC_RELAXED);
@@ -124,18 +142,6 @@ static void observe(struct histogram *h, int64_t us)
 void stats_add(struct stats *stats, int slot, enum metric stat, int64_t n)
 {
     add(stat_at(stats, slot, stat), n);
-}
-
-void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value)
-{
-    __atomic_store_n(stat_at(stats, slot, stat), value, __ATOMIC_RELAXED);
-}
-
-void stats_clear_gauges(struct stats *stats, int slot)
-{
-    for (int i = 0; i < STAT_COUNT; i++)
-        if (!stat_infos[i].counter)
-            stats_set(stats, slot, (enum metric)i, 0);
 }
 
 void stats_route_add(struct stats *stats, int slot, int row, enum route_stat stat, int64_t n)
@@ -152,6 +158,7 @@ void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist
 {
     observe(route_hist_at(stats, slot, row, hist), us);
 }
+#endif
 
 /* ---- reading ---- */
 

@@ -105,12 +105,22 @@ void stats_close(struct stats **stats);
 /* The row of a route by its name, new if unknown; row 0 is "(other)" and takes what finds no room. The master only. */
 int stats_route_row(struct stats *stats, const char *name);
 
-void stats_add(struct stats *stats, int slot, enum metric stat, int64_t n);
 void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value);
 void stats_clear_gauges(struct stats *stats, int slot); /* its worker is gone */
+void stats_route_set(struct stats *stats, int slot, int row, enum route_stat stat, int64_t value);
+/* MODE=bare has none of these four: what they cost is measured against it (tests/bench/statistics). */
+#ifndef PERFD_NO_STATS
+void stats_add(struct stats *stats, int slot, enum metric stat, int64_t n);
 void stats_route_add(struct stats *stats, int slot, int row, enum route_stat stat, int64_t n);
 void stats_observe(struct stats *stats, int slot, enum stat_hist hist, int64_t us);
 void stats_route_observe(struct stats *stats, int slot, int row, enum route_hist hist, int64_t us);
+#else
+#define stats_add(stats, slot, stat, n) ((void)(stats), (void)(slot), (void)(stat), (void)(n))
+#define stats_route_add(stats, slot, row, stat, n) ((void)(stats), (void)(slot), (void)(row), (void)(stat), (void)(n))
+#define stats_observe(stats, slot, hist, us) ((void)(stats), (void)(slot), (void)(hist), (void)(us))
+#define stats_route_observe(stats, slot, row, hist, us)                                                                \
+    ((void)(stats), (void)(slot), (void)(row), (void)(hist), (void)(us))
+#endif
 
 /* For who writes them; readers have stats_view.h and snapshot.h. */
 int stats_slots(const struct stats *stats);  /* of workers */

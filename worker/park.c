@@ -91,6 +91,8 @@ static void look(struct park *park)
         if (i == 0 || ended[i].parked->ticket.slot != ended[i - 1].parked->ticket.slot)
             leave(park, ended[i].parked);
     for (size_t i = 0; i < count; i++)
+        stats_observe(park->service->stats, park->service->slot, HIST_flight_wait, now_us - ended[i].parked->since_us);
+    for (size_t i = 0; i < count; i++)
         ended[i].parked->ended(ended[i].parked, ended[i].end, ended[i].status);
     free(ended);
     if (park->first == NULL)
@@ -141,6 +143,7 @@ bool park_add(struct park *park, struct parked *p)
     const struct timeval every = {0, LOOK_EVERY_US};
     if (park->count >= PARKED_MAX)
         return false;
+    p->since_us = clock_mono_us();
     p->prev = NULL;
     p->next = park->first;
     if (p->next != NULL)

@@ -12,6 +12,7 @@ enum park_end { PARK_VALUE, PARK_NONE, PARK_ERROR, PARK_GONE, PARK_LATE };
 
 struct parked {
     struct flight_ticket ticket;
+    int64_t since_us; /* set by park_add() */
     int64_t deadline_us;
     /* Comes from the loop, exactly once. status: of PARK_ERROR. */
     void (*ended)(struct parked *parked, enum park_end end, int status);

@@ -139,7 +139,8 @@ bool permit_wait(struct permit_waiter *w)
     const struct timeval every = {0, LOOK_EVERY_US};
     if (conf->permit_wait_us == 0 || desk->waiting >= conf->permit_queue)
         return false;
-    w->until_us = MIN(clock_mono_us() + conf->permit_wait_us, r->deadline_us);
+    w->since_us = clock_mono_us();
+    w->until_us = MIN(w->since_us + conf->permit_wait_us, r->deadline_us);
     w->next = NULL;
     *desk->end = w;
     desk->end = &w->next;
@@ -219,10 +220,12 @@ static struct permit_waiter *take_out_served(struct permit_desk *desk)
 
 void permit_look(struct permit_desk *desk)
 {
+    struct service *s = desk->service;
     if (desk->waiting == 0)
         return;
     for (struct permit_waiter *w = take_out_served(desk), *next; w != NULL; w = next) {
         next = w->next;
+        stats_observe(s->stats, s->slot, HIST_permit_wait, clock_mono_us() - w->since_us);
         w->turn(w->arg, w->r->permit != NULL);
     }
 }

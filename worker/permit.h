@@ -25,7 +25,7 @@ struct permit_waiter {
     struct request *r;
     void (*turn)(void *arg, bool have); /* from the loop, exactly once; have: r->permit is set */
     void *arg;
-    int64_t until_us;
+    int64_t since_us, until_us;
     bool for_all; /* what it lacks is the permit of all routes together, else its route's */
     struct permit_waiter *next;
 };

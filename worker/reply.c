@@ -61,6 +61,14 @@ static enum route_hist histogram_of(const struct request *r, int status)
     return r->source == SOURCE_HIT || r->source == SOURCE_STALE ? ROUTE_HIST_hit : ROUTE_HIST_miss;
 }
 
+static void judge(const struct request *r, int64_t took_us)
+{
+    int64_t objective_us = r->route->conf->objective_us;
+    if (objective_us > 0)
+        stats_route_add(r->service->stats, r->service->slot, r->route->row,
+                        took_us > objective_us ? ROUTE_STAT_over_objective : ROUTE_STAT_within_objective, 1);
+}
+
 static void count_route(const struct request *r, int status, size_t sent, int64_t took_us)
 {
     struct stats *stats = r->service->stats;
@@ -82,6 +90,7 @@ static void count_route(const struct request *r, int status, size_t sent, int64_
     else if (status >= 400)
         stats_route_add(stats, slot, row, ROUTE_STAT_errors_4xx, 1);
     stats_route_observe(stats, slot, row, histogram_of(r, status), took_us);
+    judge(r, took_us);
 }
 
 static struct slice source_name(enum source source)

@@ -100,6 +100,7 @@ static void finish(struct upstream_job *job, struct upstream_outcome *outcome)
     outcome->sent = job->sent;
     outcome->wait_us = (job->began_us > 0 ? job->began_us : now_us) - job->asked_us;
     outcome->run_us = job->began_us > 0 ? now_us - job->began_us : -1;
+    stats_observe(u->service->stats, u->service->slot, HIST_upstream_wait, outcome->wait_us);
     if (job->began_us > 0)
         stats_observe(u->service->stats, u->service->slot, HIST_upstream, outcome->run_us);
     event_del(&job->late);

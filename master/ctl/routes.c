@@ -26,10 +26,16 @@ static void read_row(const struct snapshot *s, int row, struct figures *f)
 static void add_figures(struct figures *sum, const struct figures *f)
 {
     for (int i = 0; i < ROUTE_STAT_COUNT; i++)
-        sum->counts[i] += f->counts[i];
+        if (route_stat_infos[i].counter)
+            sum->counts[i] += f->counts[i];
     for (int i = 0; i < ROUTE_HIST_COUNT; i++)
         histogram_add(&sum->by_kind[i], &f->by_kind[i]);
     histogram_add(&sum->all, &f->all);
+}
+
+static int64_t judged(const struct figures *f)
+{
+    return f->counts[ROUTE_STAT_within_objective] + f->counts[ROUTE_STAT_over_objective];
 }
 
 static void put_figures(cJSON *object, const struct figures *f)
@@ -38,9 +44,18 @@ static void put_figures(cJSON *object, const struct figures *f)
     for (int i = 0; i < ROUTE_STAT_COUNT; i++)
         document_int(object, route_stat_infos[i].name, f->counts[i]);
     document_ratio(object, "hit_ratio", f->counts[ROUTE_STAT_hits], f->counts[ROUTE_STAT_requests]);
+    document_ratio(object, "over_ratio", f->counts[ROUTE_STAT_over_objective], judged(f));
     document_histogram(object, &f->all);
     for (int i = 0; i < ROUTE_HIST_COUNT; i++)
         document_histogram(cJSON_AddObjectToObject(object, route_hist_infos[i].name), &f->by_kind[i]);
+}
+
+/* Which share was slower than the objective; the total's is of all routes that have one. */
+static void put_objective(struct table *table, const struct figures *f)
+{
+    int64_t objective_us = f->counts[ROUTE_STAT_objective_us];
+    table_cell(table, "%s", objective_us > 0 ? format_us(objective_us).s : "-");
+    table_cell(table, "%s", format_percent(f->counts[ROUTE_STAT_over_objective], judged(f)).s);
 }
 
 static void put_row(struct table *table, const struct figures *f)
@@ -92,14 +107,21 @@ void routes_put(cJSON *document, const struct snapshot *s)
 
 void routes_print(const struct snapshot *s)
 {
+#define HEADS "<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|LIMITED|REFUSED|P50|P95|P99"
     int count;
+    bool objectives = false;
     struct figures *all = read_all(s, &count);
-    struct table *table =
-        table_create("<ROUTE|REQUESTS|HITS|HIT|COALESCED|REDIS|304|4XX|5XX|LIMITED|REFUSED|P50|P95|P99");
     for (int i = 0; i < count; i++)
+        objectives |= all[i].counts[ROUTE_STAT_objective_us] > 0;
+    struct table *table = table_create(objectives ? HEADS "|OBJECTIVE|OVER" : HEADS);
+    for (int i = 0; i < count; i++) {
         put_row(table, &all[i]);
+        if (objectives)
+            put_objective(table, &all[i]);
+    }
     table_print(&table);
     free(all);
+#undef HEADS
 }
 
 enum ctl_exit command_routes(const struct ctl *ctl)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "tests/unit/stats_fixture.h"
 #include "worker/park.h"
 #include "worker/permit.h"
 
@@ -33,6 +34,7 @@ static int set_up(void **state)
     shared.flights = shared.control.flights;
     for (int i = 0; i < BOARD_ROWS; i++)
         shared.wake_fd[i] = eventfd(0, EFD_NONBLOCK);
+    service.stats = make_stats(1);
     service.base = event_base_new();
     park = park_create(&service);
     service.permit_desk = permit_desk_create(&service);
@@ -44,6 +46,7 @@ static int tear_down(void **state)
 {
     (void)state;
     park_destroy(&park);
+    stats_close(&service.stats);
     permit_desk_destroy(&service.permit_desk);
     event_base_free(service.base);
     for (int i = 0; i < BOARD_ROWS; i++)
@@ -87,6 +90,7 @@ static void who_waits_is_told_once_when_the_flight_ends(void **state)
     run_until_ended(2);
     assert_int_equal(last_end, PARK_VALUE);
     assert_int_equal(park_count(park), 0);
+    assert_int_equal(times_seen(service.stats, HIST_flight_wait), 2);
 }
 
 static void who_waits_too_long_is_told_so(void **state)
@@ -100,6 +104,10 @@ static void who_waits_too_long_is_told_so(void **state)
     assert_int_equal(last_end, PARK_LATE);
     assert_true(clock_mono_us() - start_us >= 150 * US_PER_MS);
     assert_int_equal(park_count(park), 1);
+    struct histogram waits;
+    stats_hist_sum(service.stats, HIST_flight_wait, &waits);
+    assert_int_equal(histogram_count(&waits), 1);
+    assert_true(histogram_quantile_us(&waits, 1) >= 149 * US_PER_MS);
 }
 
 static void one_who_leaves_does_not_take_the_others_wake_up_along(void **state)

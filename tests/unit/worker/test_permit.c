@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "tests/unit/stats_fixture.h"
 #include "worker/permit.h"
 #include "worker/request.h"
 #include "worker/route.h"
@@ -49,6 +50,7 @@ static int set_up(void **state)
     shared.permits = shared.control.permits;
     for (int i = 0; i < BOARD_ROWS; i++)
         shared.wake_fd[i] = eventfd(0, EFD_NONBLOCK);
+    service.stats = make_stats(1);
     service.base = event_base_new();
     service.permit_desk = permit_desk_create(&service);
     conf = (struct conf){.permit_wait_us = 3600 * US_PER_S, .permit_queue = QUEUE};
@@ -73,6 +75,7 @@ static int tear_down(void **state)
     for (int i = 0; i < REQUESTS; i++)
         permit_put(&requests[i]);
     permit_desk_destroy(&service.permit_desk);
+    stats_close(&service.stats);
     event_base_free(service.base);
     for (int i = 0; i < BOARD_ROWS; i++)
         close(shared.wake_fd[i]);
@@ -115,6 +118,7 @@ static void who_came_first_is_served_first_and_nobody_passes(void **state)
     assert_string_equal(told, "BCD");
     assert_int_equal(permit_held(service.permit_desk), 1);
     assert_int_equal(permit_waiting(service.permit_desk), 0);
+    assert_int_equal(times_seen(service.stats, HIST_permit_wait), 3); /* and not the one that had it at once */
 }
 
 static void who_waits_for_another_route_stands_in_nobody_s_way(void **state)
