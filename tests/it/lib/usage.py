@@ -11,6 +11,15 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def cpu_ns(pid):
+    """Of all its threads, as the scheduler counts it."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as schedstat:
+            total += int(schedstat.read().split()[0])
+    return total
+
+
 def memory_kb(pid, *names):
     """The sum of these lines of /proc/PID/status, RssAnon and the like."""
     total = 0
