@@ -1,69 +1,94 @@
-// The load test of the backend guide, on the example API, for k6 (https://k6.io):
+// Runs a scenario of perfctl load in k6 (https://k6.io): the load test of the backend guide, on the example API, or another.
 //
 //   k6 run scripts/load-test.js
 //   k6 run -e BASE_URL=http://127.0.0.1:8080 -e SCALE=10 -e DURATION_SCALE=0.0625 scripts/load-test.js   # one minute
 //
-// BASE_URL        of the API (http://127.0.0.1:8080)
+// SCENARIO        the file, from this one's folder (load-test.json)
+// BASE_URL        of the API (the scenario's)
 // SCALE           of the data, as given to scripts/run --scale (1)
-// DURATION_SCALE  1 is the full 16 minutes: 2 up to 100 users, 5 at 100, 2 up to 200, 5 at 200, 2 down
+// DURATION_SCALE  of the stages (1: with load-test.json 2 minutes up to 100 users, 5 at 100, 2 up to 200, 5 at 200, 2 down)
+// VUS             for a scenario with a rate: how many users k6 keeps for it (1000)
 //
-// Users are chosen as people choose: few are looked at often, most hardly ever.
+// perfctl(1) tells what may stand in a scenario.
+import exec from 'k6/execution';
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 
-const BASE_URL = __ENV.BASE_URL || 'http://127.0.0.1:8080';
-const USERS = 10000 * Number(__ENV.SCALE || 1);
+const SCENARIO = JSON.parse(open(__ENV.SCENARIO || './load-test.json'));
+const BASE_URL = (__ENV.BASE_URL || SCENARIO.base_url).replace(/\/+$/, '');
+const SCALE = Number(__ENV.SCALE || 1);
 const DURATION_SCALE = Number(__ENV.DURATION_SCALE || 1);
 
-const minutes = (n) => `${Math.max(1, Math.round(n * 60 * DURATION_SCALE))}s`;
+const MS = { ms: 1, s: 1000, m: 60 * 1000, h: 3600 * 1000, d: 86400 * 1000 };
+const ms = (text) => {
+    const [, number, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text);
+    return number * MS[unit];
+};
+const stages = (SCENARIO.users || SCENARIO.rate)
+    .map(({ duration, target }) => ({ duration: `${Math.round(ms(duration) * DURATION_SCALE)}ms`, target }));
 
-export const options = {
-    stages: [
-        { duration: minutes(2), target: 100 },
-        { duration: minutes(5), target: 100 },
-        { duration: minutes(2), target: 200 },
-        { duration: minutes(5), target: 200 },
-        { duration: minutes(2), target: 0 },
-    ],
-    thresholds: {
-        http_req_duration: ['p(95)<500'],
-        http_req_failed: ['rate<0.01'],
-        checks: ['rate>0.99'],
-    },
+// k6 knows whole arrivals a second only: a thousand seconds hold a thousand times as many.
+const plan = SCENARIO.users
+    ? { executor: 'ramping-vus', startVUs: 0, stages }
+    : {
+        executor: 'ramping-arrival-rate', startRate: 0, timeUnit: '1000s', preAllocatedVUs: Number(__ENV.VUS || 1000),
+        stages: stages.map(({ duration, target }) => ({ duration, target: Math.round(1000 * target) })),
+    };
+
+export const options = { scenarios: { load: plan }, thresholds: SCENARIO.thresholds || {} };
+
+// A draw is one for all places of a request at which the variable stands.
+const draw = ({ kind, from, to, step = 1, scales }) => {
+    const most = scales ? to * SCALE : to;
+    switch (kind) {
+        case 'uniform':
+            return from + step * Math.floor(Math.random() * (Math.floor((most - from) / step) + 1));
+        case 'log_uniform': // as likely below 10 as from 1,000 to 10,000
+            return Math.min(most, Math.max(from, Math.floor(from * Math.exp(Math.random() * Math.log((most + 1) / from)))));
+        case 'counter':
+            return from + step * exec.scenario.iterationInTest;
+        case 'time_ms':
+            return Date.now();
+    }
+    throw new Error(`${kind} is no kind of a variable`);
 };
 
-// Log-uniform: as likely below 10 as from 1,000 to 10,000.
-const someUser = () => Math.min(USERS, Math.ceil(Math.exp(Math.random() * Math.log(USERS))));
+const filled = (text, drawn) => text.replace(/(?<!\\)"\{([a-z_]+)\}"|\{([a-z_]+)\}/g, (_, alone, inside) => {
+    const name = alone || inside;
+    if (drawn[name] === undefined) {
+        drawn[name] = draw(SCENARIO.variables[name]);
+    }
+    return drawn[name];
+});
 
-const ok = (response) => check(response, { 'status is 200': (r) => r.status === 200 });
-const get = (name, path) => ok(http.get(BASE_URL + path, { tags: { name } }));
-const send = (method, name, path, body, status) =>
-    check(http.request(method, BASE_URL + path, JSON.stringify(body),
-                       { headers: { 'Content-Type': 'application/json' }, tags: { name } }),
-          { 'written': (r) => r.status === status });
+const someRequest = () => {
+    let left = Math.random() * SCENARIO.requests.reduce((sum, { weight = 1 }) => sum + weight, 0);
+    return SCENARIO.requests.find(({ weight = 1 }) => (left -= weight) < 0) || SCENARIO.requests[0];
+};
 
-const actions = [
-    [40, () => get('GET /api/users/{id}', `/api/users/${someUser()}`)],
-    [20, () => get('GET /api/users/{id}/posts', `/api/users/${someUser()}/posts?limit=20`)],
-    [12, () => get('GET /api/posts', '/api/posts?limit=20')],
-    [12, () => get('GET /api/users', `/api/users?limit=50&offset=${50 * Math.floor(Math.random() * 20)}`)],
-    [6, () => get('GET /api/users-with-posts', '/api/users-with-posts?limit=20')],
-    [5, () => send('PATCH', 'PATCH /api/users/{id}', `/api/users/${someUser()}`, { bio: `seen at ${Date.now()}` }, 200)],
-    [4, () => send('POST', 'POST /api/posts', '/api/posts',
-                   { user_id: someUser(), title: 'From the load test', body: 'A post of the load test. '.repeat(8) }, 201)],
-    [1, () => send('POST', 'POST /api/users', '/api/users',
-                   { email: `load-${__VU}-${__ITER}-${Date.now()}@example.com`, name: 'Load Test' }, 201)],
-];
-const total = actions.reduce((sum, [weight]) => sum + weight, 0);
+const bodyOf = ({ json, body }, drawn) => {
+    if (json !== undefined) {
+        return filled(JSON.stringify(json), drawn);
+    }
+    return body === undefined ? null : filled(body, drawn);
+};
+
+const headersOf = ({ json, headers }, drawn) => {
+    const all = Object.assign(json === undefined ? {} : { 'Content-Type': 'application/json' }, SCENARIO.headers, headers);
+    return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, filled(value, drawn)]));
+};
 
 export default function () {
-    let left = Math.random() * total;
-    for (const [weight, act] of actions) {
-        left -= weight;
-        if (left < 0) {
-            act();
-            break;
-        }
+    const request = someRequest();
+    const drawn = {};
+    const expected = [].concat(request.status || 200);
+    const response = http.request(request.method || 'GET', BASE_URL + filled(request.path, drawn), bodyOf(request, drawn), {
+        headers: headersOf(request, drawn), tags: { name: request.name }, redirects: 0,
+        timeout: SCENARIO.timeout ? ms(SCENARIO.timeout) : 60000,
+    });
+    check(response, { 'status is expected': (r) => expected.includes(r.status) }, { name: request.name });
+    if (SCENARIO.users && SCENARIO.think_time) {
+        const [least, most] = SCENARIO.think_time.map(ms);
+        sleep((least + Math.random() * (most - least)) / 1000);
     }
-    sleep(0.1 + Math.random() * 0.9);
 }

@@ -47,15 +47,18 @@ struct ctl {
 const char *ctl_value(const struct ctl *ctl, enum ctl_option option);
 /* Its duration, or otherwise_us. False: it is none, as was said on stderr. */
 bool ctl_duration(const struct ctl *ctl, enum ctl_option option, int64_t otherwise_us, int64_t *us_out) MUST_USE;
+/* Its number, from least to most, or otherwise. False: it is none, as was said on stderr. */
+bool ctl_number(const struct ctl *ctl, enum ctl_option option, double least, double most, double otherwise,
+                double *number_out) MUST_USE;
 /* A ring of the file; NULL: it has none that this perfctl knows, as was said on stderr. */
 const struct ring *ctl_ring(const struct ctl *ctl, enum stats_section section);
 /* "perfctl: COMMAND: what: which" to stderr; which may be "". CTL_FAILED. */
 enum ctl_exit ctl_fail(const struct ctl *ctl, const char *what, const char *which);
 enum ctl_exit ctl_wrong_usage(const char *what, const char *which);
 
-/* The beginning of a document, "schema": "perfctl.COMMAND/1" and whose figures these are; what ends and prints it, as
- * JSON or as CSV: the rows of its first list of objects, or its names and values, where the names of what stands in
- * others are parted by a dot. */
+/* The beginning of a document, "schema": "perfctl.COMMAND/1" and, where there are any, whose figures these are; what
+ * ends and prints it, as JSON or as CSV: the rows of its first list of objects, or its names and values, where the
+ * names of what stands in others are parted by a dot. */
 cJSON *document_create(const struct ctl *ctl);
 enum ctl_exit document_print(const struct ctl *ctl, cJSON **document);
 /* What stats and routes print of figures, for who prints both: into a document, or as tables. */

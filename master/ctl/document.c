@@ -11,6 +11,8 @@ cJSON *document_create(const struct ctl *ctl)
     cJSON *document = cJSON_CreateObject();
     snprintf(schema, sizeof schema, "perfctl.%s/1", ctl->command);
     cJSON_AddStringToObject(document, "schema", schema);
+    if (ctl->figures == NULL)
+        return document;
     cJSON_AddBoolToObject(document, "running", ctl->running);
     document_int(document, "master_pid", ctl->figures->master_pid);
     document_int(document, "since_us", ctl->figures->started_us);

@@ -133,6 +133,20 @@ bool ctl_duration(const struct ctl *ctl, enum ctl_option option, int64_t otherwi
     return wrong == NULL;
 }
 
+bool ctl_number(const struct ctl *ctl, enum ctl_option option, double least, double most, double otherwise,
+                double *number_out)
+{
+    const char *text = ctl_value(ctl, option);
+    *number_out = otherwise;
+    if (text == NULL)
+        return true;
+    if (unit_parse_number(text, number_out) == NULL && *number_out >= least && *number_out <= most)
+        return true;
+    fprintf(stderr, "perfctl: --%s: \"%s\" is no number from %.12g to %.12g\n", word_of(&infos[option]).s, text, least,
+            most);
+    return false;
+}
+
 /* ---- reading ---- */
 
 static const struct command *find_command(const char *name)

@@ -25,7 +25,8 @@ _perfd_complete() {
         --conf | -c) found=$(compgen -f -- "$word") ;;
         -o | --output) found=$(compgen -W 'table json csv prom' -- "$word") ;;
         --url) found= ;;
-        *) found=$(compgen -W "$(_perfd_options "$program" ${command:+"$command"}; [ -n "$command" ] || _perfd_commands "$program")" -- "$word") ;;
+        *) found=$(compgen -W "$(_perfd_options "$program" ${command:+"$command"}; [ -n "$command" ] || _perfd_commands "$program")" -- "$word"
+            [ "$command" != load ] || compgen -f -- "$word") ;;
     esac
     COMPREPLY=()
     [ -z "$found" ] || mapfile -t COMPREPLY < <(sort -u <<<"$found")
