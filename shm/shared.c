@@ -3,6 +3,7 @@
 #include "shm/cache.h"
 #include "shm/events.h"
 #include "shm/fault.h"
+#include "shm/heavy.h"
 #include "shm/history.h"
 #include "shm/memory.h"
 #include "shm/rowset.h"
@@ -262,6 +263,7 @@ bool shared_reap(struct shared *shared, int proc, int64_t now_us)
         slow_reap(stats_slow(shared->stats), proc);
         events_reap(stats_events(shared->stats), proc);
         history_reap(shared->stats, proc);
+        heavy_reap(shared->stats, proc);
     }
     board_set_state(shared->board, proc, PROC_FREE);
     for (int i = 0; i < (MUTANT(wake_one) ? 1 : BOARD_ROWS); i++)

@@ -107,6 +107,8 @@ void snapshot_destroy(struct snapshot **doomed)
         free(s->hists[i]);
     for (size_t i = 0; i < route_hist_count(s); i++)
         free(s->route_hists[i]);
+    for (int i = 0; i < SLOT_SECTION_COUNT; i++)
+        free(s->heavy[i]);
     free(s->hists);
     free(s->route_hists);
     free(s->values);
@@ -166,6 +168,15 @@ static void take_row(struct snapshot *s, const struct stats_view *view, int row)
     }
 }
 
+static void take_heavy(struct snapshot *s, const struct stats_view *view, enum stats_slot_section what)
+{
+    if (stats_view_slot_section(view, STATS_KEEPER, what) == NULL)
+        return;
+    s->heavy[what] = xcalloc((size_t)slots_of(s), sizeof *s->heavy[what]);
+    for (int slot = STATS_KEEPER; slot < s->slots; slot++)
+        heavy_read(stats_view_slot_section(view, slot, what), &s->heavy[what][slot - STATS_KEEPER]);
+}
+
 struct snapshot *snapshot_take(struct stats_view *view, int64_t now_us)
 {
     struct stat_list lists[STATS_SCOPES];
@@ -181,6 +192,8 @@ struct snapshot *snapshot_take(struct stats_view *view, int64_t now_us)
         take_slot(s, view, slot);
     for (int row = 0; row < s->routes; row++)
         take_row(s, view, row);
+    for (int i = 0; i < SLOT_SECTION_COUNT; i++)
+        take_heavy(s, view, (enum stats_slot_section)i);
     return s;
 }
 
@@ -236,6 +249,16 @@ static void subtract_hists(struct histogram **to, struct histogram *const *later
         to[i] = difference(later[i], i < earlier_count ? earlier[i] : NULL);
 }
 
+static void subtract_heavy(struct snapshot *s, const struct snapshot *earlier, const struct snapshot *later, int what)
+{
+    if (later->heavy[what] == NULL)
+        return;
+    s->heavy[what] = xcalloc((size_t)slots_of(s), sizeof *s->heavy[what]);
+    memcpy(s->heavy[what], later->heavy[what], (size_t)slots_of(s) * sizeof *s->heavy[what]);
+    for (int i = 0; i < slots_of(earlier) && earlier->heavy[what] != NULL; i++)
+        heavy_subtract(&s->heavy[what][i], &earlier->heavy[what][i]);
+}
+
 struct snapshot *snapshot_between(const struct snapshot *earlier, const struct snapshot *later, struct err *err)
 {
     if (!follows(earlier, later, err))
@@ -254,6 +277,8 @@ struct snapshot *snapshot_between(const struct snapshot *earlier, const struct s
     subtract_hists(s->hists, later->hists, hist_count(s), earlier->hists, hist_count(earlier));
     subtract_hists(s->route_hists, later->route_hists, route_hist_count(s), earlier->route_hists,
                    route_hist_count(earlier));
+    for (int i = 0; i < SLOT_SECTION_COUNT; i++)
+        subtract_heavy(s, earlier, later, i);
     return s;
 }
 
@@ -341,4 +366,9 @@ void snapshot_hist(const struct snapshot *s, enum stat_hist hist, struct histogr
     *sum_out = empty;
     if (s->index_of_hist[hist] >= 0)
         snapshot_hist_at(s, s->index_of_hist[hist], sum_out);
+}
+
+struct heavy_list *snapshot_heavy(const struct snapshot *s, enum stats_slot_section what)
+{
+    return s->heavy[what] != NULL ? heavy_merge(s->heavy[what], slots_of(s)) : NULL;
 }

@@ -4,6 +4,7 @@
 #ifndef SHM_SNAPSHOT_H
 #define SHM_SNAPSHOT_H
 
+#include "shm/heavy.h"
 #include "shm/stats_view.h"
 
 struct snapshot {
@@ -20,6 +21,7 @@ struct snapshot {
     int64_t *route_values;          /* by row, over slots */
     struct histogram **hists;       /* by slot; NULL: empty */
     struct histogram **route_hists; /* by row, over slots */
+    struct heavy_summary *heavy[SLOT_SECTION_COUNT]; /* by slot; NULL: the file has none */
     int index_of_stat[STAT_COUNT], index_of_route_stat[ROUTE_STAT_COUNT], index_of_hist[HIST_COUNT],
         index_of_route_hist[ROUTE_HIST_COUNT]; /* -1: the file does not have it */
 };
@@ -42,6 +44,8 @@ int64_t snapshot_route(const struct snapshot *s, int row, enum route_stat stat);
 const struct histogram *snapshot_slot_hist(const struct snapshot *s, int slot, enum stat_hist hist);
 const struct histogram *snapshot_route_hist(const struct snapshot *s, int row, enum route_hist hist);
 void snapshot_hist(const struct snapshot *s, enum stat_hist hist, struct histogram *sum_out);
+/* What came most often, over slots; the caller frees it. NULL: the file has none. */
+struct heavy_list *snapshot_heavy(const struct snapshot *s, enum stats_slot_section what) MUST_USE;
 
 /* The same by the index in its list. */
 int64_t snapshot_get_at(const struct snapshot *s, int slot, int index);

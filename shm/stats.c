@@ -202,6 +202,11 @@ void *stats_section(const struct stats *stats, enum stats_section section)
     return (char *)stats->header + stats->header->sections[section].at;
 }
 
+struct heavy *stats_slot_section(const struct stats *stats, int slot, enum stats_slot_section section)
+{
+    return (struct heavy *)(void *)(slot_at(stats, slot) + stats->header->slot_sections[section].at);
+}
+
 struct ring *stats_slow(const struct stats *stats)
 {
     return stats_section(stats, SECTION_slow);

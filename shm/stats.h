@@ -52,7 +52,7 @@ enum route_hist {
 
 /* What a metric is counted for; histograms have a row of stats.def each, too. */
 enum stats_scope { SCOPE_SLOT, SCOPE_ROUTE, SCOPE_HIST, SCOPE_ROUTE_HIST };
-enum { STATS_SCOPES = 4, STATS_SECTIONS_MAX = 16 };
+enum { STATS_SCOPES = 4, STATS_SECTIONS_MAX = 16, STATS_SLOT_SECTIONS_MAX = 8 };
 
 /* What the file has once, each with records of its own: SECTION(name, bytes, record_bytes, records). */
 enum stats_section {
@@ -62,8 +62,17 @@ enum stats_section {
     SECTION_COUNT
 };
 
+/* The same for each slot: SLOT_SECTION(name, bytes, record_bytes, records). */
+enum stats_slot_section {
+#define SLOT_SECTION(name, bytes, record_bytes, records) SLOT_SECTION_##name,
+#include "shm/stats_slot_sections.def"
+#undef SLOT_SECTION
+    SLOT_SECTION_COUNT
+};
+
 struct stats;
 struct ring;
+struct heavy;
 
 /* A row of stats.def. */
 struct stat_info {
@@ -131,6 +140,7 @@ int64_t stats_sum(const struct stats *stats, enum metric stat); /* over slots, b
 void stats_hist_sum(const struct stats *stats, enum stat_hist hist, struct histogram *sum_out);
 int stats_master_pid(const struct stats *stats);
 void *stats_section(const struct stats *stats, enum stats_section section);
+struct heavy *stats_slot_section(const struct stats *stats, int slot, enum stats_slot_section section);
 const char *stats_conf(const struct stats *stats);    /* the configuration's absolute path; "" if not known */
 struct ring *stats_slow(const struct stats *stats);   /* slow.h's */
 struct ring *stats_events(const struct stats *stats); /* events.h's */

@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "shm/events.h"
+#include "shm/heavy.h"
 #include "shm/history.h"
 #include "shm/slow.h"
 #include "shm/stats_layout.h"
@@ -60,7 +61,12 @@ static struct header layout(uint32_t slots, uint32_t routes_max)
 #include "shm/stats_sections.def"
 #undef SECTION
     h.slots_at = (at + 63) / 64 * 64;
-    h.slot_bytes = stats_slot_bytes(h.counts, routes_max);
+    at = stats_metrics_bytes(h.counts, routes_max);
+#define SLOT_SECTION(name, bytes, record_bytes, records)                                                               \
+    at = lay_section(&h.slot_sections[SLOT_SECTION_##name], #name, at, bytes, record_bytes, records);
+#include "shm/stats_slot_sections.def"
+#undef SLOT_SECTION
+    h.slot_bytes = (at + 63) / 64 * 64;
     return h;
 }
 

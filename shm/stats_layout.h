@@ -6,7 +6,7 @@
 #include "shm/stats.h"
 
 #define STATS_MAGIC UINT64_C(0x3174617464667270) /* "prfdtat1" */
-enum { STATS_FORMAT = 6, STATS_SLOTS_MAX = 128, STATS_ROUTES_MAX = 4096, STATS_METRICS_MAX = 1024 };
+enum { STATS_FORMAT = 7, STATS_SLOTS_MAX = 128, STATS_ROUTES_MAX = 4096, STATS_METRICS_MAX = 1024 };
 enum { CONF_PATH_BYTES = 1024 };
 enum { METRICS_TOTAL = STAT_COUNT + ROUTE_STAT_COUNT + HIST_COUNT + ROUTE_HIST_COUNT };
 
@@ -38,6 +38,7 @@ struct header {
     int32_t master_pid;
     _Atomic int32_t routes; /* rows in use */
     struct section sections[STATS_SECTIONS_MAX];
+    struct section slot_sections[STATS_SLOT_SECTIONS_MAX]; /* `at` counts from the slot's first byte */
 };
 
 struct stats {
@@ -48,8 +49,8 @@ struct stats {
     char *staged; /* the file's name for now; behind it stands ".new". NULL: it has its own */
 };
 
-/* A slot: metrics, those of routes by row, histograms, those of routes by row. */
-static inline uint64_t stats_slot_bytes(const uint32_t counts[static STATS_SCOPES], uint32_t routes_max)
+/* Of a slot: metrics, those of routes by row, histograms, those of routes by row. Its sections come behind them. */
+static inline uint64_t stats_metrics_bytes(const uint32_t counts[static STATS_SCOPES], uint32_t routes_max)
 {
     return (counts[SCOPE_SLOT] + (uint64_t)routes_max * counts[SCOPE_ROUTE]) * sizeof(int64_t) +
            (counts[SCOPE_HIST] + (uint64_t)routes_max * counts[SCOPE_ROUTE_HIST]) * sizeof(struct histogram);

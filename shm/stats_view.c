@@ -1,5 +1,6 @@
 #include "shm/stats_view.h"
 #include "shm/events.h"
+#include "shm/heavy.h"
 #include "shm/history.h"
 #include "shm/slow.h"
 #include "shm/stats_layout.h"
@@ -44,12 +45,12 @@ static bool fits(uint64_t at, uint64_t bytes, uint64_t file_bytes)
     return at % sizeof(int64_t) == 0 && at <= file_bytes && bytes <= file_bytes - at;
 }
 
-static bool sections_fit(const struct header *h, uint64_t file_bytes)
+static bool sections_fit(const struct section *sections, int count, uint64_t bytes)
 {
-    for (int i = 0; i < STATS_SECTIONS_MAX; i++) {
-        const struct section *section = &h->sections[i];
-        if (section->name[0] != '\0' && (!fits(section->at, section->bytes, file_bytes) ||
-                                         memchr(section->name, '\0', sizeof section->name) == NULL))
+    for (int i = 0; i < count; i++) {
+        const struct section *section = &sections[i];
+        if (section->name[0] != '\0' &&
+            (!fits(section->at, section->bytes, bytes) || memchr(section->name, '\0', sizeof section->name) == NULL))
             return false;
     }
     return true;
@@ -70,12 +71,14 @@ static const char *wrong_with(const struct header *h, uint64_t file_bytes)
         return "its histograms are others than this perfctl knows";
     if (!in_bounds(h))
         return "damaged: a count is out of bounds";
-    if (h->slot_bytes != stats_slot_bytes(h->counts, h->routes_max))
+    if (h->slot_bytes % sizeof(int64_t) != 0 || h->slot_bytes < stats_metrics_bytes(h->counts, h->routes_max) ||
+        !sections_fit(h->slot_sections, STATS_SLOT_SECTIONS_MAX, h->slot_bytes))
         return "damaged: a slot is not as large as what it has";
-    if (!fits(h->slots_at, (h->slots + UINT64_C(1)) * h->slot_bytes, file_bytes))
+    if (h->slot_bytes > file_bytes || !fits(h->slots_at, (h->slots + UINT64_C(1)) * h->slot_bytes, file_bytes))
         return "cut short: its size is not what its head says";
     if (!fits(h->descriptions_at, metrics_of(h) * sizeof(struct description), file_bytes) ||
-        !fits(h->names_at, h->routes_max * sizeof(route_name), file_bytes) || !sections_fit(h, file_bytes) ||
+        !fits(h->names_at, h->routes_max * sizeof(route_name), file_bytes) ||
+        !sections_fit(h->sections, STATS_SECTIONS_MAX, file_bytes) ||
         memchr(h->version, '\0', sizeof h->version) == NULL)
         return "damaged: something lies outside of it";
     return NULL;
@@ -188,6 +191,12 @@ struct stat_list stats_view_list(const struct stats_view *view, enum stats_scope
     return view->lists[scope];
 }
 
+static bool is_as_expected(const struct section *section, const struct section *expected)
+{
+    return strcmp(section->name, expected->name) == 0 && section->bytes == expected->bytes &&
+           section->record_bytes == expected->record_bytes && section->records == expected->records;
+}
+
 const void *stats_view_section(const struct stats_view *view, enum stats_section section)
 {
     const struct section expected[SECTION_COUNT] = {
@@ -197,8 +206,7 @@ const void *stats_view_section(const struct stats_view *view, enum stats_section
     };
     for (int i = 0; i < STATS_SECTIONS_MAX; i++) {
         const struct section *s = &view->trusted.sections[i];
-        if (strcmp(s->name, expected[section].name) == 0 && s->bytes == expected[section].bytes &&
-            s->record_bytes == expected[section].record_bytes && s->records == expected[section].records)
+        if (is_as_expected(s, &expected[section]))
             return (const char *)view->header + s->at;
     }
     return NULL;
@@ -247,6 +255,21 @@ static const int64_t *slot_at(const struct stats_view *view, int slot)
     const char *file = (const char *)view->header;
     uint64_t at = view->trusted.slots_at + (uint64_t)(slot - STATS_KEEPER) * view->trusted.slot_bytes;
     return (const int64_t *)(const void *)(file + at);
+}
+
+const struct heavy *stats_view_slot_section(const struct stats_view *view, int slot, enum stats_slot_section section)
+{
+    const struct section expected[SLOT_SECTION_COUNT] = {
+#define SLOT_SECTION(name, bytes, record_bytes, records) {0, bytes, record_bytes, records, #name},
+#include "shm/stats_slot_sections.def"
+#undef SLOT_SECTION
+    };
+    for (int i = 0; i < STATS_SLOT_SECTIONS_MAX; i++) {
+        const struct section *s = &view->trusted.slot_sections[i];
+        if (is_as_expected(s, &expected[section]))
+            return (const struct heavy *)(const void *)((const char *)slot_at(view, slot) + s->at);
+    }
+    return NULL;
 }
 
 static const int64_t *rows_at(const struct stats_view *view, int slot)

@@ -17,8 +17,9 @@ int64_t stats_view_started_us(const struct stats_view *view); /* wall clock; tel
 int stats_view_master_pid(const struct stats_view *view);
 const char *stats_view_version(const struct stats_view *view);
 const char *stats_view_conf(const struct stats_view *view); /* the configuration's absolute path; "" if not known */
-/* NULL: the file has none, or of other records. */
+/* NULL: the file has none, or of other records. Of slots also where stats_view_value() counts them from. */
 const void *stats_view_section(const struct stats_view *view, enum stats_section section);
+const struct heavy *stats_view_slot_section(const struct stats_view *view, int slot, enum stats_slot_section section);
 
 /* Its metrics, which may be more, fewer and in another order than stats.def's; the texts live as long as the view. */
 struct stat_list stats_view_list(const struct stats_view *view, enum stats_scope scope);

@@ -6,6 +6,7 @@
 #include "worker/compress.h"
 #include "worker/cors.h"
 #include "worker/encoding.h"
+#include "worker/tally.h"
 #include "worker/trace.h"
 
 #define XXH_INLINE_ALL
@@ -91,6 +92,7 @@ static void count_route(const struct request *r, int status, size_t sent, int64_
         stats_route_add(stats, slot, row, ROUTE_STAT_errors_4xx, 1);
     stats_route_observe(stats, slot, row, histogram_of(r, status), took_us);
     judge(r, took_us);
+    tally_add(r, status);
 }
 
 static struct slice source_name(enum source source)
