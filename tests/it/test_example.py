@@ -1,10 +1,11 @@
 """The example API: the repository's own perfd.conf and queries on a small load of its data."""
+import json
 import os
 import subprocess
 
 import pytest
 
-from lib.perfd import ROOT, Perfd
+from lib.perfd import PERFCTL, ROOT, Perfd, run
 from lib.process import eventually
 
 USERS, POSTS = 300, 3000
@@ -135,6 +136,18 @@ def test_what_others_change(api, db):
 def test_a_post_needs_its_author(api):
     assert api.post("/api/posts", {"user_id": 999999, "title": "x", "body": "y"}).status == 409
     assert api.post("/api/posts", {"user_id": 0, "title": ""}).bad_parameters == ["body", "title", "user_id"]
+
+
+def test_the_load_tests_requests_are_answered_as_it_expects(api, tmp_path):
+    with open(f"{ROOT}/scripts/load-test.json", encoding="utf-8") as file:
+        scenario = json.load(file)
+    scenario["variables"]["user"].update({"from": 9, "to": USERS})  # those that no other test deletes
+    (tmp_path / "load.json").write_text(json.dumps(scenario))
+    done = run(PERFCTL, "load", f"{tmp_path}/load.json", "--url", f"http://127.0.0.1:{api.port}", "--rate", "300",
+               "--duration", "1s", "--seed", "1", "-o", "json")
+    wrong = [row for row in done.json["requests"] if not row["requests"] == row["expected"] > 0]
+    assert not wrong, wrong
+    assert done.json["total"]["requests"] == 300
 
 
 def test_the_repositorys_configuration_is_good(api):
