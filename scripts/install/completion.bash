@@ -22,7 +22,7 @@ _perfd_complete() {
     command=$(_perfd_command)
     case ${COMP_WORDS[COMP_CWORD - 1]} in
         --dir) found=$(compgen -d -- "$word") ;;
-        --conf | -c) found=$(compgen -f -- "$word") ;;
+        --conf | -c | --points | --output-file) found=$(compgen -f -- "$word") ;;
         -o | --output) found=$(compgen -W 'table json csv prom' -- "$word") ;;
         --url) found= ;;
         *) found=$(compgen -W "$(_perfd_options "$program" ${command:+"$command"}; [ -n "$command" ] || _perfd_commands "$program")" -- "$word"

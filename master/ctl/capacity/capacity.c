@@ -1,0 +1,206 @@
+#include "common/clock.h"
+#include "master/ctl/capacity/chart.h"
+#include "master/ctl/ctl.h"
+#include "master/ctl/format.h"
+#include "master/ctl/source.h"
+#include "master/ctl/table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+/* What the command tells. */
+struct capacity {
+    struct points points;
+    struct usl usl;
+    double present_x; /* requests per second that perfd has now; below 0: not known */
+};
+
+static double largest_n(const struct capacity *c)
+{
+    return c->points.at[c->points.count - 1].n;
+}
+
+/* Else the curve is only guessed where it matters. */
+static bool reaches_bend(const struct capacity *c)
+{
+    return largest_n(c) >= usl_knee(&c->usl);
+}
+
+static bool is_extrapolated(const struct capacity *c)
+{
+    return largest_n(c) < usl_peak(&c->usl);
+}
+
+/* ---- the present load ---- */
+
+static void sleep_one_second(void)
+{
+    struct timespec left = {1, 0};
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+/* Of the next second. Below 0: no perfd runs there. */
+static double measure_present(const char *dir)
+{
+    struct err err;
+    struct source *source;
+    double x = -1;
+    if (source_open(dir, &source) != CTL_OK)
+        return x;
+    struct snapshot *earlier = source_take(source);
+    sleep_one_second();
+    struct snapshot *now = source_take(source), *window = snapshot_between(earlier, now, &err);
+    if (window != NULL && window->span_us > 0 && source_is_running(source))
+        x = (double)snapshot_sum(window, STAT_requests) * (double)US_PER_S / (double)window->span_us;
+    snapshot_destroy(&window);
+    snapshot_destroy(&now);
+    snapshot_destroy(&earlier);
+    source_close(&source);
+    return x;
+}
+
+/* ---- as JSON ---- */
+
+/* JSON has no infinity, which is null. */
+static void put_number(cJSON *object, const char *name, double value)
+{
+    if (isfinite(value))
+        cJSON_AddNumberToObject(object, name, value);
+    else
+        cJSON_AddNullToObject(object, name);
+}
+
+static void put_points(cJSON *document, const struct capacity *c)
+{
+    cJSON *list = cJSON_AddArrayToObject(document, "points");
+    for (int i = 0; i < c->points.count; i++) {
+        const struct usl_point *point = &c->points.at[i];
+        cJSON *object = cJSON_CreateObject();
+        put_number(object, "n", point->n);
+        put_number(object, "x", point->x);
+        put_number(object, "law_x", usl_throughput(&c->usl, point->n));
+        put_number(object, "response_s", point->n / point->x);
+        put_number(object, "efficiency", point->x / (c->usl.lambda * point->n));
+        cJSON_AddItemToArray(list, object);
+    }
+}
+
+static enum ctl_exit print_document(const struct ctl *ctl, const struct capacity *c)
+{
+    cJSON *document = document_create(ctl);
+    double knee = usl_knee(&c->usl), maximum = usl_maximum(&c->usl);
+    put_number(document, "lambda", c->usl.lambda);
+    put_number(document, "sigma", c->usl.sigma);
+    put_number(document, "kappa", c->usl.kappa);
+    put_number(document, "r_squared", usl_r_squared(&c->usl, c->points.at, c->points.count));
+    put_number(document, "knee_n", knee);
+    put_number(document, "knee_x", isfinite(knee) ? usl_throughput(&c->usl, knee) : knee);
+    put_number(document, "maximum_n", usl_peak(&c->usl));
+    put_number(document, "maximum_x", maximum);
+    cJSON_AddBoolToObject(document, "reaches_bend", reaches_bend(c));
+    cJSON_AddBoolToObject(document, "extrapolated", is_extrapolated(c));
+    put_number(document, "present_x", c->present_x < 0 ? NAN : c->present_x);
+    put_number(document, "headroom", c->present_x < 0 || isinf(maximum) ? NAN : 1 - c->present_x / maximum);
+    put_points(document, c);
+    return document_print(ctl, &document);
+}
+
+/* ---- for people ---- */
+
+static struct text rate(double x)
+{
+    struct text out;
+    if (x < 100)
+        snprintf(out.s, sizeof out.s, "%.3g/s", x);
+    else
+        snprintf(out.s, sizeof out.s, "%.40s/s", format_count((int64_t)round(x)).s);
+    return out;
+}
+
+static void print_coefficients(const struct capacity *c)
+{
+    printf("sigma     %-12.6g contention: the share that is done one at a time\n", c->usl.sigma);
+    printf("kappa     %-12.6g coherency: what each pair costs to agree\n", c->usl.kappa);
+    printf("lambda    %-12s of one alone\n", rate(c->usl.lambda).s);
+    printf("fit       R2 = %.4f of %d points, N from %g to %g\n\n",
+           usl_r_squared(&c->usl, c->points.at, c->points.count), c->points.count, c->points.at[0].n, largest_n(c));
+}
+
+static void print_maximum(const struct capacity *c)
+{
+    double knee = usl_knee(&c->usl), peak = usl_peak(&c->usl), maximum = usl_maximum(&c->usl);
+    if (isinf(knee)) {
+        puts("knee      none: it scales linearly as far as was measured, so that nothing is known of its maximum");
+        return;
+    }
+    printf("knee      N = %-8.0f %-12s beyond it more requests at a time mostly wait\n", knee,
+           rate(usl_throughput(&c->usl, knee)).s);
+    if (isinf(peak))
+        printf("maximum   %-12s %-12s comes near, with ever more at a time; extrapolated\n", "", rate(maximum).s);
+    else
+        printf("maximum   N = %-8.0f %-12s %s\n", peak, rate(maximum).s,
+               is_extrapolated(c) ? "extrapolated beyond what was measured" : "measured on both sides");
+    if (!reaches_bend(c))
+        printf("warning   the points end at N = %g, before the knee: what comes behind it is a guess\n", largest_n(c));
+}
+
+static void print_headroom(const struct capacity *c)
+{
+    double maximum = usl_maximum(&c->usl);
+    if (c->present_x < 0)
+        return;
+    if (isinf(maximum))
+        printf("present   %s\n", rate(c->present_x).s);
+    else
+        printf("headroom  %.1f %%, present load %s%s\n", 100 * (1 - c->present_x / maximum), rate(c->present_x).s,
+               is_extrapolated(c) ? "; of an extrapolated maximum" : "");
+}
+
+static void print_table(const struct capacity *c)
+{
+    struct table *table = table_create("N|X|LAW|OFF BY|RESPONSE|EFFICIENCY");
+    for (int i = 0; i < c->points.count; i++) {
+        const struct usl_point *point = &c->points.at[i];
+        double law = usl_throughput(&c->usl, point->n);
+        table_cell(table, "%g", point->n);
+        table_cell(table, "%s", rate(point->x).s);
+        table_cell(table, "%s", rate(law).s);
+        table_cell(table, "%+.1f %%", 100 * (point->x / law - 1));
+        table_cell(table, "%s", format_us((int64_t)((double)US_PER_S * point->n / point->x)).s);
+        table_cell(table, "%.1f %%", 100 * point->x / (c->usl.lambda * point->n));
+    }
+    table_print(&table);
+}
+
+static enum ctl_exit print(const struct ctl *ctl, const struct capacity *c)
+{
+    if (ctl->output != OUTPUT_TABLE)
+        return print_document(ctl, c);
+    print_table(c);
+    putchar('\n');
+    chart_print(&c->usl, &c->points);
+    putchar('\n');
+    print_coefficients(c);
+    print_maximum(c);
+    print_headroom(c);
+    return CTL_OK;
+}
+
+/* ---- command ---- */
+
+enum ctl_exit command_capacity(const struct ctl *ctl)
+{
+    struct err err;
+    struct capacity c = {.present_x = -1};
+    const char *path = ctl_value(ctl, OPTION_points);
+    if (path == NULL)
+        return ctl_wrong_usage("capacity needs --points", "");
+    bool ok = points_read(&c.points, path, &err) && usl_fit(c.points.at, c.points.count, &c.usl, &err);
+    if (ok && ctl->dir != NULL)
+        c.present_x = measure_present(ctl->dir);
+    enum ctl_exit code = ok ? print(ctl, &c) : ctl_fail(ctl, err.text, "");
+    points_deinit(&c.points);
+    return code;
+}

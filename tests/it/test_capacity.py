@@ -1,0 +1,92 @@
+"""perfctl capacity: the Universal Scalability Law out of measured points."""
+import json
+import math
+import time
+
+import pytest
+
+from lib.load import Load
+from lib.perfd import PERFCTL, run
+
+
+def law(n, scale=1000.0, sigma=0.04, kappa=0.0008):
+    return scale * n / (1 + sigma * (n - 1) + kappa * n * (n - 1))
+
+
+@pytest.fixture
+def points(tmp_path):
+    """A file of the law's own points at these N."""
+    def write(ns, text=""):
+        path = tmp_path / "points"
+        path.write_text(text + "".join(f"{n} {law(n):.6f}\n" for n in ns))
+        return str(path)
+    return write
+
+
+def capacity(*args):
+    return run(PERFCTL, "capacity", *args)
+
+
+def test_a_fit_finds_the_law_behind_points(points):
+    found = capacity("--points", points([1, 2, 4, 8, 16, 32, 64]), "-o", "json").json
+    assert found["schema"] == "perfctl.capacity/1"
+    assert math.isclose(found["lambda"], 1000, rel_tol=1e-5)
+    assert math.isclose(found["sigma"], 0.04, rel_tol=1e-5) and math.isclose(found["kappa"], 0.0008, rel_tol=1e-5)
+    best = max(range(1, 1000), key=law)
+    assert found["maximum_n"] in (best, best - 1) and math.isclose(found["maximum_x"], law(best), rel_tol=1e-3)
+    assert found["reaches_bend"] is True and found["extrapolated"] is False
+    assert found["present_x"] is None and found["headroom"] is None
+    assert [point["n"] for point in found["points"]] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_what_was_not_measured_is_said_to_be_extrapolated(points):
+    near = capacity("--points", points([1, 2, 4, 8, 16, 24]))
+    assert near.code == 0 and "extrapolated beyond" in near.out and "warning" not in near.out
+    far = capacity("--points", points([1, 2, 3, 4, 5, 6]))
+    assert "extrapolated beyond" in far.out and "before the knee" in far.out
+    whole = capacity("--points", points([1, 2, 4, 8, 16, 32, 64]))
+    assert "extrapolated" not in whole.out and "measured on both sides" in whole.out
+
+
+def test_the_curve_is_drawn(points):
+    """A column has the mark of its point on the row of its X: the highest one stands on the highest row with a mark."""
+    lines = capacity("--points", points([1, 2, 4, 8, 16, 32, 64])).out.splitlines()
+    chart = [line[12:] for line in lines if line[11:12] in ("|", "+")]
+    marks = {column: row for row, line in enumerate(chart[:-1]) for column, mark in enumerate(line) if mark == "o"}
+    assert len(marks) == 7
+    assert marks[max(marks)] > min(marks.values()), "the curve does not fall behind its peak"
+    by_column = [marks[column] for column in sorted(marks)]
+    assert by_column[:6] == sorted(by_column[:6], reverse=True)
+    assert any("K" in line and "M" in line and "---" in line for line in lines)
+
+
+def test_csv_can_be_read_again(points, tmp_path):
+    first = capacity("--points", points([1, 2, 4, 8, 16, 32]), "-o", "csv")
+    (tmp_path / "again").write_text(first.out)
+    assert capacity("--points", str(tmp_path / "again"), "-o", "csv").out == first.out
+
+
+@pytest.mark.parametrize("text, what", [
+    ("1,10\n2,19\nthree,27\n", "line 3"), ("0,1\n", "line 1"), ("1,nan\n", "line 1"), ("1,-2\n", "line 1"), ("1 2 3\n", "line 1"),
+    ("12\n", "line 1"), ("1,10\n2,19\n3,27\n4,34\n5,40\n5,41\n", "5 different N"), ("", "0 different N")])
+def test_points_that_are_none_are_refused(tmp_path, text, what):
+    (tmp_path / "points").write_text(text)
+    refused = capacity("--points", str(tmp_path / "points"))
+    assert refused.code == 1 and what in refused.err and not refused.out, refused
+
+
+def test_no_points(tmp_path):
+    missing = capacity("--points", str(tmp_path / "none"))
+    assert missing.code == 1 and "No such file" in missing.err
+
+
+@pytest.mark.once
+def test_headroom_is_what_the_present_load_leaves(make_perfd, pg, points):
+    api = make_perfd('route GET /one { query "SELECT 1 AS one"; result row; cache ttl=60s; }\n', pg.create_database("headroom")).start()
+    with Load(api.port, "/one", threads=1) as load:
+        load.wait_for(1)
+        began, before = time.monotonic(), load.answered
+        found = json.loads(api.perfctl("capacity", "--points", points([1, 2, 4, 8, 16, 32, 64]), "-o", "json").out)
+        rate = (load.answered - before) / (time.monotonic() - began)
+    assert rate / 3 < found["present_x"] < rate * 3
+    assert math.isclose(found["headroom"], 1 - found["present_x"] / found["maximum_x"], abs_tol=1e-9)
