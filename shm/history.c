@@ -23,17 +23,26 @@ void history_reap(struct stats *stats, int proc)
     }
 }
 
-/* False: they are of no file that perfd wrote. */
+/* Whatever stands in the file, what is handed out can be added up. */
+static int64_t since(int64_t before, int64_t now)
+{
+    int64_t difference;
+    if (now <= before || __builtin_sub_overflow(now, before, &difference))
+        return 0;
+    return MIN(difference, INT64_MAX / 8);
+}
+
+/* False: there is no time between them, in a file that perfd did not write. */
 static bool subtract(const struct history_record *before, const struct history_record *now, struct history_point *out)
 {
     *out = now->so_far;
-    out->span_us = now->mono_us - before->mono_us;
-#define HISTORY_COUNT(name, unit, help, ...) out->name = MAX(now->so_far.name - before->so_far.name, INT64_C(0));
+    out->span_us = since(before->mono_us, now->mono_us);
+#define HISTORY_COUNT(name, unit, help, ...) out->name = since(before->so_far.name, now->so_far.name);
 #define HISTORY_LEVEL(name, unit, help, ...)
 #include "shm/history.def"
 #undef HISTORY_COUNT
 #undef HISTORY_LEVEL
-    out->cpu_us = MAX(now->so_far.cpu_us - before->so_far.cpu_us, INT64_C(0));
+    out->cpu_us = since(before->so_far.cpu_us, now->so_far.cpu_us);
     return out->span_us > 0;
 }
 

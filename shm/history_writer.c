@@ -4,16 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A slot's worker and what it had used of the CPU when it was looked at last. */
-struct seen {
-    int64_t pid, cpu_us;
-};
-
 struct history_writer {
     struct stats *stats;
     int proc;
-    int64_t cpu_us; /* of all workers that there were */
-    struct seen *seen;
+    int64_t cpu_us;   /* of all workers that there were */
+    int64_t *seen_us; /* of it, what a slot's worker had used at the last look */
     int seen_count;
 };
 
@@ -37,22 +32,19 @@ static void see_slots(struct history_writer *w)
     int slots = stats_slots(w->stats);
     if (slots <= w->seen_count)
         return;
-    w->seen = xrealloc(w->seen, (size_t)slots * sizeof *w->seen);
-    memset(w->seen + w->seen_count, 0, (size_t)(slots - w->seen_count) * sizeof *w->seen);
+    w->seen_us = xrealloc(w->seen_us, (size_t)slots * sizeof *w->seen_us);
+    memset(w->seen_us + w->seen_count, 0, (size_t)(slots - w->seen_count) * sizeof *w->seen_us);
     w->seen_count = slots;
 }
 
-/* Slots tell that of their present workers. One that is new counts from its second look on: its number is seen before
- * the other one's time is gone. */
+/* Slots tell that of their present workers: less than before is another one's. */
 static void add_cpu(struct history_writer *w)
 {
     see_slots(w);
     for (int slot = 0; slot < w->seen_count; slot++) {
-        struct seen *before = &w->seen[slot];
-        struct seen now = {stats_get(w->stats, slot, STAT_pid), stats_get(w->stats, slot, STAT_cpu_us)};
-        if (now.pid == before->pid)
-            w->cpu_us += MAX(now.cpu_us - before->cpu_us, INT64_C(0));
-        *before = now;
+        int64_t now_us = stats_get(w->stats, slot, STAT_cpu_us);
+        w->cpu_us += MAX(now_us - w->seen_us[slot], INT64_C(0));
+        w->seen_us[slot] = now_us;
     }
 }
 
@@ -177,7 +169,7 @@ void history_writer_destroy(struct history_writer **w)
 {
     if (*w == NULL)
         return;
-    free((*w)->seen);
+    free((*w)->seen_us);
     free(*w);
     *w = NULL;
 }

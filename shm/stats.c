@@ -103,12 +103,6 @@ static struct histogram *hist_at(const struct stats *stats, int slot, int index)
     return (struct histogram *)(void *)hists + index;
 }
 
-static struct histogram *route_hist_at(const struct stats *stats, int slot, int row, enum route_hist hist)
-{
-    CHECK(row >= 0 && row < (int)stats->header->routes_max);
-    return hist_at(stats, slot, HIST_COUNT + row * ROUTE_HIST_COUNT + (int)hist);
-}
-
 /* ---- writing ---- */
 
 void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value)
@@ -129,6 +123,12 @@ void stats_clear_gauges(struct stats *stats, int slot)
 }
 
 #ifndef PERFD_NO_STATS
+static struct histogram *route_hist_at(const struct stats *stats, int slot, int row, enum route_hist hist)
+{
+    CHECK(row >= 0 && row < (int)stats->header->routes_max);
+    return hist_at(stats, slot, HIST_COUNT + row * ROUTE_HIST_COUNT + (int)hist);
+}
+
 static void add(int64_t *at, int64_t n)
 {
     __atomic_fetch_add(at, n, __ATOMIC_RELAXED);

@@ -100,7 +100,7 @@ static void a_minute_has_the_peaks_of_its_seconds(void **state)
     struct stats *stats = *state;
     struct history_writer *w = history_writer_create(stats, 0);
     for (int second = 0; second <= 180; second++) {
-        stats_set(stats, 0, STAT_pool_waiting, second == 70 ? 9 : 1);
+        stats_set(stats, 0, STAT_pool_waiting, second == 60 ? 9 : 1);
         answer(stats, 1, second < 60 ? 30 : 50, 2);
         step(w, second);
     }
@@ -109,7 +109,7 @@ static void a_minute_has_the_peaks_of_its_seconds(void **state)
         assert_int_equal(points[i].at_us, START_US + 60 * (i + 1) * US_PER_S);
         assert_int_equal(points[i].span_us, 60 * US_PER_S);
         assert_int_equal(points[i].requests, 120);
-        assert_int_equal(points[i].pool_waiting, i == 1 ? 9 : 1);
+        assert_int_equal(points[i].pool_waiting, i == 0 ? 9 : 1);
         assert_int_equal(points[i].p50_us, i == 0 ? 30 : 50);
     }
     history_writer_destroy(&w);
@@ -172,30 +172,23 @@ static void of_two_at_the_same_time_one_writes(void **state)
     history_writer_destroy(&other);
 }
 
-static void set_cpu(struct stats *stats, int pid, int64_t cpu_us)
-{
-    stats_set(stats, 0, STAT_pid, pid);
-    stats_set(stats, 0, STAT_cpu_us, cpu_us);
-}
-
 static void the_cpu_of_a_worker_that_is_gone_is_not_taken_back(void **state)
 {
     struct stats *stats = *state;
-    set_cpu(stats, 10, 1000);
+    /* the first one's, its successor's, none after a kill, the next one's */
+    const int64_t cpu_us[] = {1000, 5000, 200, 500, 0, 50}, wanted[] = {4000, 0, 300, 0, 50};
+    stats_set(stats, 0, STAT_cpu_us, 1000);
     struct history_writer *w = history_writer_create(stats, 0);
-    step(w, 0);
-    set_cpu(stats, 10, 5000);
-    step(w, 1);
-    stats_set(stats, 0, STAT_pid, 11); /* told first, as the worker does */
-    step(w, 2);
-    set_cpu(stats, 11, 200);
-    step(w, 3);
-    set_cpu(stats, 11, 500);
-    step(w, 4);
-    assert_int_equal(read_points(HISTORY_SECONDS), 4);
-    const int64_t wanted[] = {4000, 0, 0, 300};
-    for (int i = 0; i < 4; i++)
+    for (int second = 0; second < (int)ARRAY_LEN(cpu_us); second++) {
+        stats_set(stats, 0, STAT_cpu_us, cpu_us[second]);
+        step(w, second);
+    }
+    assert_int_equal(read_points(HISTORY_SECONDS), ARRAY_LEN(wanted));
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         assert_int_equal(points[i].cpu_us, wanted[i]);
+    step(w, 60);
+    assert_int_equal(read_points(HISTORY_MINUTES), 1);
+    assert_int_equal(points[0].cpu_us, 4000 + 300 + 50);
     history_writer_destroy(&w);
 }
 
@@ -214,6 +207,23 @@ static void slots_that_come_later_are_counted(void **state)
     assert_int_equal(points[0].p99_us, 30);
     history_writer_destroy(&w);
     stats_close(&keepers);
+}
+
+/* The file may be another program's by mistake. */
+static void nonsense_in_it_can_be_added_up(void **state)
+{
+    struct stats *stats = *state;
+    struct history_writer *w = history_writer_create(stats, 0);
+    stats_set(stats, 0, STAT_requests, INT64_MIN);
+    step(w, 0);
+    stats_set(stats, 0, STAT_requests, INT64_MAX);
+    step(w, 1);
+    stats_set(stats, 0, STAT_requests, 7);
+    step(w, 2);
+    assert_int_equal(read_points(HISTORY_SECONDS), 2);
+    assert_in_range(points[0].requests, 0, INT64_MAX / 4);
+    assert_int_equal(points[1].requests, 0);
+    history_writer_destroy(&w);
 }
 
 static void a_file_of_another_history_has_none(void **state)
@@ -240,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_two_at_the_same_time_one_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(the_cpu_of_a_worker_that_is_gone_is_not_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(slots_that_come_later_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(nonsense_in_it_can_be_added_up, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_of_another_history_has_none, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,8 @@ static void what_is_written_is_read_by_another_mapping(void **state)
     stats_add(stats, STATS_KEEPER, STAT_notifications, 5);
     stats_set(stats, STATS_KEEPER, STAT_listener_up, 1);
     stats_route_add(stats, 1, row, ROUTE_STAT_hits, 2);
+    stats_route_set(stats, STATS_KEEPER, row, ROUTE_STAT_objective_us, 7);
+    stats_route_set(stats, 1, row, ROUTE_STAT_objective_us, 5);
     stats_observe(stats, 0, HIST_redis, 50);
     stats_route_add(stats, 0, row, ROUTE_STAT_errors_4xx, 1);
     stats_route_observe(stats, 0, row, ROUTE_HIST_error, 50);
@@ -61,6 +63,7 @@ static void what_is_written_is_read_by_another_mapping(void **state)
     assert_int_equal(snapshot_sum(s, STAT_listener_up), 1);
     assert_int_equal(snapshot_route(s, row, ROUTE_STAT_hits), 2);
     assert_int_equal(snapshot_route(s, row, ROUTE_STAT_requests), 0);
+    assert_int_equal(snapshot_route(s, row, ROUTE_STAT_objective_us), 7);
     snapshot_hist(s, HIST_redis, &h);
     assert_int_equal(histogram_count(&h), 1);
     snapshot_hist(s, HIST_database, &h);
