@@ -16,6 +16,7 @@ enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, 
 enum route_source { FROM_SQL, FROM_UPSTREAM, FROM_FAN, FROM_BATCH };
 enum listen_kind { LISTEN_AUTO, LISTEN_ON, LISTEN_OFF };
 enum result_kind { RESULT_ROWS, RESULT_ROW, RESULT_VALUE, RESULT_NONE };
+enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
 enum plan_mode { PLAN_AUTO, PLAN_GENERIC, PLAN_CUSTOM }; /* PostgreSQL's plan_cache_mode */
 
 /* In place of bytes. */
@@ -203,8 +204,9 @@ struct conf {
     bool cpu_affinity;
     const char *run_dir;    /* statistics file, control socket, lock file; created if missing */
     const char *access_log; /* path, "stderr" or "off" */
-    const char *error_log;  /* path or "stderr" */
-    int log_level;          /* enum log_level */
+    enum access_log_format access_log_format;
+    const char *error_log; /* path or "stderr" */
+    int log_level;         /* enum log_level */
     int64_t max_body_bytes, max_uri_bytes, max_head_bytes;
     int64_t keepalive_timeout_us, keepalive_min_us, request_timeout_us, shutdown_timeout_us, hang_timeout_us;
     int64_t upgrade_timeout_us;

@@ -45,7 +45,7 @@ void memory_limits_enforce(const struct conf *conf)
 #endif
     if (hard <= 0)
         return;
-    int64_t slack = MAX(hard / 4, SLACK_LEAST) + (conf->offload_threads + 2) * STACK_BYTES;
+    int64_t slack = MAX(hard / 4, SLACK_LEAST) + (conf->offload_threads + 3) * STACK_BYTES;
     struct rlimit limit = {(rlim_t)(hard + slack), (rlim_t)(hard + slack)};
     if (setrlimit(RLIMIT_DATA, &limit) != 0)
         log_warn("the kernel's limit of memory stays as it is: %s", strerror(errno));

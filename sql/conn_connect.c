@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "sql/conn_state.h"
 #include "sql/hosts.h"
+#include "sql/wording.h"
 
 #include <event2/event.h>
 #include <limits.h>
@@ -17,7 +18,10 @@ static void on_notice(void *arg, const PGresult *notice)
     const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
     if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
         c->doomed = true;
-    log_debug("database: %s: %s", severity ? severity : "notice", text ? text : PQresultErrorMessage(notice));
+    /* What a function of the database's own says may hold a parameter's value. */
+    if (wording_is_free(notice))
+        text = "in words of its own";
+    log_debug("database: %s: %s", severity ? severity : "notice", text ? text : "without words");
 }
 
 /* An empty transaction tells how far away the server is. */

@@ -74,6 +74,7 @@ struct pool_outcome {
     char sqlstate[6];               /* POOL_SQL */
     bool cancelled;                 /* POOL_SQL 57014, though its time was not over: somebody else's cancel */
     const char *message;            /* never NULL; PostgreSQL's primary text */
+    bool free_words;                /* they may be anything: wording.h */
     const char *detail;             /* may be NULL */
     const char *constraint;         /* may be NULL */
     int position;                   /* character in the statement's text, from 1; 0 unknown */

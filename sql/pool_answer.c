@@ -160,10 +160,11 @@ static void collect(struct pool *pool, struct member *m, struct job_line *answer
 
 static void log_loss(const struct pool *pool, const struct job_line *answered, bool idle)
 {
+    static struct log_limit limit;
     bool lost = idle;
     for (const struct job *job = answered->first; job != NULL; job = job->next)
         lost |= job->trip.reply.verdict == CONN_LOST;
-    if (lost)
+    if (lost && log_limit_pass(&limit, US_PER_S, clock_mono_us()))
         log_warn("a database connection was lost: %s", pool->last_error);
 }
 

@@ -1,4 +1,5 @@
 #include "sql/pool_job.h"
+#include "sql/wording.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -83,6 +84,7 @@ void job_read_error(const PGresult *error, struct pool_outcome *out)
     const char *position = PQresultErrorField(error, PG_DIAG_STATEMENT_POSITION);
     snprintf(out->sqlstate, sizeof out->sqlstate, "%s", state ? state : "XX000");
     out->message = message ? message : PQresultErrorMessage(error);
+    out->free_words = wording_is_free(error);
     out->detail = PQresultErrorField(error, PG_DIAG_MESSAGE_DETAIL);
     out->constraint = PQresultErrorField(error, PG_DIAG_CONSTRAINT_NAME);
     out->position = position ? atoi(position) : 0;

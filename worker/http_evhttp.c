@@ -10,7 +10,8 @@
 
 static void tell(struct evkeyvalq *out, const char *name, const char *value)
 {
-    if (evhttp_add_header(out, name, value) != 0)
+    static struct log_limit limit;
+    if (evhttp_add_header(out, name, value) != 0 && log_limit_pass(&limit, US_PER_S, clock_mono_us()))
         log_warn("header %s has a value that HTTP does not allow; left out", name);
 }
 

@@ -60,7 +60,7 @@ bool redis_failed(struct redis *redis, const redisReply *reply)
         return false;
     service_count(redis->service, STAT_redis_errors);
     if (reply != NULL && !redis->complained) {
-        log_warn("Redis refuses: %.200s", reply->str);
+        log_warn("Redis refuses: %.*s", MIN(redis_words_len(reply->str), 200), reply->str);
         redis->complained = true;
     }
     return true;

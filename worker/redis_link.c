@@ -179,7 +179,7 @@ static void fail(struct redis_link *link, bool slow, const char *why)
 {
     bool was_up = link->state == LINK_UP;
     char text[240];
-    snprintf(text, sizeof text, "%s", why); /* the wire's own words go with it */
+    snprintf(text, sizeof text, "%.*s", redis_words_len(why), why); /* the wire's own words go with it */
     hang_up(link);
     link->state = LINK_DOWN;
     link->asking = false;

@@ -8,6 +8,7 @@
 #include "common/redis_url.h"
 
 #include <hiredis/hiredis.h>
+#include <string.h>
 
 struct event_base;
 struct redis_link;
@@ -49,5 +50,13 @@ void redis_link_send(struct redis_link *link, int argc, const char *const *argv,
 void redis_link_refuse(struct redis_link *link, redis_replied *replied, void *arg);
 /* Takes the server for one that fails. From the loop. slow: as by a time-out. */
 void redis_link_give_up(struct redis_link *link, bool slow, const char *why);
+
+/* Of an error's words, without what they repeat of the command: a key, or a password (`unknown command 'AUTH', with
+ * args beginning with: ...`, where an admin has renamed it). */
+static inline int redis_words_len(const char *words)
+{
+    const char *args = strstr(words, ", with args");
+    return args != NULL ? (int)(args - words) : (int)strlen(words);
+}
 
 #endif

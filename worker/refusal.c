@@ -75,6 +75,7 @@ static const struct refusal read_only_server = {"25006", 503, "database_read_onl
 
 static void refuse_sql(struct request *r, const struct pool_outcome *outcome)
 {
+    memcpy(r->sqlstate, outcome->sqlstate, sizeof r->sqlstate);
     bool unwritable = r->method != METHOD_GET && strcmp(outcome->sqlstate, "25006") == 0;
     const struct refusal *refusal = unwritable ? &read_only_server : find(outcome->sqlstate);
     if (raised(r, outcome))
@@ -90,7 +91,7 @@ static void refuse_sql(struct request *r, const struct pool_outcome *outcome)
     else
         set(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
     if (refusal == NULL || r->problem.status == 503)
-        route_log_refusal(r->route, outcome);
+        route_log_refusal(r->route, outcome, true);
     if (r->route->conf->errors_verbose)
         r->problem.detail = arena_printf(r->arena, "%s%s%s", outcome->message, outcome->detail ? ": " : "",
                                          outcome->detail ? outcome->detail : "");

@@ -167,14 +167,19 @@ static void add_common(struct headers *h, const struct request *r)
 
 static void log_request(const struct request *r, int status, size_t sent, bool cut, int64_t took_us)
 {
+    bool combined = r->service->conf->access_log_format == ACCESS_LOG_COMBINED;
     access_log_write(r->service->access_log,
                      &(struct access_line){.request_id = r->id.at,
                                            .remote = r->http->remote,
                                            .method = http_method_names[r->http->method],
                                            .target = r->http->target,
+                                           .minor = r->http->head != NULL ? r->http->head->minor : 1,
+                                           .referer = combined ? http_header_in(r->http, "Referer") : SLICE(""),
+                                           .user_agent = combined ? http_header_in(r->http, "User-Agent") : SLICE(""),
                                            .trace_id = trace_id(http_header_in(r->http, "traceparent")),
                                            .route = r->route ? r->route->conf->name : NULL,
                                            .cache = source_name(r->source).at,
+                                           .sqlstate = r->sqlstate,
                                            .status = http_is_gone(r->http) ? STATUS_GONE : status,
                                            .cut = cut,
                                            .sent_bytes = sent,

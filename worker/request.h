@@ -48,6 +48,7 @@ struct request {
     enum source source;
     struct http_origin origin; /* but for what source and route tell */
     int64_t wait_us, run_us;   /* of the database or upstream, for the log; -1: it was not asked */
+    char sqlstate[6];          /* of the error that PostgreSQL answered, for the log; "": it did not */
     struct permit *permit;     /* NULL: it has or needs none */
     struct problem problem;
     const struct rate_told *rate; /* what the answer tells of its rate_limit; NULL: nothing */

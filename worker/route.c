@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/template.h"
 #include "sql/type.h"
+#include "sql/wording.h"
 #include "worker/combine.h"
 #include "worker/page.h"
 #include "worker/variant.h"
@@ -150,9 +151,10 @@ static void take_description(struct route *route, const struct pool_outcome *out
                   route->problem.text);
 }
 
-void route_log_refusal(const struct route *route, const struct pool_outcome *outcome)
+void route_log_refusal(const struct route *route, const struct pool_outcome *outcome, bool ran)
 {
     static struct log_limit limit;
+    char words[WORDING_BYTES];
     const struct conf_pos *pos = &route->conf->sql_pos;
     int line = 1, column = 1;
     if (!log_limit_pass(&limit, 100 * US_PER_MS, clock_mono_us()))
@@ -161,8 +163,9 @@ void route_log_refusal(const struct route *route, const struct pool_outcome *out
         query_locate(slice_str(route->conf->sql_text), &route->query->statements[outcome->failed_statement],
                      outcome->position, &line, &column);
     column += line == 1 ? pos->column - 1 : 0;
+    wording_log(outcome->message, outcome->free_words, slice_str(route->conf->sql_text), words);
     log_error("%s:%d:%d: %s: %s (SQLSTATE %s)", pos->file, pos->line + line - 1, column, route->conf->name,
-              outcome->message, outcome->sqlstate);
+              ran ? words : outcome->message, outcome->sqlstate);
 }
 
 static void wake_waiters(struct route *route)
@@ -188,7 +191,7 @@ static void on_described(void *arg, const struct pool_outcome *outcome)
     case POOL_SQL:
         /* A table may be made while we run, so what is refused today is asked for again. */
         set_problem(route, ROUTE_UNKNOWN, outcome->message);
-        route_log_refusal(route, outcome);
+        route_log_refusal(route, outcome, false);
         break;
     case POOL_REJECTED:
     case POOL_DOWN:

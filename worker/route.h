@@ -49,7 +49,8 @@ void routes_describe_all(struct service *service, void (*done)(struct service *s
 bool route_await(struct route *route, int64_t now_us, void (*described)(void *arg), void *arg) MUST_USE;
 /* The plan for this result, made anew when a changed table changed its columns. NULL: err says why it has no shape. */
 struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err) MUST_USE;
-/* Logs PostgreSQL's refusal of the route's statement with the query's file, line and column. */
-void route_log_refusal(const struct route *route, const struct pool_outcome *outcome);
+/* Logs PostgreSQL's refusal of the route's statement with the query's file, line and column. ran: with parameters,
+ * whose values are left out. */
+void route_log_refusal(const struct route *route, const struct pool_outcome *outcome, bool ran);
 
 #endif

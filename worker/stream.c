@@ -179,6 +179,8 @@ enum stream_end stream_end(struct stream *s, const struct pool_outcome *outcome,
     struct request *r = s->r;
     r->wait_us = outcome->wait_us;
     r->run_us = outcome->run_us;
+    if (outcome->fail == POOL_SQL)
+        memcpy(r->sqlstate, outcome->sqlstate, sizeof r->sqlstate);
     if (outcome->fail == POOL_OK && s->encoding.plan != NULL)
         encode_end(&s->encoding);
     if (s->head_only) {

@@ -219,7 +219,7 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     cache_attach(s->shared->cache, s->proc);
     doing_attach(s->shared->board, s->proc);
     start_offload(s);
-    s->access_log = access_log_create(s->base, s->conf->access_log, err);
+    s->access_log = access_log_create(s, err);
     if (s->access_log == NULL)
         return false;
     if (s->conf->database.set)
