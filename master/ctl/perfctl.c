@@ -5,14 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-static void sleep_us(int64_t us)
-{
-    struct timespec left = {us / US_PER_S, us % US_PER_S * 1000};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
-    }
-}
 
 /* ---- figures ---- */
 
@@ -44,7 +36,7 @@ static enum ctl_exit run_on_figures(const struct command *command, struct ctl *c
         return CTL_USAGE;
     struct snapshot *now = source_take(ctl->source), *earlier = NULL;
     if (window_us > 0) {
-        sleep_us(window_us);
+        source_wait(window_us);
         earlier = now;
         now = source_take(ctl->source);
     }
@@ -54,7 +46,7 @@ static enum ctl_exit run_on_figures(const struct command *command, struct ctl *c
         snapshot_destroy(&window);
         if (code != CTL_OK || watch_us == 0 || fflush(stdout) != 0)
             break;
-        sleep_us(watch_us);
+        source_wait(watch_us);
         putchar('\n');
         snapshot_destroy(&earlier);
         earlier = window_us > 0 ? now : NULL;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
@@ -127,4 +128,11 @@ struct snapshot *source_take(struct source *s)
         snapshot->at_us = MAX(snapshot_sum(snapshot, STAT_beat_us), s->last_us);
     s->last_us = snapshot->at_us;
     return snapshot;
+}
+
+void source_wait(int64_t us)
+{
+    struct timespec left = {us / US_PER_S, us % US_PER_S * 1000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }

@@ -20,5 +20,6 @@ struct stats_view *source_view(struct source *source);
 bool source_is_running(const struct source *source); /* its master, as of now */
 /* All figures now; of a perfd that does not run, as of its last heartbeat. The caller destroys it. */
 struct snapshot *source_take(struct source *source) MUST_USE;
+void source_wait(int64_t us); /* between two of them */
 
 #endif
