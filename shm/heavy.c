@@ -108,8 +108,7 @@ static uint64_t drop(struct heavy *h, int i)
 static bool claim(struct heavy *h, int i, int proc, uint64_t *word)
 {
     *word = atomic_load_explicit(&h->words[i], memory_order_relaxed);
-    return (*word & OWNERS) == 0 &&
-           atomic_compare_exchange_strong(&h->words[i], word, *word | (uint64_t)(proc + 1));
+    return (*word & OWNERS) == 0 && atomic_compare_exchange_strong(&h->words[i], word, *word | (uint64_t)(proc + 1));
 }
 
 static uint64_t next_word(uint64_t word)

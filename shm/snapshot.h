@@ -17,10 +17,10 @@ struct snapshot {
     struct stat_list lists[STATS_SCOPES]; /* its metrics: those of the file */
     struct stat_info *infos;              /* what they are in */
     route_name *names;
-    int64_t *values;                /* by slot, the keeper's first */
-    int64_t *route_values;          /* by row, over slots */
-    struct histogram **hists;       /* by slot; NULL: empty */
-    struct histogram **route_hists; /* by row, over slots */
+    int64_t *values;                                 /* by slot, the keeper's first */
+    int64_t *route_values;                           /* by row, over slots */
+    struct histogram **hists;                        /* by slot; NULL: empty */
+    struct histogram **route_hists;                  /* by row, over slots */
     struct heavy_summary *heavy[SLOT_SECTION_COUNT]; /* by slot; NULL: the file has none */
     int index_of_stat[STAT_COUNT], index_of_route_stat[ROUTE_STAT_COUNT], index_of_hist[HIST_COUNT],
         index_of_route_hist[ROUTE_HIST_COUNT]; /* -1: the file does not have it */

@@ -224,7 +224,10 @@ static struct measure of_rows(const struct rule *rule, const struct snapshot *s,
     int64_t requests = sum_routes(rule, s, from, to, "requests");
     if (rule->subject == RULE_rate)
         return number(a_second(requests, s->span_us));
-    return measure_share(sum_routes(rule, s, from, to, parts[rule->subject]), requests);
+    int64_t part = sum_routes(rule, s, from, to, parts[rule->subject]);
+    if (rule->subject == RULE_over) /* of routes that have an objective */
+        requests = part + sum_routes(rule, s, from, to, "within_objective");
+    return measure_share(part, requests);
 }
 
 /* The route that breaks the rule most, or comes nearest to it. */

@@ -165,7 +165,8 @@ static void two_routes_answer(void)
     answer(stats_route_row(stats, "GET /quick"), 990, 60, ROUTE_HIST_hit);
     answer(stats_route_row(stats, "GET /slow"), 9, 60, ROUTE_HIST_miss);
     answer(stats_route_row(stats, "GET /slow"), 1, 5000000, ROUTE_HIST_error);
-    stats_add(stats, 0, STAT_cache_evicted, 0);
+    stats_route_add(stats, 0, stats_route_row(stats, "GET /slow"), ROUTE_STAT_within_objective, 3);
+    stats_route_add(stats, 0, stats_route_row(stats, "GET /slow"), ROUTE_STAT_over_objective, 1);
     stats_add(stats, 1, STAT_invalidations, 50);
     stats_observe(stats, 0, HIST_pool_wait, 40);
     stats_set(stats, 0, STAT_pool_max, 8);
@@ -199,6 +200,8 @@ static void routes_are_taken_together_or_each(void **state)
     assert_true(m.value > 0.099 && m.value < 0.101);
     m = measured("hit(*)>1%", two_routes_answer);
     assert_true(m.value > 0.989 && m.value < 0.991);
+    m = measured("over(*)<1%", two_routes_answer);
+    assert_true(m.value == 0.25 && m.samples == 4);
     assert_int_equal(measured("rate(GET /quick)>1", two_routes_answer).value, 99);
     /* The route that is worst for a lower bound is the one with least. */
     assert_int_equal(measured("each rate(*)>1", two_routes_answer).row, stats_route_row(stats, "GET /slow"));
