@@ -129,8 +129,19 @@ def test_the_history_goes_on_in_another_keeper(api):
     assert all(abs(later - earlier - span) < 100_000 for earlier, later, span in zip(ends, ends[1:], spans)), (spans, ends)
 
 
-def test_an_objective_is_counted_answer_by_answer(start):
-    api = start(workers=1)
+def test_waiting_is_told_apart(api):
+    """For max_concurrent, and for another's fetch of the same."""
+    def time_of(name):
+        return api.perfctl_json("stats")["histograms"][name]
+    before = time_of("permit_wait")["count"], time_of("flight_wait")["count"]
+    assert [r.status for r in at_once(3, lambda _: api.get("/narrow"))] == [200] * 3
+    assert [r.status for r in at_once(3, lambda _: api.get("/shared"))] == [200] * 3
+    permits, flights = time_of("permit_wait"), time_of("flight_wait")
+    assert permits["count"] == before[0] + 2 and permits["max_us"] > 150_000, permits
+    assert flights["count"] == before[1] + 2 and flights["max_us"] > 100_000, flights
+
+
+def test_an_objective_is_counted_answer_by_answer(api):
     for s in ("0", "0", "0.35", "0"):
         assert api.get(f"/judged/{s}").status == 200
     row, total = routes(api)["GET /judged/{s}"], api.perfctl_json("routes")["total"]
@@ -142,15 +153,3 @@ def test_an_objective_is_counted_answer_by_answer(start):
     assert api.reload("\n".join(line for line in CONF.splitlines() if "objective" not in line)).code == 0
     row = routes(api)["GET /judged/{s}"]
     assert (row["objective_us"], row["within_objective"]) == (0, 3) and "OBJECTIVE" not in api.perfctl("routes").out
-
-
-def test_waiting_is_told_apart(api):
-    """For max_concurrent, and for another's fetch of the same."""
-    def time_of(name):
-        return api.perfctl_json("stats")["histograms"][name]
-    before = time_of("permit_wait")["count"], time_of("flight_wait")["count"]
-    assert [r.status for r in at_once(3, lambda _: api.get("/narrow"))] == [200] * 3
-    assert [r.status for r in at_once(3, lambda _: api.get("/shared"))] == [200] * 3
-    permits, flights = time_of("permit_wait"), time_of("flight_wait")
-    assert permits["count"] == before[0] + 2 and permits["max_us"] > 150_000, permits
-    assert flights["count"] == before[1] + 2 and flights["max_us"] > 100_000, flights
