@@ -20,6 +20,7 @@ enum ctl_option {
 };
 enum { CTL_VALUES_MAX = 32 };
 
+struct conf;
 struct source;
 
 struct ctl {
@@ -50,6 +51,9 @@ bool ctl_duration(const struct ctl *ctl, enum ctl_option option, int64_t otherwi
 /* Its number, from least to most, or otherwise. False: it is none, as was said on stderr. */
 bool ctl_number(const struct ctl *ctl, enum ctl_option option, double least, double most, double otherwise,
                 double *number_out) MUST_USE;
+/* The configuration that --conf names, else the one that perfd was started with, as it is now; view NULL: there is
+ * none. NULL: it cannot be read, as was said on stderr. */
+struct conf *ctl_conf(const struct ctl *ctl, const struct stats_view *view) MUST_USE;
 /* A ring of the file; NULL: it has none that this perfctl knows, as was said on stderr. */
 const struct ring *ctl_ring(const struct ctl *ctl, enum stats_section section);
 /* "perfctl: COMMAND: what: which" to stderr; which may be "". CTL_FAILED. */
@@ -66,6 +70,8 @@ void stats_put(cJSON *document, const struct snapshot *s);
 void stats_print(const struct snapshot *s);
 void routes_put(cJSON *document, const struct snapshot *s);
 void routes_print(const struct snapshot *s);
+/* A field of CSV, quoted where it must be. */
+void document_csv_field(const char *text);
 /* An exact integer: cJSON's numbers are doubles and print large ones as 1.7e+15. */
 void document_int(cJSON *object, const char *name, int64_t value);
 void document_ratio(cJSON *object, const char *name, int64_t part, int64_t whole); /* null when whole is 0 */

@@ -56,7 +56,7 @@ void document_histogram(cJSON *object, const struct histogram *h)
 
 /* ---- CSV (RFC 4180) ---- */
 
-static void print_field(const char *text)
+void document_csv_field(const char *text)
 {
     if (strpbrk(text, ",\"\r\n") == NULL) {
         fputs(text, stdout);
@@ -77,7 +77,7 @@ static void print_value(const cJSON *value)
         return;
     char *text = cJSON_IsString(value) ? xstrdup(value->valuestring) : cJSON_PrintUnformatted(value);
     CHECK(text != NULL);
-    print_field(text);
+    document_csv_field(text);
     cJSON_free(text);
 }
 
@@ -104,7 +104,7 @@ static void print_title(const char *name, const cJSON *value, bool first)
 {
     (void)value;
     fputs(first ? "" : ",", stdout);
-    print_field(name);
+    document_csv_field(name);
 }
 
 static void print_cell(const char *name, const cJSON *value, bool first)
@@ -117,7 +117,7 @@ static void print_cell(const char *name, const cJSON *value, bool first)
 static void print_pair(const char *name, const cJSON *value, bool first)
 {
     (void)first;
-    print_field(name);
+    document_csv_field(name);
     putchar(',');
     print_value(value);
     fputs("\r\n", stdout);

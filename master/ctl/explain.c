@@ -106,7 +106,7 @@ static enum ctl_exit parse(struct wanted *wanted, struct arena *arena)
 static void print(const struct ctl *ctl, const struct wanted *wanted, const struct buf *plan)
 {
     const char *kind = wanted->has_values ? "custom" : "generic";
-    if (!ctl->output != OUTPUT_TABLE) {
+    if (ctl->output == OUTPUT_TABLE) {
         printf("%s, %s plan\n\n" SLICE_FMT, wanted->route->name, kind, SLICE_ARG(buf_slice(plan)));
         return;
     }
@@ -151,13 +151,9 @@ static enum ctl_exit explain(const struct ctl *ctl, const struct conf *conf, str
 
 enum ctl_exit command_explain(const struct ctl *ctl)
 {
-    struct err err;
-    const char *named = ctl_value(ctl, OPTION_conf), *path = named ? named : stats_view_conf(ctl->view);
-    if (*path == '\0')
-        return fail("where the configuration is is not known; name it by --conf", "");
-    struct conf *conf = conf_load(path, &err);
+    struct conf *conf = ctl_conf(ctl, ctl->view);
     if (conf == NULL)
-        return fail(err.text, "");
+        return CTL_FAILED;
     struct arena *arena = arena_create();
     enum ctl_exit code = explain(ctl, conf, arena);
     arena_destroy(&arena);

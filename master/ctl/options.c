@@ -174,7 +174,7 @@ static void count_args(const char *args, int *least_out, int *most_out)
     *least_out = *most_out = 0;
     for (const char *at = args; *at != '\0';) {
         size_t len = strcspn(at, " ");
-        bool many = len > 3 && strncmp(at + len - 3, "...", 3) == 0;
+        bool many = memmem(at, len, "...", 3) != NULL;
         *least_out += *at != '[';
         *most_out += many ? 1000 : 1;
         at += len + (at[len] == ' ');
@@ -214,7 +214,7 @@ static enum ctl_exit check_options(const struct ctl *ctl, const struct command *
 /* The next option into ctl; what getopt_long() gave is c. */
 static enum ctl_exit take(struct ctl *ctl, int c, bool *help)
 {
-    int option = c == 'o' ? (int)OPTION_output : c - FIRST_OPTION;
+    int option = c == 'o' ? (int)OPTION_output : c == 'q' ? (int)OPTION_query : c - FIRST_OPTION;
     if (c == 'h') {
         *help = true;
         return CTL_OK;
@@ -238,7 +238,7 @@ static enum ctl_exit read_words(struct ctl *ctl, int argc, char **argv, bool *he
     }
     options[OPTION_COUNT] = (struct option){"help", no_argument, NULL, 'h'};
     options[OPTION_COUNT + 1] = (struct option){"version", no_argument, NULL, 'V'};
-    for (int c; (c = getopt_long(argc, argv, "o:hV", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "o:q:hV", options, NULL)) != -1;) {
         if (c == 'V') {
             *version = true;
             continue;
