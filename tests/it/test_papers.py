@@ -96,6 +96,8 @@ def test_bash_completes_commands_and_options(tmp_path):
     assert completions(PERFCTL, "reload", "p") == [] and "--dir" in completions(PERFCTL, "reload", "--")
     assert completions(PERFCTL, "-o", "") == ["csv", "json", "prom", "table"]
     assert "--analyze" in completions(PERFCTL, "explain", "--") and "--analyze" not in completions(PERFCTL, "routes", "--")
+    assert completions(PERFCTL, "load", f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"]
+    assert "--vus" in completions(PERFCTL, "load", "--")
     assert completions(PERFCTL, "--dir", f"{tmp_path}/f") == [f"{tmp_path}/folder"]
     assert completions(PERFD, "-c", f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"]
     assert {"-c", "-t", "-T", "--help-signals"} <= set(completions(PERFD, ""))
