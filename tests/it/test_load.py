@@ -89,20 +89,25 @@ def test_a_server_that_freezes_is_seen_by_all_that_were_due_meanwhile(server, sc
     """Of a rate of r for a period p with a freeze f at its end, r(f - x) are late by more than x: the p99 is f - 0.01 p
     beyond the service's time. The shape of 100/s, 1 s in 6 and 10 ms, scaled down; tests/bench/load has it whole."""
     period, freeze, service = 0.9, 0.15, 0.002
+    arithmetic = freeze - 0.01 * period + service
     begun = []
 
     def frozen(_sock, _asked):
         begun.append(time.monotonic())
         at = time.monotonic() - begun[0] + service
-        time.sleep(service if at < period - freeze else period - at + 2 * service)
+        time.sleep(service if at < period - freeze else max(period - at, 0) + 2 * service)
         return answer()
     server.on("/", frozen)
-    report = load(scenario("/"), "--rate", "300", "--duration", f"{int(period * 1000)}ms")
-    arithmetic = freeze - 0.01 * period + service
-    assert report["total"]["requests"] == 270
-    assert 0.9 * arithmetic < report["total"]["p99_us"] / 1e6 < 1.25 * arithmetic + 0.02, report
-    assert report["total"]["p50_us"] < 50_000
-    assert report["total"]["max_us"] >= 1e6 * (freeze - service - 0.02)
+    for _ in range(3):  # a busy machine makes it more, never less
+        begun.clear()
+        report = load(scenario("/"), "--rate", "300", "--duration", f"{int(period * 1000)}ms")
+        total = report["total"]
+        assert total["requests"] == 270
+        assert total["p99_us"] / 1e6 > 0.9 * arithmetic and total["max_us"] / 1e6 >= freeze - service - 0.02, report
+        if total["p99_us"] / 1e6 < 1.2 * arithmetic and total["p50_us"] < 50_000:
+            break
+    else:
+        raise AssertionError(report)
 
 
 def test_what_finds_no_free_connection_waits_and_its_latency_grows(server, scenario):
