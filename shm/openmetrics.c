@@ -8,6 +8,12 @@
 /* Powers of two of a microsecond to 2^26 us, 67 s, which is where the last bucket of a histogram ends. */
 enum { EDGES = 27 };
 
+/* What is written, and where to. */
+struct text {
+    struct buf *out;
+    bool prometheus; /* in its own format */
+};
+
 /* What a unit of stats.def becomes. */
 struct unit {
     const char *ours, *base; /* base: the end of the name, "" for none */
@@ -52,24 +58,31 @@ static void write_escaped(struct buf *out, const char *text)
     }
 }
 
-static void write_head(struct buf *out, const char *scope, const struct stat_info *info, const char *type)
+/* The name of the family, which in Prometheus's format is that of its samples. */
+static void write_family(const struct text *to, const char *scope, const struct stat_info *info, const char *type)
+{
+    write_name(to->out, scope, info);
+    buf_adds(to->out, to->prometheus && strcmp(type, "counter") == 0 ? "_total" : "");
+}
+
+static void write_head(const struct text *to, const char *scope, const struct stat_info *info, const char *type)
 {
     const struct unit *unit = unit_of(info);
-    buf_adds(out, "# TYPE ");
-    write_name(out, scope, info);
-    buf_printf(out, " %s\n", type);
-    if (*unit->base != '\0') {
-        buf_adds(out, "# UNIT ");
-        write_name(out, scope, info);
-        buf_printf(out, " %s\n", unit->base);
+    buf_adds(to->out, "# TYPE ");
+    write_family(to, scope, info, type);
+    buf_printf(to->out, " %s\n", type);
+    if (*unit->base != '\0' && !to->prometheus) {
+        buf_adds(to->out, "# UNIT ");
+        write_name(to->out, scope, info);
+        buf_printf(to->out, " %s\n", unit->base);
     }
-    buf_adds(out, "# HELP ");
-    write_name(out, scope, info);
-    buf_addc(out, ' ');
-    write_escaped(out, info->help);
+    buf_adds(to->out, "# HELP ");
+    write_family(to, scope, info, type);
+    buf_addc(to->out, ' ');
+    write_escaped(to->out, info->help);
     if (*unit->base == '\0' && *info->unit != '\0')
-        buf_printf(out, " (%s)", info->unit);
-    buf_addc(out, '\n');
+        buf_printf(to->out, " (%s)", info->unit);
+    buf_addc(to->out, '\n');
 }
 
 static void write_number(struct buf *out, const struct stat_info *info, int64_t value)
@@ -184,63 +197,74 @@ static struct label label_of_slot(int slot, char text[static 16])
 }
 
 /* Those that add up stand by slot, the others are of all. */
-static void write_slots(struct buf *out, const struct snapshot *s, int index)
+static void write_slots(const struct text *to, const struct snapshot *s, int index)
 {
     const struct stat_info *info = &s->lists[SCOPE_SLOT].infos[index];
     if (is_of_one_process(info))
         return;
-    write_head(out, "", info, type_of(info));
+    write_head(to, "", info, type_of(info));
     if (!info->sum) {
-        write_value(out, "", info, (struct label){0}, snapshot_sum_at(s, index));
+        write_value(to->out, "", info, (struct label){0}, snapshot_sum_at(s, index));
         return;
     }
     for (int slot = STATS_KEEPER; slot < s->slots; slot++) {
         char text[16];
         int64_t value = snapshot_get_at(s, slot, index);
         if (slot != STATS_KEEPER || value != 0)
-            write_value(out, "", info, label_of_slot(slot, text), value);
+            write_value(to->out, "", info, label_of_slot(slot, text), value);
     }
 }
 
-static void write_routes(struct buf *out, const struct snapshot *s, int index)
+static void write_routes(const struct text *to, const struct snapshot *s, int index)
 {
     const struct stat_info *info = &s->lists[SCOPE_ROUTE].infos[index];
-    write_head(out, "route_", info, type_of(info));
+    write_head(to, "route_", info, type_of(info));
     for (int row = 0; row < s->routes; row++)
-        write_value(out, "route_", info, (struct label){"route", s->names[row]}, snapshot_route_at(s, row, index));
+        write_value(to->out, "route_", info, (struct label){"route", s->names[row]}, snapshot_route_at(s, row, index));
 }
 
-static void write_hist(struct buf *out, const struct snapshot *s, int index)
+static void write_hist(const struct text *to, const struct snapshot *s, int index)
 {
     struct histogram h;
     const struct stat_info *info = &s->lists[SCOPE_HIST].infos[index];
     snapshot_hist_at(s, index, &h);
-    write_head(out, "time_", info, "histogram");
-    write_histogram(out, "time_", info, (struct label){0}, &h);
+    write_head(to, "time_", info, "histogram");
+    write_histogram(to->out, "time_", info, (struct label){0}, &h);
 }
 
-static void write_route_hist(struct buf *out, const struct snapshot *s, int index)
+static void write_route_hist(const struct text *to, const struct snapshot *s, int index)
 {
     const struct stat_info *info = &s->lists[SCOPE_ROUTE_HIST].infos[index];
-    write_head(out, "route_time_", info, "histogram");
+    write_head(to, "route_time_", info, "histogram");
     for (int row = 0; row < s->routes; row++) {
         const struct histogram *h = snapshot_route_hist_at(s, row, index);
         if (histogram_count(h) > 0)
-            write_histogram(out, "route_time_", info, (struct label){"route", s->names[row]}, h);
+            write_histogram(to->out, "route_time_", info, (struct label){"route", s->names[row]}, h);
     }
 }
 
-void openmetrics_write(struct buf *out, const struct snapshot *s)
+static void write_all(const struct text *to, const struct snapshot *s)
 {
-    static void (*const writers[STATS_SCOPES])(struct buf *, const struct snapshot *,
+    static void (*const writers[STATS_SCOPES])(const struct text *, const struct snapshot *,
                                                int) = {[SCOPE_SLOT] = write_slots,
                                                        [SCOPE_ROUTE] = write_routes,
                                                        [SCOPE_HIST] = write_hist,
                                                        [SCOPE_ROUTE_HIST] = write_route_hist};
-    buf_printf(out, "# TYPE perfd info\n# HELP perfd the perfd that these are of\nperfd_info{version=\"%s\"} 1\n",
-               s->version);
+    buf_adds(to->out, to->prometheus ? "# TYPE perfd_info gauge\n# HELP perfd_info the perfd that these are of\n"
+                                     : "# TYPE perfd info\n# HELP perfd the perfd that these are of\n");
+    buf_printf(to->out, "perfd_info{version=\"%s\"} 1\n", s->version);
     for (int scope = 0; scope < STATS_SCOPES; scope++)
         for (int i = 0; i < s->lists[scope].count; i++)
-            writers[scope](out, s, i);
+            writers[scope](to, s, i);
+}
+
+void openmetrics_write(struct buf *out, const struct snapshot *s)
+{
+    write_all(&(struct text){out, false}, s);
     buf_adds(out, "# EOF\n");
+}
+
+void openmetrics_write_prometheus(struct buf *out, const struct snapshot *s)
+{
+    write_all(&(struct text){out, true}, s);
 }

@@ -11,4 +11,10 @@
 
 void openmetrics_write(struct buf *out, const struct snapshot *s);
 
+/* The same samples in the older format of Prometheus (its "Exposition formats", version 0.0.4), which knows neither
+ * units, nor infos, nor an end, and calls a counter by its whole name. */
+#define PROMETHEUS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+void openmetrics_write_prometheus(struct buf *out, const struct snapshot *s);
+
 #endif

@@ -1,6 +1,6 @@
-/* Threads of a worker for work that would block its loop: compressing, large bodies, the private keys of TLS. A piece
- * of work is run by a thread, which touches nothing but what the piece owns: neither the loop, nor shared memory, nor
- * another request. What became of it is told in the loop.
+/* Threads of a worker for work that would block its loop: compressing, large bodies, the private keys of TLS, figures
+ * for the operator. A piece of work is run by a thread, which touches nothing but what the piece owns or opens: neither
+ * the loop, nor what it has of shared memory, nor another request. What became of it is told in the loop.
  *
  * The line is bounded. Who finds it full does the work itself or goes without. */
 #ifndef WORKER_OFFLOAD_H
@@ -14,7 +14,7 @@ struct offload_job;
 
 /* Those of an earlier kind go first: they are shorter, and more depends on them. No one waits for those that came
  * OFFLOAD_START_US later for each kind between them: a flood of handshakes does not keep answers back for ever. */
-enum offload_kind { OFFLOAD_TLS, OFFLOAD_JSON, OFFLOAD_GZIP, OFFLOAD_KINDS };
+enum offload_kind { OFFLOAD_TLS, OFFLOAD_JSON, OFFLOAD_GZIP, OFFLOAD_STATS, OFFLOAD_KINDS };
 #define OFFLOAD_START_US (50 * US_PER_MS)
 
 /* One of done and drop comes, once, from the loop, and never within offload_start(). */

@@ -161,7 +161,7 @@ static void add_common(struct headers *h, const struct request *r)
     add(h, SLICE("X-Request-Id"), r->id);
     if (r->rate != NULL)
         add_lines(h, r->rate->fields);
-    if (r->service->conf->cors.set)
+    if (r->service->conf->cors.set && !r->of_admin)
         h->count += cors_fields(r->service->conf, r->http, allow_of(r), r->arena, h->at + h->count);
 }
 

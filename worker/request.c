@@ -3,6 +3,7 @@
 #include "common/digits.h"
 #include "common/json_scan.h"
 #include "shm/doing.h"
+#include "worker/admin.h"
 #include "worker/batch.h"
 #include "worker/fetch.h"
 #include "worker/format.h"
@@ -333,6 +334,7 @@ void request_begin_admin(void *service, struct http_request *http)
 {
     struct request *r = request_create(service, http);
     r->method = method_of(http->method);
-    if (is_request(r) && parse_target(r) && !health_answer(r))
-        reply_refuse(r, 404, "no_route", "here are /healthz and /readyz");
+    r->of_admin = true;
+    if (is_request(r) && parse_target(r))
+        admin_answer(r);
 }

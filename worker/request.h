@@ -31,6 +31,7 @@ struct request {
     int64_t started_us, deadline_us;
     int depth;       /* in how many other requests it is */
     struct slice id; /* with its NUL */
+    bool of_admin;   /* it came to the admin's listener */
     struct target target;
     const struct router_place *place;
     struct slice *path_values;

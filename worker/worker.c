@@ -159,7 +159,8 @@ static bool is_settled(const struct service *s)
 
 static void observe_offload(void *arg, enum offload_kind kind, int64_t wait_us, int64_t run_us)
 {
-    static const enum metric counts[OFFLOAD_KINDS] = {STAT_offload_tls, STAT_offload_json, STAT_offload_gzip};
+    static const enum metric counts[OFFLOAD_KINDS] = {STAT_offload_tls, STAT_offload_json, STAT_offload_gzip,
+                                                      STAT_offload_stats};
     struct service *s = arg;
     service_count(s, counts[kind]);
     stats_observe(s->stats, s->slot, HIST_offload_wait, wait_us);

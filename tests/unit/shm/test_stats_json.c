@@ -1,0 +1,177 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shm/events.h"
+#include "shm/openmetrics.h"
+#include "shm/slow.h"
+#include "shm/stats_json.h"
+
+static char folder[64], path[96];
+static struct stats_view *view;
+
+static int setup(void **state)
+{
+    struct err err;
+    snprintf(folder, sizeof folder, "/tmp/perfd-json.XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    snprintf(path, sizeof path, "%s/perfd.stats", folder);
+    *state = stats_create(path, 2, 3, &err);
+    view = stats_view_open(path, &err);
+    return *state == NULL || view == NULL;
+}
+
+static int teardown(void **state)
+{
+    struct stats *stats = *state;
+    stats_close(&stats);
+    stats_view_close(&view);
+    unlink(path);
+    return rmdir(folder);
+}
+
+static cJSON *document_of(int64_t now_us)
+{
+    struct buf text = {0};
+    const char *end = NULL;
+    struct snapshot *s = snapshot_take(view, now_us);
+    stats_json_write(&text, s, view);
+    snapshot_destroy(&s);
+    buf_addc(&text, '\0');
+    cJSON *document = cJSON_ParseWithOpts(text.at, &end, true);
+    if (document == NULL)
+        fail_msg("no JSON at: %.60s", end);
+    buf_deinit(&text);
+    return document;
+}
+
+static cJSON *in(const cJSON *object, const char *name)
+{
+    cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
+    if (member == NULL)
+        fail_msg("no %s", name);
+    return member;
+}
+
+static void it_has_what_was_counted(void **state)
+{
+    struct stats *stats = *state;
+    int row = stats_route_row(stats, "GET /a");
+    stats_add(stats, 0, STAT_requests, 10);
+    stats_add(stats, 1, STAT_requests, 5);
+    stats_route_add(stats, 1, row, ROUTE_STAT_requests, 3);
+    for (int us = 100; us <= 300; us += 100)
+        stats_route_observe(stats, 1, row, ROUTE_HIST_miss, us);
+    cJSON *document = document_of(1000);
+    assert_string_equal(in(document, "schema")->valuestring, "perfd.stats/1");
+    assert_int_equal(in(document, "at_us")->valueint, 1000);
+    assert_int_equal(in(in(document, "metrics"), "requests")->valueint, 15);
+    cJSON *slots = in(document, "slots"), *routes = in(document, "routes"), *first = cJSON_GetArrayItem(routes, 0);
+    assert_int_equal(cJSON_GetArraySize(slots), 3);
+    assert_int_equal(in(cJSON_GetArrayItem(slots, 0), "slot")->valueint, STATS_KEEPER);
+    assert_int_equal(in(cJSON_GetArrayItem(slots, 2), "requests")->valueint, 5);
+    assert_null(cJSON_GetObjectItem(cJSON_GetArrayItem(slots, 2), "streams"));
+    assert_string_equal(in(first, "route")->valuestring, "GET /a");
+    assert_int_equal(in(first, "requests")->valueint, 3);
+    assert_int_equal(in(first, "max_us")->valueint, histogram_upper_us(histogram_bucket(300)));
+    cJSON *miss = in(first, "miss"), *edges = in(miss, "le_us"), *counts = in(miss, "counts");
+    assert_int_equal(cJSON_GetArraySize(edges), 3);
+    assert_int_equal(cJSON_GetArraySize(counts), 3);
+    assert_int_equal(cJSON_GetArrayItem(edges, 1)->valueint, histogram_upper_us(histogram_bucket(200)));
+    assert_int_equal(cJSON_GetArrayItem(counts, 1)->valueint, 1);
+    assert_true(cJSON_IsNull(in(in(first, "hit"), "p99_us")));
+    assert_string_equal(in(cJSON_GetArrayItem(routes, 1), "route")->valuestring, "(other)");
+    cJSON_Delete(document);
+}
+
+static void slow_queries_come_without_their_parameters(void **state)
+{
+    struct stats *stats = *state;
+    struct slow_query query = {.at_us = 5, .run_us = 700000, .rows = 2, .fingerprint = 0xabc, .has_params = 1};
+    snprintf(query.route, sizeof query.route, "GET /slow");
+    assert_true(slow_param_add(&query, "secret"));
+    for (int i = 0; i < STATS_JSON_SLOW + 5; i++)
+        assert_int_not_equal(slow_add(stats_slow(stats), 0, &query), 0);
+    cJSON *document = document_of(1000), *slow = in(document, "slow"), *last = cJSON_GetArrayItem(slow, 0);
+    assert_int_equal(cJSON_GetArraySize(slow), STATS_JSON_SLOW);
+    assert_int_equal(in(last, "number")->valueint, STATS_JSON_SLOW + 5);
+    assert_string_equal(in(last, "fingerprint")->valuestring, "0000000000000abc");
+    assert_true(cJSON_IsNull(in(last, "state")));
+    char *text = cJSON_PrintUnformatted(document);
+    assert_null(strstr(text, "secret"));
+    cJSON_free(text);
+    cJSON_Delete(document);
+}
+
+/* A text that is cut within a character would make the whole document unreadable. */
+static void texts_are_always_utf8(void **state)
+{
+    struct stats *stats = *state;
+    event_note(stats_events(stats), 0, EVENT_started, 1, 77, "\"torn\": \xc3");
+    cJSON *document = document_of(1000), *event = cJSON_GetArrayItem(in(document, "events"), 0);
+    assert_string_equal(in(event, "text")->valuestring, "\"torn\": ?");
+    assert_string_equal(in(event, "kind")->valuestring, event_names[EVENT_started]);
+    assert_int_equal(in(event, "pid")->valueint, 77);
+    cJSON_Delete(document);
+}
+
+static void a_new_file_has_no_history(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    stats_json_write_history(&text, view);
+    buf_addc(&text, '\0');
+    cJSON *document = cJSON_Parse(text.at);
+    assert_non_null(document);
+    assert_string_equal(in(document, "schema")->valuestring, "perfd.history/1");
+    assert_int_equal(cJSON_GetArraySize(in(document, "seconds")), 0);
+    assert_int_equal(cJSON_GetArraySize(in(document, "minutes")), 0);
+    cJSON_Delete(document);
+    buf_deinit(&text);
+}
+
+/* Prometheus's own format has no units and no end, and calls a counter by the name of its sample. */
+static void metrics_are_told_in_both_formats(void **state)
+{
+    struct buf open = {0}, own = {0};
+    struct stats *stats = *state;
+    stats_add(stats, 0, STAT_requests, 10);
+    struct snapshot *s = snapshot_take(view, 1000);
+    openmetrics_write(&open, s);
+    openmetrics_write_prometheus(&own, s);
+    buf_addc(&open, '\0');
+    buf_addc(&own, '\0');
+    assert_non_null(strstr(open.at, "# TYPE perfd_requests counter\n"));
+    assert_non_null(strstr(open.at, "# UNIT perfd_sent_bytes bytes\n"));
+    assert_non_null(strstr(open.at, "# TYPE perfd info\n"));
+    assert_string_equal(open.at + strlen(open.at) - 6, "# EOF\n");
+    assert_non_null(strstr(own.at, "# TYPE perfd_requests_total counter\n# HELP perfd_requests_total "));
+    assert_non_null(strstr(own.at, "# TYPE perfd_info gauge\n"));
+    assert_null(strstr(own.at, "# UNIT"));
+    assert_null(strstr(own.at, "# EOF"));
+    assert_non_null(strstr(own.at, "\nperfd_requests_total{slot=\"0\"} 10\n"));
+    snapshot_destroy(&s);
+    buf_deinit(&open);
+    buf_deinit(&own);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_has_what_was_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(slow_queries_come_without_their_parameters, setup, teardown),
+        cmocka_unit_test_setup_teardown(texts_are_always_utf8, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_file_has_no_history, setup, teardown),
+        cmocka_unit_test_setup_teardown(metrics_are_told_in_both_formats, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
