@@ -3,31 +3,17 @@
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
+#include "master/ctl/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char *name_of(const struct event *e)
-{
-    return e->kind >= 0 && e->kind < EVENT_KINDS ? event_names[e->kind] : "?";
-}
-
-static struct text slot_of(const struct event *e)
-{
-    struct text text = {"-"};
-    if (e->slot == STATS_KEEPER)
-        snprintf(text.s, sizeof text.s, "keeper");
-    else if (e->slot >= 0)
-        snprintf(text.s, sizeof text.s, "%d", e->slot);
-    return text;
-}
 
 static void put_row(struct table *table, const struct ctl *ctl, const struct event *e)
 {
     table_cell(table, "%s", format_time(e->at_us).s);
     table_cell(table, "%s", format_age(MAX(ctl->now_us - e->at_us, INT64_C(0))).s);
-    table_cell(table, "%s", name_of(e));
-    table_cell(table, "%s", slot_of(e).s);
+    table_cell(table, "%s", words_event(e));
+    table_cell(table, "%s", words_event_slot(e).s);
     table_cell(table, e->pid != 0 ? "%d" : "-", (int)e->pid);
     table_cell(table, "%s", e->text);
 }
@@ -37,7 +23,7 @@ static void put_event(cJSON *list, const struct event *e)
     cJSON *object = cJSON_CreateObject();
     document_int(object, "number", (int64_t)e->number);
     document_int(object, "at_us", e->at_us);
-    cJSON_AddStringToObject(object, "kind", name_of(e));
+    cJSON_AddStringToObject(object, "kind", words_event(e));
     if (e->slot == EVENT_NO_SLOT)
         cJSON_AddNullToObject(object, "slot");
     else

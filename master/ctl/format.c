@@ -19,12 +19,28 @@ struct text format_count(int64_t n)
     return out;
 }
 
+struct text format_id(int64_t n)
+{
+    struct text out;
+    snprintf(out.s, sizeof out.s, "%" PRId64, n);
+    return out;
+}
+
 /* Three significant digits. */
 static struct text scaled(double value, const char *unit)
 {
     struct text out;
     int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
     snprintf(out.s, sizeof out.s, "%.*f %s", decimals, value, unit);
+    return out;
+}
+
+struct text format_rate(double per_second)
+{
+    if (per_second > 0 && per_second < 99.95)
+        return scaled(per_second, "/s");
+    struct text out;
+    snprintf(out.s, sizeof out.s, "%.40s /s", format_count((int64_t)(per_second + 0.5)).s);
     return out;
 }
 

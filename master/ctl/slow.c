@@ -1,27 +1,21 @@
 #include "shm/slow.h"
-#include "common/buf.h"
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
+#include "master/ctl/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { PARAMS_MAX = 64, SHOWN_BYTES = 60 };
 
-/* For a line of the table: $1=7 $2=NULL, cut. */
+/* Cut. */
 static void put_params(struct table *table, const struct slow_query *q)
 {
-    const char *values[PARAMS_MAX];
     struct buf text = {0};
-    int count = slow_params(q, values, PARAMS_MAX);
-    for (int i = 0; i < count; i++)
-        buf_printf(&text, "%s$%d=%s", i > 0 ? " " : "", i + 1, values[i] ? values[i] : "NULL");
-    if (!q->has_params)
-        table_cell(table, "-");
-    else
-        table_cell(table, "%.*s%s", (int)MIN(text.len, (size_t)SHOWN_BYTES), text.len > 0 ? text.at : "",
-                   text.len > SHOWN_BYTES ? "..." : "");
+    words_params(&text, q);
+    table_cell(table, "%.*s%s", (int)MIN(text.len, (size_t)SHOWN_BYTES), text.len > 0 ? text.at : "",
+               text.len > SHOWN_BYTES ? "..." : "");
     buf_deinit(&text);
 }
 

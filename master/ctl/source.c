@@ -60,11 +60,15 @@ static bool master_lives(const char *dir, int pid)
     return kill(pid, 0) == 0 || errno == EPERM;
 }
 
+void (*source_at_cut)(void);
+
 /* Somebody cut the file while it was read, which perfd itself never does. */
 static void on_sigbus(int sig)
 {
     static const char text[] = "perfctl: the statistics file was cut short while it was read\n";
     (void)sig;
+    if (source_at_cut != NULL)
+        source_at_cut();
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
     _exit(CTL_FAILED);
 }

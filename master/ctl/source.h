@@ -6,6 +6,10 @@
 
 struct source;
 
+/* Called by the handler of SIGBUS before it ends the process, as somebody cut the file: what it calls must be safe in
+ * one. NULL: nothing is. */
+extern void (*source_at_cut)(void);
+
 /* The folder of an instance, where none is named: the first of the usual ones that has one; NULL: none. */
 const char *source_find_dir(void);
 /* Fills *dir with it where none is named. False: there is none, as was said on stderr. */

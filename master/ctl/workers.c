@@ -2,36 +2,14 @@
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
-#include "shm/doing.h"
-#include "shm/pressure.h"
+#include "master/ctl/words.h"
 
 #include <stdio.h>
-
-enum { LOOP_BYTES = 256 };
-
-static const char *state_name(int64_t state)
-{
-    return state >= 0 && state < PROC_STATE_COUNT ? proc_state_names[state] : "?";
-}
 
 static int64_t since_us(const struct ctl *ctl, int slot, enum metric stat)
 {
     int64_t at_us = snapshot_get(ctl->figures, slot, stat);
     return at_us == 0 ? 0 : MAX(ctl->now_us - at_us, INT64_C(0));
-}
-
-/* "turns", or what holds it up. */
-static void name_loop(const struct ctl *ctl, int slot, char *text, size_t bytes)
-{
-    int64_t stuck_us = snapshot_get(ctl->figures, slot, STAT_loop_stuck_us);
-    doing_word at = (doing_word)snapshot_get(ctl->figures, slot, STAT_loop_stuck_at);
-    int row = doing_route(at);
-    const char *route = row > 0 && row < ctl->figures->routes ? ctl->figures->names[row] : NULL;
-    if (stuck_us == 0)
-        snprintf(text, bytes, "turns");
-    else
-        snprintf(text, bytes, "stuck for %s: %s%s%s", format_us(stuck_us).s, doing_words(at), route ? ", " : "",
-                 route ? route : "");
 }
 
 static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
@@ -41,11 +19,11 @@ static void put_worker(cJSON *workers, const struct ctl *ctl, int slot)
                                           STAT_in_flight, STAT_connections,    STAT_loop_blocked,  STAT_loop_starved};
     cJSON *worker = cJSON_CreateObject();
     document_int(worker, "slot", slot);
-    cJSON_AddStringToObject(worker, "state", state_name(snapshot_get(ctl->figures, slot, STAT_state)));
+    cJSON_AddStringToObject(worker, "state", words_state(snapshot_get(ctl->figures, slot, STAT_state)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
         document_int(worker, stat_infos[metrics[i]].name, snapshot_get(ctl->figures, slot, metrics[i]));
-    char loop[LOOP_BYTES];
-    name_loop(ctl, slot, loop, sizeof loop);
+    char loop[WORDS_LOOP_BYTES];
+    words_loop(ctl->figures, slot, loop);
     cJSON_AddStringToObject(worker, "loop", loop);
     document_int(worker, "uptime_us", since_us(ctl, slot, STAT_started_us));
     document_int(worker, "beat_age_us", since_us(ctl, slot, STAT_beat_us));
@@ -59,7 +37,7 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%d", slot);
     table_cell(table, lives ? "%lld" : "-", (long long)snapshot_get(s, slot, STAT_pid));
     table_cell(table, "%lld", (long long)snapshot_get(s, slot, STAT_generation));
-    table_cell(table, "%s", state_name(snapshot_get(s, slot, STAT_state)));
+    table_cell(table, "%s", words_state(snapshot_get(s, slot, STAT_state)));
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_started_us)).s : "-");
     table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_accepts_for)).s);
     table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_restarts)).s);
@@ -70,14 +48,9 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_in_flight)).s);
     table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_connections)).s);
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_beat_us)).s : "-");
-    char loop[LOOP_BYTES];
-    name_loop(ctl, slot, loop, sizeof loop);
+    char loop[WORDS_LOOP_BYTES];
+    words_loop(ctl->figures, slot, loop);
     table_cell(table, "%s", lives ? loop : "-");
-}
-
-static const char *level_name(int64_t level)
-{
-    return level >= 0 && level < MEMORY_LEVELS ? memory_level_names[level] : "?";
 }
 
 /* Of the machine, or of the control group that is tighter. */
@@ -86,7 +59,7 @@ static void put_memory(cJSON *document, const struct ctl *ctl)
     static const enum metric metrics[] = {STAT_memory_used_bytes, STAT_memory_limit_bytes, STAT_memory_some_percent,
                                           STAT_memory_full_percent};
     cJSON *memory = cJSON_AddObjectToObject(document, "memory");
-    cJSON_AddStringToObject(memory, "level", level_name(snapshot_sum(ctl->figures, STAT_memory_level)));
+    cJSON_AddStringToObject(memory, "level", words_memory_level(snapshot_sum(ctl->figures, STAT_memory_level)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
         document_int(memory, stat_infos[metrics[i]].name, snapshot_sum(ctl->figures, metrics[i]));
 }
@@ -95,7 +68,7 @@ static void print_memory(const struct snapshot *s)
 {
     int64_t used = snapshot_sum(s, STAT_memory_used_bytes), limit = snapshot_sum(s, STAT_memory_limit_bytes);
     if (limit > 0)
-        printf("memory: %s, %lld %% of %s in use\n\n", level_name(snapshot_sum(s, STAT_memory_level)),
+        printf("memory: %s, %lld %% of %s in use\n\n", words_memory_level(snapshot_sum(s, STAT_memory_level)),
                (long long)(100.0 * (double)used / (double)limit), format_bytes(limit).s);
 }
 
