@@ -1,5 +1,6 @@
 /* perfctl check: whether rules hold, for monitoring and for a script behind a load test. */
 #include "common/clock.h"
+#include "master/ctl/check/checklist.h"
 #include "master/ctl/check/rules.h"
 #include "master/ctl/format.h"
 #include "master/ctl/source.h"
@@ -207,9 +208,34 @@ static enum ctl_exit check(struct ctl *ctl, struct rules *rules, int64_t for_us)
     return code;
 }
 
+static enum ctl_exit checklist(struct ctl *ctl)
+{
+    struct facts facts;
+    enum ctl_exit code = source_open(ctl->dir, &ctl->source);
+    if (code != CTL_OK)
+        return code;
+    struct snapshot *s = source_take(ctl->source);
+    ctl->running = source_is_running(ctl->source);
+    ctl->view = source_view(ctl->source);
+    ctl->figures = s;
+    ctl->now_us = s->at_us;
+    if (ctl->running) {
+        facts_init(&facts, ctl);
+        code = checklist_print(ctl, &facts);
+        facts_deinit(&facts);
+    } else {
+        code = CTL_NOT_RUNNING; /* as source_open() has said */
+    }
+    snapshot_destroy(&s);
+    source_close(&ctl->source);
+    return code;
+}
+
 enum ctl_exit command_check(const struct ctl *given)
 {
     struct ctl ctl = *given;
+    if (ctl_value(&ctl, OPTION_checklist) != NULL)
+        return source_know_dir(&ctl.dir) ? checklist(&ctl) : CTL_NOT_RUNNING;
     struct rules rules = {NULL, 0};
     int64_t for_us;
     enum ctl_exit code = CTL_USAGE;
