@@ -90,3 +90,43 @@ def test_headroom_is_what_the_present_load_leaves(make_perfd, pg, points):
         rate = (load.answered - before) / (time.monotonic() - began)
     assert rate / 3 < found["present_x"] < rate * 3
     assert math.isclose(found["headroom"], 1 - found["present_x"] / found["maximum_x"], abs_tol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def sleepy(make_module_perfd, pg):
+    """Four queries at a time, of 20 ms each: never more than 200 answers a second."""
+    return make_module_perfd('route GET /slow { query "SELECT 1 AS one FROM pg_sleep(0.02)"; result row; }\n',
+                             pg.create_database("capacity"), workers=1, pool="pool max=4 min=4;").start()
+
+
+def scenario(tmp_path, url, path="/slow"):
+    file = tmp_path / "scenario.json"
+    file.write_text(json.dumps({"base_url": url, "users": [{"duration": "1s", "target": 1}], "think_time": ["5s", "5s"],
+                                "requests": [{"name": path, "path": path}]}))
+    return str(file)
+
+
+@pytest.mark.once
+def test_a_load_finds_what_the_server_can_do(sleepy, tmp_path):
+    """The bounds are those of the sleeps, which no machine makes shorter; half of them a busy one reaches, too."""
+    done = capacity(scenario(tmp_path, f"http://127.0.0.1:{sleepy.port}"), "--steps", "1,2,3,4,8,12", "--duration", "250ms", "-o", "json")
+    assert done.code == 0, done
+    found = done.json
+    xs = {point["n"]: point["x"] for point in found["points"]}
+    assert list(xs) == [1, 2, 3, 4, 8, 12] and found["failed"] == 0
+    assert all(x <= 50 * min(n, 4) for n, x in xs.items()), xs
+    assert xs[1] > 15 and max(xs.values()) > 2 * xs[1], xs
+    assert found["requests"] >= 0.25 * sum(xs.values()) and done.err.count("N = ") == 6
+    assert found["maximum_x"] < 250
+
+
+@pytest.mark.once
+def test_what_fails_is_no_throughput(sleepy, tmp_path):
+    done = capacity(scenario(tmp_path, f"http://127.0.0.1:{sleepy.port}", "/none"), "--steps", "1,2,3,4,5,6", "--duration", "20ms")
+    assert done.code == 1 and "0 different N" in done.err and "0.0/s" in done.err, done
+
+
+@pytest.mark.parametrize("steps", ["", "0,1", "1,1", "2,1", "1,x", "1,,2", "1,2,", "-1", "1,200000"])
+def test_steps_that_are_none_are_refused(tmp_path, steps):
+    refused = capacity(scenario(tmp_path, "http://127.0.0.1:1"), "--steps", steps)
+    assert refused.code == 64 and "--steps" in refused.err and not refused.out, refused

@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "master/ctl/capacity/chart.h"
+#include "master/ctl/capacity/steps.h"
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
 #include "master/ctl/source.h"
@@ -9,16 +10,18 @@
 #include <stdio.h>
 #include <time.h>
 
+#define STEP_US (10 * US_PER_S)
+
 /* What the command tells. */
 struct capacity {
-    struct points points;
+    struct steps_found found; /* of points in a file nothing but these */
     struct usl usl;
     double present_x; /* requests per second that perfd has now; below 0: not known */
 };
 
 static double largest_n(const struct capacity *c)
 {
-    return c->points.at[c->points.count - 1].n;
+    return c->found.points.at[c->found.points.count - 1].n;
 }
 
 /* Else the curve is only guessed where it matters. */
@@ -75,8 +78,8 @@ static void put_number(cJSON *object, const char *name, double value)
 static void put_points(cJSON *document, const struct capacity *c)
 {
     cJSON *list = cJSON_AddArrayToObject(document, "points");
-    for (int i = 0; i < c->points.count; i++) {
-        const struct usl_point *point = &c->points.at[i];
+    for (int i = 0; i < c->found.points.count; i++) {
+        const struct usl_point *point = &c->found.points.at[i];
         cJSON *object = cJSON_CreateObject();
         put_number(object, "n", point->n);
         put_number(object, "x", point->x);
@@ -94,13 +97,16 @@ static enum ctl_exit print_document(const struct ctl *ctl, const struct capacity
     put_number(document, "lambda", c->usl.lambda);
     put_number(document, "sigma", c->usl.sigma);
     put_number(document, "kappa", c->usl.kappa);
-    put_number(document, "r_squared", usl_r_squared(&c->usl, c->points.at, c->points.count));
+    put_number(document, "r_squared", usl_r_squared(&c->usl, c->found.points.at, c->found.points.count));
     put_number(document, "knee_n", knee);
     put_number(document, "knee_x", isfinite(knee) ? usl_throughput(&c->usl, knee) : knee);
     put_number(document, "maximum_n", usl_peak(&c->usl));
     put_number(document, "maximum_x", maximum);
     cJSON_AddBoolToObject(document, "reaches_bend", reaches_bend(c));
     cJSON_AddBoolToObject(document, "extrapolated", is_extrapolated(c));
+    document_int(document, "requests", c->found.requests);
+    document_int(document, "failed", c->found.failed);
+    cJSON_AddBoolToObject(document, "generator_saturated", c->found.saturated > 0);
     put_number(document, "present_x", c->present_x < 0 ? NAN : c->present_x);
     put_number(document, "headroom", c->present_x < 0 || isinf(maximum) ? NAN : 1 - c->present_x / maximum);
     put_points(document, c);
@@ -125,7 +131,8 @@ static void print_coefficients(const struct capacity *c)
     printf("kappa     %-12.6g coherency: what each pair costs to agree\n", c->usl.kappa);
     printf("lambda    %-12s of one alone\n", rate(c->usl.lambda).s);
     printf("fit       R2 = %.4f of %d points, N from %g to %g\n\n",
-           usl_r_squared(&c->usl, c->points.at, c->points.count), c->points.count, c->points.at[0].n, largest_n(c));
+           usl_r_squared(&c->usl, c->found.points.at, c->found.points.count), c->found.points.count,
+           c->found.points.at[0].n, largest_n(c));
 }
 
 static void print_maximum(const struct capacity *c)
@@ -158,11 +165,22 @@ static void print_headroom(const struct capacity *c)
                is_extrapolated(c) ? "; of an extrapolated maximum" : "");
 }
 
+static void print_warnings(const struct capacity *c)
+{
+    if (c->found.failed > 0)
+        printf("warning   %s of %s requests failed; X has only those that did not\n", format_count(c->found.failed).s,
+               format_count(c->found.requests).s);
+    if (c->found.saturated > 0)
+        printf("warning   in %d steps the generator was the limit: their X is not the server's\n", c->found.saturated);
+    if (c->found.interrupted)
+        puts("warning   it was interrupted before all steps were done");
+}
+
 static void print_table(const struct capacity *c)
 {
     struct table *table = table_create("N|X|LAW|OFF BY|RESPONSE|EFFICIENCY");
-    for (int i = 0; i < c->points.count; i++) {
-        const struct usl_point *point = &c->points.at[i];
+    for (int i = 0; i < c->found.points.count; i++) {
+        const struct usl_point *point = &c->found.points.at[i];
         double law = usl_throughput(&c->usl, point->n);
         table_cell(table, "%g", point->n);
         table_cell(table, "%s", rate(point->x).s);
@@ -180,27 +198,74 @@ static enum ctl_exit print(const struct ctl *ctl, const struct capacity *c)
         return print_document(ctl, c);
     print_table(c);
     putchar('\n');
-    chart_print(&c->usl, &c->points);
+    chart_print(&c->usl, &c->found.points);
     putchar('\n');
     print_coefficients(c);
     print_maximum(c);
     print_headroom(c);
+    print_warnings(c);
     return CTL_OK;
 }
 
+/* ---- the load ---- */
+
+static enum ctl_exit read_options(const struct ctl *ctl, struct steps *steps, struct scenario_choice *choice)
+{
+    struct err err;
+    double seed, scale;
+    const char *list = ctl_value(ctl, OPTION_steps);
+    if (!ctl_duration(ctl, OPTION_duration, STEP_US, &steps->step_us) ||
+        !ctl_number(ctl, OPTION_seed, 0, 0x1p53, 1, &seed) || !ctl_number(ctl, OPTION_scale, 1, 1e6, 1, &scale))
+        return CTL_USAGE;
+    steps->seed = (uint64_t)seed;
+    *choice = (struct scenario_choice){ctl_value(ctl, OPTION_url), 1, (int64_t)scale};
+    steps_usual(steps);
+    return list == NULL || steps_parse(list, steps, &err) ? CTL_OK : ctl_wrong_usage("--steps", err.text);
+}
+
+static enum ctl_exit measure(const struct ctl *ctl, struct steps_found *found)
+{
+    struct err err;
+    struct steps steps;
+    struct scenario_choice choice;
+    struct scenario scenario;
+    enum ctl_exit code = read_options(ctl, &steps, &choice);
+    if (code != CTL_OK)
+        return code;
+    struct arena *arena = arena_create();
+    if (!scenario_read(ctl->args[0], &choice, arena, &scenario, &err)) {
+        fprintf(stderr, "perfctl: %s\n", err.text);
+        code = CTL_USAGE;
+    } else if (!steps_run(&steps, &scenario, arena, found, &err)) {
+        code = ctl_fail(ctl, err.text, "");
+    }
+    arena_destroy(&arena);
+    return code;
+}
+
 /* ---- command ---- */
+
+static enum ctl_exit get_points(const struct ctl *ctl, struct capacity *c)
+{
+    struct err err;
+    const char *path = ctl_value(ctl, OPTION_points);
+    if ((path == NULL) == (ctl->arg_count == 0))
+        return ctl_wrong_usage("capacity needs a scenario, or --points", "");
+    if (ctl->dir != NULL)
+        c->present_x = measure_present(ctl->dir);
+    if (path == NULL)
+        return measure(ctl, &c->found);
+    return points_read(&c->found.points, path, &err) ? CTL_OK : ctl_fail(ctl, err.text, "");
+}
 
 enum ctl_exit command_capacity(const struct ctl *ctl)
 {
     struct err err;
     struct capacity c = {.present_x = -1};
-    const char *path = ctl_value(ctl, OPTION_points);
-    if (path == NULL)
-        return ctl_wrong_usage("capacity needs --points", "");
-    bool ok = points_read(&c.points, path, &err) && usl_fit(c.points.at, c.points.count, &c.usl, &err);
-    if (ok && ctl->dir != NULL)
-        c.present_x = measure_present(ctl->dir);
-    enum ctl_exit code = ok ? print(ctl, &c) : ctl_fail(ctl, err.text, "");
-    points_deinit(&c.points);
+    enum ctl_exit code = get_points(ctl, &c);
+    if (code == CTL_OK)
+        code = usl_fit(c.found.points.at, c.found.points.count, &c.usl, &err) ? print(ctl, &c)
+                                                                              : ctl_fail(ctl, err.text, "");
+    points_deinit(&c.found.points);
     return code;
 }
