@@ -60,7 +60,7 @@ static void action_reload(struct master *m)
         return;
     }
     note(&m->shared, reload_refused, EVENT_NO_SLOT, 0, "reload refused: %s", why);
-    control_socket_done(m->control, CONTROL_RELOAD, why, NULL);
+    control_socket_done(m->control, CONTROL_RELOAD, 0, why, NULL);
 }
 
 static void action_upgrade(struct master *m)
@@ -132,10 +132,20 @@ void commands_take_signals(struct master *m)
     }
 }
 
-void commands_obey(void *arg, enum control_command command, int slot)
+/* Whoever asks waits for the end of it. */
+static void purge(struct master *m, const struct control_order *asked)
+{
+    const char *why = succession_forbids(m);
+    if (why == NULL)
+        why = purges_add(&m->purges, m->generation->conf, asked);
+    if (why != NULL)
+        control_socket_answer(m->control, why);
+}
+
+void commands_obey(void *arg, const struct control_order *asked)
 {
     struct master *m = arg;
-    switch (command) {
+    switch (asked->command) {
     case CONTROL_RELOAD:
         action_reload(m);
         break;
@@ -153,7 +163,10 @@ void commands_obey(void *arg, enum control_command command, int slot)
     case CONTROL_DRAIN:
     case CONTROL_RESUME:
     case CONTROL_REPLACE:
-        control_socket_answer(m->control, order(m, command, slot));
+        control_socket_answer(m->control, order(m, asked->command, asked->slot));
+        break;
+    case CONTROL_PURGE:
+        purge(m, asked);
         break;
     case CONTROL_STOP:
         action_stop(m);

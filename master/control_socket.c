@@ -15,9 +15,9 @@ enum { LINE_MAX_BYTES = 4096, ANSWER_MAX_BYTES = 8 << 20 };
 
 struct client {
     int fd;     /* -1: free */
-    bool waits; /* for the end of waits_for, a reload or an upgrade */
+    bool waits; /* for the end of waits_for: a reload, an upgrade or a purge */
     enum control_command waits_for;
-    uint64_t order; /* of coming */
+    uint64_t order; /* of coming, from 1 */
     size_t len;
     char line[LINE_MAX_BYTES];
     char *rest; /* of its answer; NULL: none */
@@ -189,22 +189,27 @@ static void answer(struct client *client, const char *error)
     answer_with(client, error, NULL);
 }
 
-/* Their answer comes from within asked(). */
+/* Their answer comes from within asked(), of a purge only when it is refused. */
 static bool is_asking(enum control_command command)
 {
     return command == CONTROL_CONFIG || command == CONTROL_DRAIN || command == CONTROL_RESUME ||
-           command == CONTROL_REPLACE;
+           command == CONTROL_REPLACE || command == CONTROL_PURGE;
 }
 
-static void obey(struct control_socket *c, struct client *client, const char *command, int slot)
+static bool is_awaited(enum control_command command)
+{
+    return command == CONTROL_RELOAD || command == CONTROL_UPGRADE || command == CONTROL_PURGE;
+}
+
+static void obey(struct control_socket *c, struct client *client, const char *command, struct control_order *order)
 {
     static const struct {
         const char *name;
         enum control_command command;
-    } commands[] = {{"reload", CONTROL_RELOAD},  {"upgrade", CONTROL_UPGRADE}, {"ping", CONTROL_PING},
-                    {"reopen", CONTROL_REOPEN},  {"stop", CONTROL_STOP},       {"quit", CONTROL_QUIT},
-                    {"config", CONTROL_CONFIG},  {"drain", CONTROL_DRAIN},     {"resume", CONTROL_RESUME},
-                    {"replace", CONTROL_REPLACE}};
+    } commands[] = {{"reload", CONTROL_RELOAD},   {"upgrade", CONTROL_UPGRADE}, {"ping", CONTROL_PING},
+                    {"reopen", CONTROL_REOPEN},   {"stop", CONTROL_STOP},       {"quit", CONTROL_QUIT},
+                    {"config", CONTROL_CONFIG},   {"drain", CONTROL_DRAIN},     {"resume", CONTROL_RESUME},
+                    {"replace", CONTROL_REPLACE}, {"purge", CONTROL_PURGE}};
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(command, commands[i].name) != 0)
             continue;
@@ -213,14 +218,23 @@ static void obey(struct control_socket *c, struct client *client, const char *co
             return;
         }
         client->waits_for = commands[i].command;
-        client->waits = client->waits_for == CONTROL_RELOAD || client->waits_for == CONTROL_UPGRADE;
+        client->waits = is_awaited(client->waits_for);
         c->asking = is_asking(commands[i].command) ? client : NULL;
         if (!client->waits && c->asking == NULL)
             answer(client, NULL);
-        c->asked(c->arg, commands[i].command, slot);
+        order->command = commands[i].command;
+        order->ticket = client->order;
+        c->asked(c->arg, order);
         return;
     }
     answer(client, "unknown command");
+}
+
+/* NULL: it is too long. */
+static const char *text_in(const cJSON *json, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
+    return text == NULL ? "" : strlen(text) < CONTROL_NAME_BYTES ? text : NULL;
 }
 
 static void take_line(struct control_socket *c, struct client *client)
@@ -228,10 +242,15 @@ static void take_line(struct control_socket *c, struct client *client)
     cJSON *json = cJSON_ParseWithLength(client->line, client->len);
     const cJSON *command = cJSON_GetObjectItemCaseSensitive(json, "command");
     const cJSON *slot = cJSON_GetObjectItemCaseSensitive(json, "slot");
+    struct control_order order = {.slot = cJSON_IsNumber(slot) ? slot->valueint : -1,
+                                  .what = text_in(json, "what"),
+                                  .name = text_in(json, "name")};
     if (!cJSON_IsString(command))
         answer(client, "a line {\"command\": \"...\"} was expected");
+    else if (order.what == NULL || order.name == NULL)
+        answer(client, "the name is too long");
     else
-        obey(c, client, command->valuestring, cJSON_IsNumber(slot) ? slot->valueint : -1);
+        obey(c, client, command->valuestring, &order);
     cJSON_Delete(json);
 }
 
@@ -297,10 +316,12 @@ void control_socket_ready(struct control_socket *c, const struct pollfd *fds, in
         accept_client(c);
 }
 
-void control_socket_done(struct control_socket *c, enum control_command command, const char *err, const char *message)
+void control_socket_done(struct control_socket *c, enum control_command command, uint64_t ticket, const char *err,
+                         const char *message)
 {
     for (int i = 0; i < CONTROL_CLIENTS; i++)
-        if (c->clients[i].fd >= 0 && c->clients[i].waits && c->clients[i].waits_for == command)
+        if (c->clients[i].fd >= 0 && c->clients[i].waits && c->clients[i].waits_for == command &&
+            (ticket == 0 || ticket == c->clients[i].order))
             answer_with(&c->clients[i], err, message);
 }
 

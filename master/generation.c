@@ -51,6 +51,14 @@ static void tell_objectives(const struct generation *g, struct stats *stats)
                             g->conf->routes[i].objective_us);
 }
 
+static void tell_versions(const struct generation *g, struct stats *stats)
+{
+    for (int row = 0; row < stats_routes(stats); row++)
+        stats_set_route_version(stats, row, 0);
+    for (int i = 0; i < g->conf->route_count; i++)
+        stats_set_route_version(stats, g->route_rows[i], g->conf->routes[i].version);
+}
+
 void generation_limit(const struct generation *g, struct shared *shared)
 {
     const struct conf *conf = g->conf;
@@ -65,6 +73,7 @@ void generation_limit(const struct generation *g, struct shared *shared)
     permits_limit(shared->permits, rows, maxes, count);
     free(rows);
     tell_objectives(g, shared->stats);
+    tell_versions(g, shared->stats);
 }
 
 void generation_destroy(struct generation **g)

@@ -21,8 +21,8 @@ struct generation {
 
 /* Takes conf over, and reads the certificates that it names. NULL: it cannot, and conf is the caller's still. */
 struct generation *generation_create(int number, struct conf *conf, struct shared *shared, struct err *err) MUST_USE;
-/* Its numbers of statements are the limits from now on, of older generations too, and its objectives stand in the
- * statistics. */
+/* Its numbers of statements are the limits from now on, of older generations too, and its objectives and versions
+ * of routes stand in the statistics. */
 void generation_limit(const struct generation *generation, struct shared *shared);
 void generation_destroy(struct generation **generation);
 

@@ -49,7 +49,7 @@ static void on_rolled(void *arg, const char *err)
 {
     struct master *m = arg;
     notify_reloaded(err);
-    control_socket_done(m->control, CONTROL_RELOAD, err, NULL);
+    control_socket_done(m->control, CONTROL_RELOAD, 0, err, NULL);
 }
 
 static bool make_workers(struct master *m, const char *conf_path, struct conf *conf, struct err *err)
@@ -121,6 +121,7 @@ static int64_t keep_all(struct master *m, int64_t now_us)
         next_us = MIN(next_us, keep_workers(m, now_us));
     next_us = MIN(next_us, workers_replace_step(m->workers, now_us));
     next_us = MIN(next_us, listeners_step(&m->listeners, now_us));
+    next_us = MIN(next_us, purges_step(&m->purges, &m->shared, m->control, now_us));
     next_us = MIN(next_us, hang_step(m->workers, m->generation->conf->hang_timeout_us, now_us));
     return adoption_step(m->workers) ? MIN(next_us, now_us + OTHERS_LOOK_US) : next_us;
 }

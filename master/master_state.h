@@ -9,6 +9,7 @@
 #include "master/kin.h"
 #include "master/listeners.h"
 #include "master/memory_watch.h"
+#include "master/purges.h"
 #include "master/roll.h"
 #include "master/takeover.h"
 #include "master/upgrade.h"
@@ -23,6 +24,7 @@ struct master {
     struct roll *roll;
     struct control_socket *control;
     struct effective effective;
+    struct purges purges;
     struct memory_watch memory;
     int lock_fd, signal_fd, error_log_fd;
     int life[2]; /* workers read the first end; the second is the master's life */

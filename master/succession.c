@@ -159,7 +159,7 @@ static int64_t tell_outcome(struct master *m, int64_t now_us)
         return INT64_MAX;
     if (now_us < m->told_at_us && workers_old_listen(m->workers))
         return now_us + OTHERS_LOOK_US;
-    control_socket_done(m->control, CONTROL_UPGRADE, NULL, m->outcome);
+    control_socket_done(m->control, CONTROL_UPGRADE, 0, NULL, m->outcome);
     m->told_at_us = 0;
     return INT64_MAX;
 }
@@ -191,7 +191,7 @@ static void ended(void *arg, const char *err)
     if (err == NULL)
         return; /* retire() has told it */
     note(&m->shared, upgrade_refused, EVENT_NO_SLOT, 0, "upgrade refused: %s", err);
-    control_socket_done(m->control, CONTROL_UPGRADE, err, NULL);
+    control_socket_done(m->control, CONTROL_UPGRADE, 0, err, NULL);
 }
 
 void succession_upgrade(struct master *m)

@@ -158,6 +158,12 @@ void cache_attach(struct cache *c, int proc)
         c->open[i] = -1;
 }
 
+void cache_on_evicted(struct cache *c, void (*evicted)(void *arg, struct slice key), void *arg)
+{
+    c->evicted = evicted;
+    c->evicted_arg = arg;
+}
+
 void cache_reap(struct cache *c, int proc)
 {
     log_reap(c, proc);
@@ -218,6 +224,16 @@ static enum cache_state state_at(const struct cache *c, const struct cache_item 
     return late_us < rules->stale_us ? CACHE_STALE : late_us < rules->stale_if_error_us ? CACHE_SPARE : CACHE_MISS;
 }
 
+static enum cache_absence absence_of(const struct cache_item *item, const struct cache_rules *rules, int64_t now_us,
+                                     enum cache_state state)
+{
+    if (item->flags & ITEM_UNCACHEABLE)
+        return CACHE_ABSENT; /* word that there is nothing */
+    if (state != CACHE_MISS)
+        return CACHE_DROPPED;
+    return rules->tti_us > 0 && idle_us(item, now_us) >= rules->tti_us ? CACHE_IDLE : CACHE_EXPIRED;
+}
+
 static void touch(struct cache *c, const struct index_look *at, const struct cache_key *key,
                   const struct cache_rules *rules, int64_t now_us)
 {
@@ -232,6 +248,7 @@ static void touch(struct cache *c, const struct index_look *at, const struct cac
 enum cache_state cache_get(struct cache *c, const struct cache_key *key, const struct cache_rules *rules,
                            int64_t now_us, struct cache_entry *entry_out)
 {
+    enum cache_absence absence = CACHE_ABSENT;
     for (struct index_look at = {0}; index_find(c, key, &at); at.place++) {
         enum cache_state state = state_at(c, at.item, rules, now_us);
         if (state != CACHE_MISS && item_valid(c, at.item)) {
@@ -241,10 +258,12 @@ enum cache_state cache_get(struct cache *c, const struct cache_key *key, const s
             entry_out->slot = (uint32_t)(at.word - c->buckets->words);
             return state;
         }
+        absence = absence_of(at.item, rules, now_us, state);
         if (index_clear(c, at.word, word_place(at.seen)) && state == CACHE_MISS)
             c->header->expired++;
         index_unpin(at.pin);
     }
+    entry_out->absence = absence;
     return CACHE_MISS;
 }
 

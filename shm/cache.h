@@ -10,8 +10,8 @@
 #include "common/slice.h"
 #include "shm/tags.h"
 
-/* Tags: 8 of a route's own, and one of what an upstream was asked for. */
-enum { CACHE_TAGS_MAX = 9, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
+/* Tags: 8 of a route's own, one of what an upstream was asked for, and the route itself. */
+enum { CACHE_TAGS_MAX = 10, CACHE_KEY_BYTES_MAX = 65535, CACHE_HEAD_BYTES = 120, CACHE_ETAG_BYTES = 36 };
 enum { CACHE_OWN_HEAD_BYTES = 8192 }; /* of the notes, too */
 /* A body shorter than a packet gains nothing by gzip. */
 enum { CACHE_GZIP_LEAST_BYTES = 1024 };
@@ -37,6 +37,14 @@ enum cache_state {
     CACHE_SPARE  /* may be answered only when the source fails */
 };
 
+/* What a miss met. */
+enum cache_absence {
+    CACHE_ABSENT,  /* nothing */
+    CACHE_EXPIRED, /* an entry whose ttl is over, and all for which it was kept beyond it */
+    CACHE_IDLE,    /* one whose tti is over */
+    CACHE_DROPPED  /* one of whose tags was raised */
+};
+
 struct cache_entry {
     struct slice body; /* this and what follows to hold: valid until cache_release() */
     struct slice gzip; /* the same body compressed; empty: none */
@@ -53,6 +61,7 @@ struct cache_entry {
     bool uncacheable;            /* no answer, only word that this key's answers cannot be kept */
     bool gzip_refused;           /* told by cache_get(): it was tried and does not pay */
     char etag[CACHE_ETAG_BYTES]; /* with its quotes, NUL-terminated */
+    enum cache_absence absence;  /* all that cache_get() tells of a miss; who meets an entry takes it away */
     void *hold;                  /* the cache's own, as is slot */
     uint32_t slot;
 };
@@ -101,6 +110,22 @@ int64_t cache_fresh_until_us(const struct cache *cache, const struct cache_rules
  * when it is too large, or when no room is to be had at once. */
 bool cache_put(struct cache *cache, const struct cache_key *key, const struct cache_rules *rules,
                const struct cache_entry *entry, int64_t now_us);
+
+/* This process hears of each entry that it drops for want of room: its key, valid during the call. */
+void cache_on_evicted(struct cache *cache, void (*evicted)(void *arg, struct slice key), void *arg);
+
+/* Shows the items that a part of the index names, `buckets` of it from bucket from; what seen() says shall go is
+ * dropped. Returns the bucket to go on from, 0 after the last one. Others go on meanwhile: what is moved may be shown
+ * twice or not at all. */
+struct cache_seen {
+    struct slice key;
+    uint64_t bytes; /* overhead included */
+    const uint32_t *tag_slots;
+    int tag_count;
+};
+uint32_t cache_walk(struct cache *cache, uint32_t from, uint32_t buckets,
+                    bool (*seen)(void *arg, const struct cache_seen *item), void *arg);
+uint32_t cache_buckets(const struct cache *cache);
 
 /* Every process, now and then: lets go of what it has not filled for long. */
 void cache_tick(struct cache *cache, int64_t now_us);

@@ -179,6 +179,26 @@ static struct bucket_look look(const struct cache *c, uint64_t hash, int from)
     return b;
 }
 
+void index_evicted(struct cache *c, const struct cache_item *item)
+{
+    c->header->evicted++;
+    if (c->evicted != NULL)
+        c->evicted(c->evicted_arg, item_key(item));
+}
+
+/* It stays until it was told whose place is taken. */
+static bool evict(struct cache *c, _Atomic uint64_t *word, uint64_t seen, uint64_t to)
+{
+    _Atomic uint32_t *pin = index_pin(c, word, seen);
+    if (pin == NULL)
+        return false;
+    bool done = change(c, word, word_place(seen), to);
+    if (done)
+        index_evicted(c, item_of(c, seen));
+    index_unpin(pin);
+    return done;
+}
+
 /* A place in the emptier bucket, else that of the least used item of both. */
 static bool insert(struct cache *c, uint64_t hash, uint64_t to)
 {
@@ -191,10 +211,8 @@ static bool insert(struct cache *c, uint64_t hash, uint64_t to)
         if (place >= 0)
             continue;
         const struct bucket_look *b = word_freq(one.least_word) <= word_freq(two.least_word) ? &one : &two;
-        if (change(c, word_at(c, hash, b->least), word_place(b->least_word), to)) {
-            c->header->evicted++;
+        if (evict(c, word_at(c, hash, b->least), b->least_word, to))
             return true;
-        }
     }
     return false;
 }

@@ -7,6 +7,7 @@
  *   cache_item.c     what stands in a segment
  *   cache_policy.c   what was dropped lately, and how often keys are asked for
  *   cache_head.c     header fields, which many items share
+ *   cache_walk.c     all that is there, item by item
  *   cache_give.c     memory that goes back to the machine, and comes again
  *   cache_keep.c     what the keeper does ahead of the workers
  *   cache_audit.c    whether all of that fits together
@@ -140,8 +141,10 @@ struct cache {
     char *log;
     uint64_t entries_max;
     int proc;
-    uint32_t sketch_untold;    /* own adds that header->sketch_adds lacks */
-    int32_t open[QUEUE_COUNT]; /* own open segments; -1: none */
+    uint32_t sketch_untold;                       /* own adds that header->sketch_adds lacks */
+    int32_t open[QUEUE_COUNT];                    /* own open segments; -1: none */
+    void (*evicted)(void *arg, struct slice key); /* NULL: nobody wants to know */
+    void *evicted_arg;
 };
 
 static inline uint32_t word_segment(uint64_t word)
@@ -240,6 +243,8 @@ _Atomic uint64_t *index_find_place(const struct cache *c, uint64_t hash, uint64_
 /* Whatever its freq: to 0, or to another place. False: it names something else by now. */
 bool index_clear(struct cache *c, _Atomic uint64_t *word, uint64_t place);
 bool index_move(struct cache *c, _Atomic uint64_t *word, uint64_t place, uint64_t to);
+/* The item, which stays for the call, has been dropped for want of room. */
+void index_evicted(struct cache *c, const struct cache_item *item);
 void index_raise_freq(_Atomic uint64_t *word, uint64_t seen);
 /* Makes key's item, which is whole and lies where word says, visible in the place of what key had. False: no place is
  * to be had. True with a later value there, which stays. */

@@ -223,7 +223,7 @@ static bool reclaim_item(struct cache *c, struct reclaim *r, uint32_t offset)
     if (!index_clear(c, word, place))
         return false;
     if (of_use)
-        c->header->evicted++;
+        index_evicted(c, item);
     else
         c->header->expired++;
     if (of_use && r->queue == QUEUE_SMALL)

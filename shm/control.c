@@ -4,15 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SECTIONS = 7 };
+enum { SECTIONS = 8 };
 
 static void sections_of(struct segment_section sections[SECTIONS])
 {
     const struct segment_section all[SECTIONS] = {
-        {"tags", tags_bytes(), sizeof(uint64_t), NULL},        {"board", board_bytes(), board_bytes(), NULL},
-        {"flights", flights_bytes(), FLIGHT_BYTES, NULL},      {"permits", permits_bytes(), PERMIT_ROW_BYTES, NULL},
-        {"rates", rates_bytes(), RATES_SET_BYTES, NULL},       {"owners", owners_bytes(), owners_bytes(), NULL},
-        {"pressure", pressure_bytes(), pressure_bytes(), NULL}};
+        {"tags", tags_bytes(), sizeof(uint64_t), NULL},         {"board", board_bytes(), board_bytes(), NULL},
+        {"flights", flights_bytes(), FLIGHT_BYTES, NULL},       {"permits", permits_bytes(), PERMIT_ROW_BYTES, NULL},
+        {"rates", rates_bytes(), RATES_SET_BYTES, NULL},        {"owners", owners_bytes(), owners_bytes(), NULL},
+        {"pressure", pressure_bytes(), pressure_bytes(), NULL}, {"purge", purge_bytes(), purge_bytes(), NULL}};
     memcpy(sections, all, sizeof all);
 }
 
@@ -25,6 +25,7 @@ static void place(struct control *control, const struct segment_section sections
     control->rates = sections[4].at;
     control->owners = sections[5].at;
     control->pressure = sections[6].at;
+    control->purge = sections[7].at;
 }
 
 bool control_create(struct control *control, struct err *err)

@@ -7,6 +7,7 @@
 #include "shm/owners.h"
 #include "shm/permits.h"
 #include "shm/pressure.h"
+#include "shm/purge.h"
 #include "shm/rates.h"
 #include "shm/tags.h"
 
@@ -18,6 +19,7 @@ struct control {
     struct rates *rates;
     struct owners *owners;
     struct pressure *pressure;
+    struct purge *purge;
     void *segment;
     int fd; /* its memfd; -1: closed */
 };

@@ -67,19 +67,15 @@ static int find(const struct heavy *h, uint64_t id)
     return -1;
 }
 
-/* What has come least often; a free one at once. -1: all are being changed. */
+/* What has come least often; a free one came not at all. */
 static int find_least(const struct heavy *h)
 {
-    uint64_t least = UINT64_MAX;
-    int found = -1;
-    for (int i = 0; i < HEAVY_ENTRIES; i++) {
-        uint64_t count = load(&h->ids[i]) == 0 ? 0 : load(&h->counts[i]);
-        if (count < least && (atomic_load_explicit(&h->words[i], memory_order_relaxed) & OWNERS) == 0) {
-            least = count;
-            found = i;
-            if (least == 0)
-                break;
-        }
+    uint64_t least = load(&h->counts[0]);
+    int found = 0;
+    for (int i = 1; i < HEAVY_ENTRIES; i++) {
+        uint64_t count = load(&h->counts[i]);
+        found = count < least ? i : found;
+        least = MIN(least, count);
     }
     return found;
 }
@@ -126,8 +122,8 @@ void heavy_add(struct heavy *h, int proc, int row, struct slice text, uint64_t t
         return;
     }
     i = find_least(h);
-    if (i < 0 || !claim(h, i, proc, &word))
-        return; /* another process is at it: one sample is lost */
+    if (!claim(h, i, proc, &word))
+        return; /* another process is at it, dead perhaps: one sample is lost */
     atomic_thread_fence(memory_order_release);
     uint64_t before = drop(h, i);
     store(&h->errors[i], before);
@@ -144,6 +140,7 @@ static void reap(struct heavy *h, int proc)
         if ((word & OWNERS) != (uint64_t)(proc + 1))
             continue;
         (void)drop(h, i);
+        store(&h->counts[i], 0);
         atomic_store_explicit(&h->words[i], next_word(word), memory_order_release);
     }
 }

@@ -50,6 +50,7 @@ static void name_parts(struct shared *shared)
     shared->rates = shared->control.rates;
     shared->owners = shared->control.owners;
     shared->pressure = shared->control.pressure;
+    shared->purge = shared->control.purge;
 }
 
 /* What is missing yet. */

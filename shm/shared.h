@@ -17,13 +17,14 @@ struct shared {
     /* The master's: that processes of an older configuration, or of one that is not in force yet, use; NULL: none. */
     struct cache *others[SHARED_CACHES];
     struct control control;
-    struct tags *tags; /* the control segment's, as are the next five */
+    struct tags *tags; /* the control segment's, as are the next seven */
     struct flights *flights;
     struct board *board;
     struct permits *permits;
     struct rates *rates;
     struct owners *owners;
     struct pressure *pressure;
+    struct purge *purge;
     struct stats *stats;
     int wake_fd[BOARD_ROWS];          /* eventfd of each process row, non-blocking: "look again at what you parked" */
     int master_fd;                    /* eventfd: a board row changed its state */

@@ -66,6 +66,22 @@ int stats_route_row(struct stats *stats, const char *name)
     return count;
 }
 
+static uint64_t *version_at(const struct stats *stats, int row)
+{
+    CHECK(row >= 0 && row < (int)stats->header->routes_max);
+    return (uint64_t *)stats_section(stats, SECTION_versions) + row;
+}
+
+void stats_set_route_version(struct stats *stats, int row, uint64_t version)
+{
+    __atomic_store_n(version_at(stats, row), version, __ATOMIC_RELAXED);
+}
+
+uint64_t stats_route_version(const struct stats *stats, int row)
+{
+    return __atomic_load_n(version_at(stats, row), __ATOMIC_RELAXED);
+}
+
 int stats_routes(const struct stats *stats)
 {
     int32_t routes = atomic_load_explicit(&stats->header->routes, memory_order_acquire);

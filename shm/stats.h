@@ -113,6 +113,10 @@ void stats_close(struct stats **stats);
 
 /* The row of a route by its name, new if unknown; row 0 is "(other)" and takes what finds no room. The master only. */
 int stats_route_row(struct stats *stats, const char *name);
+/* Of the route that has the row in the configuration that came last: conf_route.version; 0: none. The master sets it.
+ */
+void stats_set_route_version(struct stats *stats, int row, uint64_t version);
+uint64_t stats_route_version(const struct stats *stats, int row);
 
 void stats_set(struct stats *stats, int slot, enum metric stat, int64_t value);
 void stats_clear_gauges(struct stats *stats, int slot); /* its worker is gone */

@@ -327,3 +327,8 @@ struct changes *changes_create(const struct worker_start *start, struct event_ba
         listen_to_redis(c);
     return c;
 }
+
+struct redis *changes_redis(const struct changes *c)
+{
+    return c->service.redis;
+}

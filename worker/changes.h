@@ -10,9 +10,11 @@
 
 struct event_base;
 struct changes;
+struct redis;
 
 /* NULL: the configuration listens to neither. */
 struct changes *changes_create(const struct worker_start *start, struct event_base *base) MUST_USE;
+struct redis *changes_redis(const struct changes *changes); /* NULL: none is configured */
 /* What it reads of the configuration is the same in both. */
 bool changes_alike(const struct conf *one, const struct conf *other);
 

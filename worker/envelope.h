@@ -8,7 +8,7 @@
 
 /* Stands in the key too. Another one for each change of what an envelope looks like, or of the bytes that the same
  * route and parameters give in this version of perfd. */
-enum { ENVELOPE_FORMAT = 1 };
+enum { ENVELOPE_FORMAT = 2 };
 
 size_t envelope_bytes(const struct redis_key *key, const struct cache_entry *entry);
 void envelope_write(struct buf *out, const struct redis_key *key, const struct redis_versions *versions,

@@ -195,6 +195,15 @@ static void count_hit(struct service *s, const struct cache_entry *entry)
         service_count(s, STAT_cache_negative_hits);
 }
 
+static void count_miss(const struct request *r, bool expired)
+{
+    const struct service *s = r->service;
+    service_count(r->service, STAT_cache_misses);
+    stats_route_add(s->stats, s->slot, r->route->row, ROUTE_STAT_misses, 1);
+    if (expired)
+        stats_route_add(s->stats, s->slot, r->route->row, ROUTE_STAT_expired, 1);
+}
+
 /* True: answered. */
 static bool answer_found(struct fetch *f, enum cache_state state, struct cache_entry *entry, int64_t now_us)
 {
@@ -265,12 +274,12 @@ void fetch_start(struct request *r)
     enum cache_state state = lookup_find(&f->lookup, f->began_us, &entry);
     if (state == CACHE_FRESH && entry.uncacheable) {
         cache_release(&entry);
-        service_count(r->service, STAT_cache_misses);
+        count_miss(r, false);
         f->keeps_out = true;
         if (rate_passes(r) && !refused_for_memory(f))
             fetch_alone(f);
     } else if (!answer_found(f, state, &entry, f->began_us)) {
-        service_count(r->service, STAT_cache_misses);
+        count_miss(r, state == CACHE_SPARE || (state == CACHE_MISS && entry.absence == CACHE_EXPIRED));
         if (!rate_passes(r) || refused_for_memory(f))
             return;
         if (r->personal || f->lookup.never_fresh || (state == CACHE_MISS && f->untagged))

@@ -97,7 +97,7 @@ void fetch_keep(struct fetch *f, const struct cache_entry *entry, int64_t now_us
     FAULT(fetch_stored);
     fetch_finish_flight(f, stored && entry->fresh_until_us > now_us ? FLIGHT_VALUE : FLIGHT_NONE, 0);
     /* Another machine's invalidation may be known to Redis alone: not on the replica yet, nor in memory here. */
-    if (uses_redis(f) && !f->r->origin.shrunk && (!f->r->origin.lags || f->lookup.tag_count == 0)) {
+    if (uses_redis(f) && !f->r->origin.shrunk && (!f->r->origin.lags || !lookup_has_tags(&f->lookup))) {
         const struct redis_key key = redis_key_of(f);
         redis_store(s->redis, &key, &f->versions, entry, now_us);
     }

@@ -6,6 +6,8 @@
 #include "worker/changes.h"
 #include "worker/child.h"
 #include "worker/event_words.h"
+#include "worker/holdings.h"
+#include "worker/purger.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,8 @@ struct keeper {
     struct event keep;
     struct history_writer *history;
     struct changes *changes; /* NULL: nobody listens */
+    struct holdings *holdings;
+    struct purger *purger;
 };
 
 static void on_keep(evutil_socket_t fd, short what, void *arg)
@@ -30,9 +34,11 @@ static void on_keep(evutil_socket_t fd, short what, void *arg)
     struct shared *shared = k->start->shared;
     int64_t now_us = clock_mono_us();
     board_beat(shared->board, k->start->proc, now_us);
+    purger_step(k->purger);
     cache_tick(shared->cache, now_us);
     history_step(k->history, now_us, clock_wall_us());
     bool more = cache_keep(shared->cache, now_us);
+    holdings_step(k->holdings, now_us);
     child_every(&k->keep, more ? US_PER_MS : KEEP_US);
 }
 
@@ -55,6 +61,8 @@ int keeper_run(const struct worker_start *start)
     child_watch(&k.child, start->life_fd);
     srandom((unsigned)getpid());
     k.changes = changes_create(start, k.child.base);
+    k.holdings = holdings_create(start);
+    k.purger = purger_create(start, k.changes != NULL ? changes_redis(k.changes) : NULL);
     board_set_state(start->shared->board, start->proc, PROC_READY);
     event_base_dispatch(k.child.base);
     return 0;

@@ -28,9 +28,10 @@ void lookup_init(struct lookup *l, struct request *r, const struct cache_key *ke
     l->r = r;
     l->key = *key;
     const struct conf *all = r->service->conf;
-    l->rules = (struct cache_rules){
-        conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
-        conf_listens_to_database(all) || conf_listens_to_redis(all) ? all->cache.ttl_without_listener_us : 0};
+    bool told = conf->cache_tags.count > 0 || conf->from == FROM_FAN; /* its changes have tags */
+    bool hears = conf_listens_to_database(all) || conf_listens_to_redis(all);
+    l->rules = (struct cache_rules){conf->cache_tti_us, conf->cache_stale_us, conf->cache_stale_if_error_us,
+                                    told && hears ? all->cache.ttl_without_listener_us : 0};
     if (has_upstream(l))
         lookup_kept_init(l);
 }
@@ -40,16 +41,45 @@ bool lookup_tags(struct lookup *l)
     const struct request *r = l->r;
     l->tag_count = r->route->conf->cache_tags.count;
     params_tags(r->route, &r->route->conf->cache_tags, r->values, l->tag_slots);
+    l->tag_slots[l->tag_count++] = r->route->own_tag;
     if (has_upstream(l))
         lookup_kept_tags(l);
     return fan_tags(r, l->tag_slots, &l->tag_count);
+}
+
+bool lookup_has_tags(const struct lookup *l)
+{
+    return l->tag_count > 1;
+}
+
+void lookup_count_absence(const struct request *r, struct cache_entry *entry)
+{
+    const struct service *s = r->service;
+    enum cache_absence absence = entry->absence;
+    entry->absence = CACHE_ABSENT;
+    switch (absence) {
+    case CACHE_ABSENT:
+        return;
+    case CACHE_EXPIRED:
+        stats_route_add(s->stats, s->slot, r->route->row, ROUTE_STAT_expired, 1);
+        return;
+    case CACHE_IDLE:
+        stats_route_add(s->stats, s->slot, r->route->row, ROUTE_STAT_idle, 1);
+        return;
+    case CACHE_DROPPED:
+        stats_route_add(s->stats, s->slot, r->route->row, ROUTE_STAT_dropped, 1);
+        return;
+    }
 }
 
 enum cache_state lookup_find(struct lookup *l, int64_t now_us, struct cache_entry *entry_out)
 {
     if (has_upstream(l))
         return lookup_kept_find(l, now_us, entry_out);
-    return cache_get(l->r->service->shared->cache, &l->key, &l->rules, now_us, entry_out);
+    enum cache_state state = cache_get(l->r->service->shared->cache, &l->key, &l->rules, now_us, entry_out);
+    if (state == CACHE_MISS)
+        lookup_count_absence(l->r, entry_out);
+    return state;
 }
 
 /* ---- answering ---- */

@@ -21,7 +21,9 @@ struct cache_key lookup_key(const struct request *r); /* of its route and values
 void lookup_init(struct lookup *lookup, struct request *r, const struct cache_key *key);
 /* What storing and waiting need beside. False: not all of them can be told, so nothing may be stored. */
 bool lookup_tags(struct lookup *lookup) MUST_USE;
-/* As cache_get(): what is found must be answered or released. */
+/* Others than the route's own, which all its answers have: something changes them. After lookup_tags(). */
+bool lookup_has_tags(const struct lookup *lookup);
+/* As cache_get(): what is found must be answered or released. A miss with CACHE_EXPIRED met what stays where it is. */
 enum cache_state lookup_find(struct lookup *lookup, int64_t now_us, struct cache_entry *entry_out) MUST_USE;
 /* Answers the request by an entry, or by the problem that a negative one tells. lent: it came from lookup_find(), is
  * sent from where it lies when it is large, and is released here. The request is gone unless somebody holds it. */
@@ -34,6 +36,9 @@ bool lookup_store(struct lookup *lookup, const struct cache_entry *entry, int64_
 void lookup_mark_uncacheable(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
 /* The request's problem as the answer to all who ask within the route's `negative`. */
 void lookup_store_problem(struct lookup *lookup, uint64_t born_seq, int64_t now_us);
+
+/* What a look took away that found nothing, for the route's figures: once. lookup_find() does so. */
+void lookup_count_absence(const struct request *r, struct cache_entry *entry);
 
 /* ---- lookup_kept.c: what is kept of an upstream's answers ----
  *

@@ -52,6 +52,8 @@ static enum cache_state get(struct lookup *l, int64_t now_us, struct cache_entry
     enum cache_state state = cache_get(cache_of(l), &l->key, &l->rules, now_us, out);
     if (state != CACHE_MISS)
         notes_read(out->notes, notes);
+    else
+        lookup_count_absence(l->r, out);
     return state;
 }
 
@@ -83,8 +85,10 @@ bool lookup_kept(struct lookup *l, int64_t now_us, struct cache_entry *out, stru
 enum cache_state lookup_kept_find(struct lookup *l, int64_t now_us, struct cache_entry *out)
 {
     struct notes notes;
-    if (!lookup_kept(l, now_us, out, &notes))
+    if (!lookup_kept(l, now_us, out, &notes)) {
+        out->absence = CACHE_ABSENT;
         return CACHE_MISS;
+    }
     int64_t late_us = now_us - out->fresh_until_us;
     if (late_us < 0)
         return CACHE_FRESH;
@@ -93,6 +97,7 @@ enum cache_state lookup_kept_find(struct lookup *l, int64_t now_us, struct cache
     if (late_us < notes.stale_if_error_us)
         return CACHE_SPARE;
     cache_release(out);
+    out->absence = CACHE_EXPIRED;
     return CACHE_MISS;
 }
 

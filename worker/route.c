@@ -58,6 +58,7 @@ static void route_init(struct route *route, struct service *service, int index, 
     route->conf = &service->conf->routes[index];
     route->row = service->start->route_rows[index];
     route->permit_row = service->start->permit_rows[index];
+    route->own_tag = purge_route_slot(route->conf->name);
     route->arena = arena_create();
     route->answer = -1;
     if (route->conf->from == FROM_UPSTREAM) {

@@ -20,6 +20,7 @@ struct route {
     struct service *service;
     const struct conf_route *conf;
     int row;            /* in the statistics */
+    uint32_t own_tag;   /* that all its answers have: purge.h */
     int permit_row;     /* PERMIT_NO_ROW: it has no limit of its own */
     int permit_waiters; /* requests of this worker that wait for its permits */
     struct arena *arena;

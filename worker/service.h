@@ -17,6 +17,7 @@ struct park;
 struct permit_desk;
 struct recall;
 struct offload;
+struct holdings;
 
 struct service {
     const struct worker_start *start;
@@ -32,6 +33,7 @@ struct service {
     struct router *router;
     struct route *routes; /* conf->routes[i] at work */
     struct access_log *access_log;
+    struct holdings *holdings; /* of the routes in the cache */
     struct park *park;
     struct offload *offload; /* NULL: none is wanted */
     struct permit_desk *permit_desk;

@@ -11,6 +11,7 @@
 #include "worker/doors.h"
 #include "worker/event_words.h"
 #include "worker/gauges.h"
+#include "worker/holdings.h"
 #include "worker/offload.h"
 #include "worker/park.h"
 #include "worker/permit.h"
@@ -218,6 +219,7 @@ static bool service_init(struct service *s, const struct worker_start *start, st
     s->proc = start->proc;
     s->base = child_base();
     cache_attach(s->shared->cache, s->proc);
+    s->holdings = holdings_create(start);
     doing_attach(s->shared->board, s->proc);
     start_offload(s);
     s->access_log = access_log_create(s, err);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -34,14 +35,28 @@ static int dial(const char *dir, int64_t timeout_us)
     return ok ? fd : -1;
 }
 
-/* What stands behind a command of the master is a slot. */
-static bool send_command(int fd, const struct ctl *ctl)
+/* What stands behind a command of the master is a slot, where it has no question of its own. */
+static cJSON *make_question(const struct ctl *ctl)
 {
-    char line[96], slot[32] = "";
+    cJSON *question = cJSON_CreateObject();
     if (ctl->arg_count > 0)
-        snprintf(slot, sizeof slot, ",\"slot\":%.3s", ctl->args[0]);
-    int len = snprintf(line, sizeof line, "{\"command\":\"%s\"%s}\n", ctl->command, slot);
-    return send(fd, line, (size_t)len, MSG_NOSIGNAL) == len;
+        cJSON_AddNumberToObject(question, "slot", atoi(ctl->args[0]));
+    return question;
+}
+
+static bool send_question(int fd, const struct ctl *ctl, cJSON *question)
+{
+    cJSON_AddStringToObject(question, "command", ctl->command);
+    char *text = cJSON_PrintUnformatted(question);
+    struct buf line = {0};
+    buf_adds(&line, text);
+    buf_addc(&line, '\n');
+    bool sent = send(fd, line.at, line.len, MSG_NOSIGNAL) == (ssize_t)line.len;
+    int failed = errno;
+    cJSON_free(text);
+    buf_deinit(&line);
+    errno = failed;
+    return sent;
 }
 
 /* Until one came: the bytes at hand; 0: the master closed, -1: errno. */
@@ -113,7 +128,7 @@ enum ctl_exit control_print(const struct ctl *ctl, cJSON **answer)
     return document_print(ctl, answer);
 }
 
-enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **answer_out)
+static enum ctl_exit get(const struct ctl *ctl, cJSON *question, int64_t timeout_us, cJSON **answer_out)
 {
     struct buf line = {0};
     int64_t until_us = clock_mono_us() + timeout_us;
@@ -122,7 +137,7 @@ enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **ans
         return fail(ctl, CTL_NOT_RUNNING, "perfd is not running there");
     if (fd < 0)
         return fail(ctl, CTL_FAILED, errno == EAGAIN ? "no answer in time" : strerror(errno));
-    bool whole = send_command(fd, ctl) && read_line(fd, &line, until_us);
+    bool whole = send_question(fd, ctl, question) && read_line(fd, &line, until_us);
     int failed = errno;
     close(fd);
     enum ctl_exit code = CTL_FAILED;
@@ -136,10 +151,20 @@ enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **ans
     return code;
 }
 
-enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us)
+enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **answer_out)
+{
+    cJSON *question = make_question(ctl);
+    enum ctl_exit code = get(ctl, question, timeout_us, answer_out);
+    cJSON_Delete(question);
+    return code;
+}
+
+enum ctl_exit control_ask_by(const struct ctl *ctl, cJSON **question, int64_t timeout_us)
 {
     cJSON *answer = NULL;
-    enum ctl_exit code = control_get(ctl, timeout_us, &answer);
+    enum ctl_exit code = get(ctl, *question, timeout_us, &answer);
+    cJSON_Delete(*question);
+    *question = NULL;
     if (code != CTL_OK)
         return code;
     if (ctl->output != OUTPUT_TABLE)
@@ -148,4 +173,10 @@ enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us)
     puts(text ? text : "ok");
     cJSON_Delete(answer);
     return CTL_OK;
+}
+
+enum ctl_exit control_ask(const struct ctl *ctl, int64_t timeout_us)
+{
+    cJSON *question = make_question(ctl);
+    return control_ask_by(ctl, &question, timeout_us);
 }

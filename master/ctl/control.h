@@ -7,6 +7,8 @@
 /* Sends ctl->command and waits at most timeout_us for the answer. CTL_OK: it is ok, the caller frees it; otherwise why
  * not was said on stderr, and CTL_NOT_RUNNING is that nobody listens there. */
 enum ctl_exit control_get(const struct ctl *ctl, int64_t timeout_us, cJSON **answer_out) MUST_USE;
+/* The same with a question of more than ctl->command, which it frees. */
+enum ctl_exit control_ask_by(const struct ctl *ctl, cJSON **question, int64_t timeout_us);
 /* With its schema, as JSON; frees it. */
 enum ctl_exit control_print(const struct ctl *ctl, cJSON **answer);
 /* Sends ctl->command, waits at most timeout_us for the answer and prints it: its "message" when it is ok, else its

@@ -195,7 +195,7 @@ static enum ctl_exit check_args(const struct ctl *ctl, const struct command *com
         return ctl_wrong_usage("more than the command", ctl->args[0]);
     if (ctl->arg_count < least || ctl->arg_count > most)
         return ctl_wrong_usage(command->name, command->args);
-    if (command->needs == MASTER && ctl->arg_count > 0 && !is_slot(ctl->args[0]))
+    if (strstr(command->args, "SLOT") != NULL && ctl->arg_count > 0 && !is_slot(ctl->args[0]))
         return ctl_wrong_usage("not the number of a slot", ctl->args[0]);
     return CTL_OK;
 }

@@ -287,8 +287,8 @@ def test_another_format_is_not_read(make, server):
     perfd = started(make(server.url))
     kept(perfd, server, "/items/1")
     [key] = entries(server)
-    assert key.startswith("it:1:e:")
-    server.command("RENAME", key, key.replace(":1:", ":2:"))
+    assert key.startswith("it:2:e:")
+    server.command("RENAME", key, key.replace(":2:", ":3:"))
     assert forgetful(perfd).get("/items/1").cache == "MISS"
 
 

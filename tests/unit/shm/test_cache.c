@@ -300,7 +300,7 @@ static void an_invalidated_entry_is_gone_and_so_is_one_fetched_before(void **sta
 static void any_of_an_entrys_tags_drops_it(void **state)
 {
     (void)state;
-    const char *const names[CACHE_TAGS_MAX] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+    const char *const names[CACHE_TAGS_MAX] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"};
     for (int i = 0; i < CACHE_TAGS_MAX; i++) {
         struct cache_entry e = text("x");
         for (int k = 0; k < CACHE_TAGS_MAX; k++)
