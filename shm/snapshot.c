@@ -225,7 +225,7 @@ static void subtract_values(int64_t *to, const int64_t *earlier, const struct st
 {
     for (size_t i = 0; i < count; i++)
         if (list->infos[i % (size_t)list->count].counter)
-            to[i] = MAX(to[i] - earlier[i], INT64_C(0));
+            to[i] = earlier[i] < 0 || to[i] < earlier[i] ? 0 : to[i] - earlier[i];
 }
 
 static struct histogram *difference(const struct histogram *later, const struct histogram *earlier)
