@@ -8,30 +8,15 @@ import pytest
 from lib.perfd import PERFCTL, ROOT, Perfd, run
 from lib.process import eventually
 
-USERS, POSTS = 300, 3000
-
-
 @pytest.fixture(scope="module")
 def db(pg):
-    database = pg.create_database("example")
-    script = "\n".join([f"\\set users {USERS}", f"\\set posts {POSTS}", "\\set from 1", "\\i schema.sql",
-                        "\\i seed_words.sql", f"\\set to {USERS}", "\\i seed_users.sql", f"\\set to {POSTS}",
-                        "\\i seed_posts.sql", "\\i indexes.sql", "\\i ../invalidate.sql", "\\i watch.sql",
-                        "SELECT setval(pg_get_serial_sequence('users', 'id'), max(id)) FROM users;",
-                        "SELECT setval(pg_get_serial_sequence('posts', 'id'), max(id)) FROM posts;"])
-    subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", pg.folder, "-U", pg.user, "-d", "example"],
-                   input=script, text=True, check=True, cwd=f"{ROOT}/sql/example", stdout=subprocess.DEVNULL)
-    return database
+    return create(pg, "example")
 
 
 @pytest.fixture(scope="module")
 def api(db, redis, make_module_perfd):
-    perfd = make_module_perfd("", workers=len(os.sched_getaffinity(0)))
-    perfd.conf_file = f"{ROOT}/perfd.conf"
-    perfd.env = {"PERFD_PORT": str(perfd.port), "PERFD_ADMIN_PORT": str(perfd.admin), "PERFD_RUN_DIR": perfd.run_dir,
-                 "PERFD_DATABASE_URL": db.url, "PERFD_REDIS_URL": redis.url}
     redis.flush()
-    return perfd.start()
+    return serve(make_module_perfd, db, redis).start()
 
 
 def test_the_data_looks_like_production(db):
