@@ -152,13 +152,17 @@ static void take_description(struct route *route, const struct pool_outcome *out
                   route->problem.text);
 }
 
-void route_log_refusal(const struct route *route, const struct pool_outcome *outcome, bool ran)
+bool route_may_log(struct route *route)
 {
-    static struct log_limit limit;
+    return log_limit_pass(&route->faults_log, 100 * US_PER_MS, clock_mono_us());
+}
+
+void route_log_refusal(struct route *route, const struct pool_outcome *outcome, bool ran)
+{
     char words[WORDING_BYTES];
     const struct conf_pos *pos = &route->conf->sql_pos;
     int line = 1, column = 1;
-    if (!log_limit_pass(&limit, 100 * US_PER_MS, clock_mono_us()))
+    if (!route_may_log(route))
         return;
     if (outcome->failed_statement < route->query->statement_count)
         query_locate(slice_str(route->conf->sql_text), &route->query->statements[outcome->failed_statement],

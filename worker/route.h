@@ -4,6 +4,7 @@
 #ifndef WORKER_ROUTE_H
 #define WORKER_ROUTE_H
 
+#include "common/log.h"
 #include "sql/encode.h"
 #include "sql/pool.h"
 #include "worker/service.h"
@@ -38,6 +39,7 @@ struct route {
     int64_t retry_us;             /* ROUTE_UNKNOWN after a failed attempt: not before */
     struct err problem;           /* why it is not ready */
     struct route_waiter *waiters;
+    struct log_limit faults_log; /* each of its requests could cause a line */
 };
 
 /* Parses the queries of all routes; a text that does not parse is a bad route (perfd -t would have told). */
@@ -52,6 +54,9 @@ bool route_await(struct route *route, int64_t now_us, void (*described)(void *ar
 struct encode_plan *route_plan(struct route *route, const PGresult *result, struct err *err) MUST_USE;
 /* Logs PostgreSQL's refusal of the route's statement with the query's file, line and column. ran: with parameters,
  * whose values are left out. */
-void route_log_refusal(const struct route *route, const struct pool_outcome *outcome, bool ran);
+void route_log_refusal(struct route *route, const struct pool_outcome *outcome, bool ran);
+
+/* Whether a line of the error log that each of its requests could cause may be written now. */
+bool route_may_log(struct route *route);
 
 #endif

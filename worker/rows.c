@@ -32,9 +32,8 @@ static bool fail(struct request *r, int status, const char *code, const char *de
 
 static bool operator_fault(struct request *r, const char *what)
 {
-    static struct log_limit limit;
     const struct conf_pos *pos = &r->route->conf->sql_pos;
-    if (log_limit_pass(&limit, 100 * US_PER_MS, clock_mono_us()))
+    if (route_may_log(r->route))
         log_error("%s:%d:%d: %s: %s", pos->file, pos->line, pos->column, r->route->conf->name, what);
     return fail(r, 500, "query_failed", "the query failed; its operator finds the reason in the error log");
 }

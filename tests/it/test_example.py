@@ -5,8 +5,10 @@ import subprocess
 
 import pytest
 
+from lib.example import POSTS, create, serve
 from lib.perfd import PERFCTL, ROOT, Perfd, run
 from lib.process import eventually
+
 
 @pytest.fixture(scope="module")
 def db(pg):

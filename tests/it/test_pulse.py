@@ -78,8 +78,8 @@ def test_a_loop_without_work_is_left_alone(api):
 
 
 def test_threads_have_names(api, make_perfd):
-    assert threads_of(api.worker_pids()[0]) == ["perfd-off-0", "perfd-off-1", "perfd-pulse", "perfd-worker"]
+    assert threads_of(api.worker_pids()[0]) == ["perfd-log", "perfd-off-0", "perfd-off-1", "perfd-pulse", "perfd-worker"]
     other = make_perfd("", settings="offload_threads 3; offload_queue 7;", workers=1).start()
-    assert threads_of(other.worker_pids()[0]) == ["perfd-off-0", "perfd-off-1", "perfd-off-2", "perfd-pulse", "perfd-worker"]
+    assert threads_of(other.worker_pids()[0]) == ["perfd-log", "perfd-off-0", "perfd-off-1", "perfd-off-2", "perfd-pulse", "perfd-worker"]
     none = make_perfd("", settings="offload off;", workers=1).start()
-    assert threads_of(none.worker_pids()[0]) == ["perfd-pulse", "perfd-worker"]
+    assert threads_of(none.worker_pids()[0]) == ["perfd-log", "perfd-pulse", "perfd-worker"]
