@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lib.example import POSTS, create, serve
+from lib.example import POSTS, USERS, create, serve
 from lib.perfd import PERFCTL, ROOT, Perfd, run
 from lib.process import eventually
 
