@@ -1,7 +1,7 @@
 /* master/ctl/snapshot_file.h: a kept snapshot. What is accepted, written and read again is the same, and has no
  * difference to itself. */
 /* links: master/ctl/snapshot_file.c master/ctl/document.c shm/snapshot.c shm/stats_view.c shm/stats.c */
-/* links: shm/histogram.c shm/slow.c shm/events.c shm/ring.c shm/history.c */
+/* links: shm/histogram.c shm/slow.c shm/events.c shm/ring.c shm/history.c shm/heavy.c */
 #include "master/ctl/snapshot_file.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
  * after, how wide it is or that the file ends there (1), the offset (2) and the bytes (4). What is not refused is read
  * whole: no index leads out of it, no figure of a window is negative, and as OpenMetrics it has its end. */
 /* links: shm/snapshot.c shm/stats_view.c shm/stats_file.c shm/stats.c shm/histogram.c shm/openmetrics.c */
-/* links: shm/slow.c shm/events.c shm/ring.c shm/history.c */
+/* links: shm/slow.c shm/events.c shm/ring.c shm/history.c shm/heavy.c */
 #include "shm/events.h"
 #include "shm/openmetrics.h"
 #include "shm/slow.h"
