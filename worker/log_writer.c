@@ -30,6 +30,7 @@ struct log_writer {
     struct buf waiting;
     int waiting_lines, writing_lines;
     bool reopens, ends;
+    bool done, left; /* the thread has ended; nobody waits for it any more */
     struct log_writer_losses losses;
 };
 
@@ -222,9 +223,26 @@ static void work(struct log_writer *w)
     }
 }
 
+static void dispose(struct log_writer *w)
+{
+    close_file(w);
+    buf_deinit(&w->waiting);
+    buf_deinit(&w->writing);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->wanted);
+    free(w);
+}
+
 static void *run(void *arg)
 {
-    work(arg);
+    struct log_writer *w = arg;
+    work(w);
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    bool left = w->left;
+    pthread_mutex_unlock(&w->lock);
+    if (left)
+        dispose(w);
     return NULL;
 }
 
@@ -293,8 +311,7 @@ void log_writer_losses(struct log_writer *w, struct log_writer_losses *out)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* False: it does not end, because what it writes to takes nothing. It is left to the end of the process. */
-static bool end_thread(struct log_writer *w)
+static bool joins_in_time(struct log_writer *w)
 {
     struct timespec until;
     pthread_mutex_lock(&w->lock);
@@ -306,21 +323,32 @@ static bool end_thread(struct log_writer *w)
     return pthread_timedjoin_np(w->thread, NULL, &until) == 0;
 }
 
+/* False: it does not end, because what it writes to takes nothing. Then the writer is the thread's, which disposes of
+ * it should it end after all. */
+static bool end_thread(struct log_writer *w, struct log_writer_losses *losses)
+{
+    pthread_t thread = w->thread;
+    if (joins_in_time(w))
+        return true;
+    pthread_mutex_lock(&w->lock);
+    w->left = !w->done;
+    bool left = w->left;
+    *losses = w->losses;
+    losses->lines += (uint64_t)(w->waiting_lines + w->writing_lines);
+    pthread_mutex_unlock(&w->lock);
+    if (left)
+        pthread_detach(thread);
+    else
+        pthread_join(thread, NULL);
+    return !left;
+}
+
 void log_writer_destroy(struct log_writer **writer, struct log_writer_losses *losses_out)
 {
     struct log_writer *w = *writer;
     *writer = NULL;
-    bool ended = !w->threaded || end_thread(w);
-    pthread_mutex_lock(&w->lock);
-    *losses_out = w->losses;
-    losses_out->lines += ended ? 0 : (uint64_t)(w->waiting_lines + w->writing_lines);
-    pthread_mutex_unlock(&w->lock);
-    if (!ended)
+    if (w->threaded && !end_thread(w, losses_out))
         return;
-    close_file(w);
-    buf_deinit(&w->waiting);
-    buf_deinit(&w->writing);
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->wanted);
-    free(w);
+    *losses_out = w->losses;
+    dispose(w);
 }
