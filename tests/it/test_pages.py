@@ -126,6 +126,7 @@ def orders():
     return chosen
 
 
+@pytest.mark.once
 def test_every_order_of_every_type_gives_each_row_once(make_perfd, db):
     """With NULLs, ties, NaN, infinity, microseconds and texts of any characters among the keys."""
     wanted = orders()

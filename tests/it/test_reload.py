@@ -173,6 +173,7 @@ def titles(api):
     return found
 
 
+@pytest.mark.once
 def test_broken_files_have_no_effect(make_perfd, db):
     api = make_perfd(CONF, db).start()
     breaker, before = Breaker(api, seed=1), titles(api)

@@ -243,6 +243,7 @@ def settled_kb(pid):
     return now
 
 
+@pytest.mark.once
 def test_slow_consumers_share_the_memory(start):
     """Eight that take nothing, each of whose answers may leave a megabyte; or all together two."""
     kept = {}

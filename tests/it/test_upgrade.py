@@ -277,7 +277,7 @@ def stop_in_the_middle(api, workers):
     tell(api.process.pid, signal.SIGUSR2)
     heir = api.wait_for_heir()
     assert heir, api.log()
-    assert eventually(lambda: len(children(heir)) >= workers, 5, every=0.0005)
+    assert eventually(lambda: len(children(heir)) >= workers, 20, every=0.0005)
     tell(heir, signal.SIGSTOP)
     assert api.master_pid() == api.process.pid, "it was too fast for this test"
     return heir
