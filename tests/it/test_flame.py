@@ -114,18 +114,15 @@ def test_no_perf(api, tmp_path, monkeypatch):
 
 
 def may_sample():
-    try:
-        return subprocess.run(["perf", "record", "-q", "-e", "cpu-clock", "-o", "/dev/null", "true"], capture_output=True,
-                              timeout=20, check=False).returncode == 0
-    except OSError:
-        return False
+    return subprocess.run(["perf", "record", "-q", "-e", "cpu-clock", "-o", "/dev/null", "true"], capture_output=True,
+                          timeout=20, check=False).returncode == 0
 
 
 @pytest.mark.once
 def test_the_real_perf(api, tmp_path):
     """Workers that answer were seen at it."""
     if not may_sample():
-        pytest.skip("perf is not there, or may not sample")
+        pytest.skip("the kernel lets nobody sample here (perf_event_paranoid, or a container without perf_event_open)")
     path = str(tmp_path / "real.svg")
     with Load(api.port, "/one", threads=3) as load:
         load.wait_for(1)

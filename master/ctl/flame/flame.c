@@ -91,7 +91,7 @@ static enum ctl_exit print_document(const struct ctl *ctl, const struct flame *f
     for (int i = 0; i < f->stacks->function_count; i++) {
         cJSON *function = cJSON_CreateObject();
         cJSON_AddStringToObject(function, "name", functions[i]->name);
-        cJSON_AddStringToObject(function, "library", functions[i]->library->name);
+        cJSON_AddStringToObject(function, "library", functions[i]->lies_in->name);
         document_int(function, "own", functions[i]->own);
         document_int(function, "total", functions[i]->total);
         cJSON_AddItemToArray(list, function);
@@ -107,7 +107,7 @@ static void print_table(const struct flame *f, struct function *const *functions
         table_cell(table, "%.1f %%", 100 * share(f, functions[i]->own));
         table_cell(table, "%.1f %%", 100 * share(f, functions[i]->total));
         table_cell(table, "%.80s", functions[i]->name);
-        table_cell(table, "%s", functions[i]->library->name);
+        table_cell(table, "%s", functions[i]->lies_in->name);
     }
     put_title(f, title, sizeof title);
     printf("%s: %s\n\n", title, f->path);

@@ -44,10 +44,10 @@ static struct function *function_of(struct stacks *s, const char *name, const ch
         name = arena_printf(s->arena, "[%s]", library->name);
     struct function **bucket = &s->functions[XXH3_64bits(name, strlen(name)) % BUCKETS];
     for (struct function *f = *bucket; f != NULL; f = f->next)
-        if (f->library == library && strcmp(f->name, name) == 0)
+        if (f->lies_in == library && strcmp(f->name, name) == 0)
             return f;
     struct function *f = arena_alloc(s->arena, sizeof *f);
-    *f = (struct function){.name = arena_str(s->arena, slice_str(name)), .library = library, .next = *bucket};
+    *f = (struct function){.name = arena_str(s->arena, slice_str(name)), .lies_in = library, .next = *bucket};
     s->function_count++;
     return *bucket = f;
 }
@@ -159,7 +159,7 @@ static void count_frame(const struct frame *frame)
     bool outermost = function != NULL && !function->entered;
     if (function != NULL) {
         function->own += frame->own;
-        function->library->own += frame->own;
+        function->lies_in->own += frame->own;
         function->entered = true;
     }
     if (outermost)

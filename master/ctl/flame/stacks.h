@@ -21,7 +21,7 @@ struct library {
 
 struct function {
     const char *name; /* [libc.so.6] where only its library is known */
-    struct library *library;
+    struct library *lies_in;
     int64_t own;   /* samples that were in it */
     int64_t total; /* or in what it had called; once a sample, however often it called itself */
     bool entered;  /* while totals are counted */

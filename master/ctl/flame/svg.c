@@ -97,14 +97,14 @@ static void print_frame(const struct svg *s, const struct frame *frame, int64_t 
     print_text(s->out, name, len);
     if (frame->function != NULL) {
         fputs(" (", s->out);
-        print_text(s->out, frame->function->library->name, SIZE_MAX);
+        print_text(s->out, frame->function->lies_in->name, SIZE_MAX);
         fputs(")", s->out);
     }
     fprintf(s->out, ": %" PRId64 " samples, %.2f %%", frame->samples, percent(s, frame->samples));
     if (frame->own > 0)
         fprintf(s->out, "; itself %" PRId64 ", %.2f %%", frame->own, percent(s, frame->own));
     fprintf(s->out, "</title><rect class=\"%s\" x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\"/>",
-            frame->function ? frame->function->library->colour : "u", x, y, width, FRAME_HEIGHT - 1);
+            frame->function ? frame->function->lies_in->colour : "u", x, y, width, FRAME_HEIGHT - 1);
     fprintf(s->out, "<text x=\"%.2f\" y=\"%d\">", x + 3, y + FRAME_HEIGHT - 5);
     if (room >= len)
         print_text(s->out, name, len);
