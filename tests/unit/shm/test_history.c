@@ -13,33 +13,14 @@
 #include "common/clock.h"
 #include "shm/history.h"
 #include "shm/stats_layout.h"
+#include "tests/unit/shm/stats_place.h"
 
 /* Monotonic time is the wall clock's less this. */
 #define BOOT_US INT64_C(1790000000000000)
 /* The beginning of a minute. */
 #define START_US (BOOT_US / (60 * US_PER_S) * (60 * US_PER_S) + 3600 * US_PER_S)
 
-static char folder[64], path[96];
 static struct history_point points[HISTORY_POINTS];
-
-static int setup(void **state)
-{
-    struct err err;
-    snprintf(folder, sizeof folder, "/tmp/perfd-history.XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return 1;
-    snprintf(path, sizeof path, "%s/perfd.stats", folder);
-    *state = stats_create(path, 2, 3, &err);
-    return *state == NULL;
-}
-
-static int teardown(void **state)
-{
-    struct stats *stats = *state;
-    stats_close(&stats);
-    unlink(path);
-    return rmdir(folder);
-}
 
 static void step(struct history_writer *w, int64_t second)
 {
@@ -242,16 +223,16 @@ static void a_file_of_another_history_has_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_second_has_what_came_in_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_minute_has_the_peaks_of_its_seconds, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_last_sixty_stay_the_earliest_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(within_a_second_nothing_is_written, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_writer_goes_on_where_one_ended, setup, teardown),
-        cmocka_unit_test_setup_teardown(of_two_at_the_same_time_one_writes, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_cpu_of_a_worker_that_is_gone_is_not_taken_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(slots_that_come_later_are_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(nonsense_in_it_can_be_added_up, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_of_another_history_has_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_has_what_came_in_it, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_minute_has_the_peaks_of_its_seconds, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(the_last_sixty_stay_the_earliest_first, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(within_a_second_nothing_is_written, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(another_writer_goes_on_where_one_ended, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(of_two_at_the_same_time_one_writes, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(the_cpu_of_a_worker_that_is_gone_is_not_taken_back, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(slots_that_come_later_are_counted, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(nonsense_in_it_can_be_added_up, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_file_of_another_history_has_none, make_stats, remove_stats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,30 +10,24 @@
 #include <unistd.h>
 
 #include "shm/openmetrics.h"
+#include "tests/unit/shm/stats_place.h"
 #include "tests/unit/shm/views.h"
 
-static char folder[64], path[96];
 static struct stats_view *view;
 
 static int setup(void **state)
 {
     struct err err;
-    snprintf(folder, sizeof folder, "/tmp/perfd-snapshot.XXXXXX");
-    if (mkdtemp(folder) == NULL)
+    if (make_stats(state) != 0)
         return 1;
-    snprintf(path, sizeof path, "%s/perfd.stats", folder);
-    *state = stats_create(path, 2, 3, &err);
     view = stats_view_open(path, &err);
-    return *state == NULL || view == NULL;
+    return view == NULL;
 }
 
 static int teardown(void **state)
 {
-    struct stats *stats = *state;
-    stats_close(&stats);
     stats_view_close(&view);
-    unlink(path);
-    return rmdir(folder);
+    return remove_stats(state);
 }
 
 static void a_window_has_what_came_in_it(void **state)

@@ -13,28 +13,8 @@
 #include <unistd.h>
 
 #include "shm/stats_layout.h"
+#include "tests/unit/shm/stats_place.h"
 #include "tests/unit/shm/views.h"
-
-static char folder[64], path[96];
-
-static int setup(void **state)
-{
-    struct err err;
-    snprintf(folder, sizeof folder, "/tmp/perfd-stats.XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return 1;
-    snprintf(path, sizeof path, "%s/perfd.stats", folder);
-    *state = stats_create(path, 2, 3, &err);
-    return *state == NULL;
-}
-
-static int teardown(void **state)
-{
-    struct stats *stats = *state;
-    stats_close(&stats);
-    unlink(path);
-    return rmdir(folder);
-}
 
 static void what_is_written_is_read_by_another_mapping(void **state)
 {
@@ -245,15 +225,15 @@ static void a_disk_without_room_to_grow_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_written_is_read_by_another_mapping, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_route_keeps_its_row_and_too_many_share_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_byte_of_the_head_makes_a_reader_crash, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_is_read_by_what_it_says_of_itself, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_staged_file_is_found_once_it_is_shown, setup, teardown),
-        cmocka_unit_test_setup_teardown(it_grows_and_forgets_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_disk_without_room_to_grow_changes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(whoever_gets_the_descriptor_goes_on_counting, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_full_disk_is_an_error_and_leaves_the_old_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_written_is_read_by_another_mapping, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_route_keeps_its_row_and_too_many_share_one, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(no_byte_of_the_head_makes_a_reader_crash, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_file_is_read_by_what_it_says_of_itself, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_staged_file_is_found_once_it_is_shown, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(it_grows_and_forgets_nothing, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_disk_without_room_to_grow_changes_nothing, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(whoever_gets_the_descriptor_goes_on_counting, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_an_error_and_leaves_the_old_file, make_stats, remove_stats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,29 +14,23 @@
 #include "shm/openmetrics.h"
 #include "shm/slow.h"
 #include "shm/stats_json.h"
+#include "tests/unit/shm/stats_place.h"
 
-static char folder[64], path[96];
 static struct stats_view *view;
 
 static int setup(void **state)
 {
     struct err err;
-    snprintf(folder, sizeof folder, "/tmp/perfd-json.XXXXXX");
-    if (mkdtemp(folder) == NULL)
+    if (make_stats(state) != 0)
         return 1;
-    snprintf(path, sizeof path, "%s/perfd.stats", folder);
-    *state = stats_create(path, 2, 3, &err);
     view = stats_view_open(path, &err);
-    return *state == NULL || view == NULL;
+    return view == NULL;
 }
 
 static int teardown(void **state)
 {
-    struct stats *stats = *state;
-    stats_close(&stats);
     stats_view_close(&view);
-    unlink(path);
-    return rmdir(folder);
+    return remove_stats(state);
 }
 
 static cJSON *document_of(int64_t now_us)

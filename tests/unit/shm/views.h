@@ -4,10 +4,10 @@
 
 #include "shm/snapshot.h"
 
-static inline struct snapshot *snapshot_of(const char *path)
+static inline struct snapshot *snapshot_of(const char *file)
 {
     struct err err;
-    struct stats_view *view = stats_view_open(path, &err);
+    struct stats_view *view = stats_view_open(file, &err);
     if (view == NULL)
         fail_msg("%s", err.text);
     struct snapshot *s = snapshot_take(view, 1);
@@ -15,9 +15,9 @@ static inline struct snapshot *snapshot_of(const char *path)
     return s;
 }
 
-static inline int64_t sum_in(const char *path, enum metric stat)
+static inline int64_t sum_in(const char *file, enum metric stat)
 {
-    struct snapshot *s = snapshot_of(path);
+    struct snapshot *s = snapshot_of(file);
     int64_t sum = snapshot_sum(s, stat);
     snapshot_destroy(&s);
     return sum;
