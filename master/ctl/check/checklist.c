@@ -159,7 +159,7 @@ static void find_indexes(const struct facts *f, struct finding *out)
     if (no_survey(f, out) || no_conf(f, out))
         return;
     if (f->scans.found > 0)
-        set(out, FINDING_BAD, "perfctl explain METHOD PATH; create the index that its filter needs",
+        set(out, FINDING_BAD, "perfctl advise tells the index that its filter needs",
             "missing for the queries of %d routes: %s", f->scans.found, f->scans.first);
     else if (f->scans.not_planned > 0)
         set(out, FINDING_LOOK, "perfctl explain METHOD PATH tells why",
