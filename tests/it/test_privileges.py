@@ -42,8 +42,12 @@ def oom_score(pid):
 
 
 def core_limit(pid):
-    with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
-        return next(line.split()[4] for line in limits if line.startswith("Max core file size"))
+    """None: it has just ended, as one that a reload replaced."""
+    try:
+        with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
+            return next(line.split()[4] for line in limits if line.startswith("Max core file size"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def open_files(pid):
