@@ -53,6 +53,12 @@ static void name_parts(struct shared *shared)
     shared->purge = shared->control.purge;
 }
 
+/* Workers that are not root read the file for the admin's listener. */
+static bool give_stats(struct shared *shared, const struct conf *conf, struct err *err)
+{
+    return geteuid() != 0 || conf->user == NULL || stats_give(shared->stats, conf->gid, err);
+}
+
 /* What is missing yet. */
 static bool create_rest(struct shared *shared, const struct conf *conf, struct err *err)
 {
@@ -68,7 +74,7 @@ static bool create_rest(struct shared *shared, const struct conf *conf, struct e
         shared->cache = cache_create(conf->cache.size_bytes, conf->cache.entries, shared->tags, err);
     if (shared->cache != NULL && shared->stats == NULL)
         shared->stats = stats_stage(path, conf->workers, conf->route_count + SPARE_ROUTES, err);
-    return shared->cache != NULL && shared->stats != NULL;
+    return shared->cache != NULL && shared->stats != NULL && give_stats(shared, conf, err);
 }
 
 static void init(struct shared *shared)

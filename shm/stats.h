@@ -8,6 +8,8 @@
 #include "common/err.h"
 #include "shm/histogram.h"
 
+#include <sys/types.h>
+
 enum { STATS_ROUTE_NAME_MAX = 120, STATS_KEEPER = -1 /* the keeper's slot, in front of the workers' */ };
 
 typedef char route_name[STATS_ROUTE_NAME_MAX];
@@ -90,8 +92,9 @@ struct stat_list {
 };
 extern const struct stat_list stat_lists[STATS_SCOPES];
 
-/* Makes a new file beside path, its blocks allocated (a full disk is an error here, never a SIGBUS later). It takes the
- * name by stats_show(), which is where readers find it; one that is closed before is removed. */
+/* Makes a new file beside path, its blocks allocated (a full disk is an error here, never a SIGBUS later). Its owner
+ * and group may read it, nobody else: it tells keys and who asks. It takes the name by stats_show(), which is where
+ * readers find it; one that is closed before is removed. */
 struct stats *stats_stage(const char *path, int slots, int routes_max, struct err *err) MUST_USE;
 bool stats_show(struct stats *stats, struct err *err) MUST_USE; /* nothing to do when it is shown */
 /* Both. */
@@ -105,9 +108,10 @@ bool stats_grow(struct stats *stats, int slots, struct err *err) MUST_USE;
 /* Another process: see those that the master has added since; pointers into it are void. Where that fails they stay
  * unseen. */
 void stats_follow(struct stats *stats);
-int stats_fd(const struct stats *stats);                    /* -1: closed */
-void stats_close_fd(struct stats *stats);                   /* in a process that hands it to nobody */
-void stats_own(struct stats *stats);                        /* this process is the master now */
+int stats_fd(const struct stats *stats);                                     /* -1: closed */
+bool stats_give(struct stats *stats, gid_t group, struct err *err) MUST_USE; /* its group is this one */
+void stats_close_fd(struct stats *stats);                                    /* in a process that hands it to nobody */
+void stats_own(struct stats *stats);                                         /* this process is the master now */
 void stats_set_conf(struct stats *stats, const char *path); /* for who looks into it later; the master only */
 void stats_close(struct stats **stats);
 

@@ -85,7 +85,7 @@ static struct stats *map_file(int fd, const struct header *h)
 static struct stats *make_file(const char *path, const struct header *h, struct err *err)
 {
     unlink(path); /* a dead one's: it may still be mapped by a process of his */
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     int failed = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)stats_total_bytes(h, h->slots));
     struct stats *stats = failed == 0 ? map_file(fd, h) : NULL;
     if (stats == NULL)
@@ -242,6 +242,12 @@ bool stats_grow(struct stats *stats, int slots, struct err *err)
 int stats_fd(const struct stats *stats)
 {
     return stats->fd;
+}
+
+bool stats_give(struct stats *stats, gid_t group, struct err *err)
+{
+    return fchown(stats->fd, (uid_t)-1, group) == 0 ||
+           err_set(err, "statistics: they cannot be given to group %u: %s", (unsigned)group, strerror(errno));
 }
 
 void stats_close_fd(struct stats *stats)

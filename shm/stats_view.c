@@ -136,7 +136,9 @@ struct stats_view *stats_view_open(const char *path, struct err *err)
     view->path = xstrdup(path);
     view->fd = open(path, O_RDONLY | O_CLOEXEC);
     bool is_there = view->fd >= 0 && fstat(view->fd, &file) == 0;
-    const char *wrong = is_there ? map_file(view, (uint64_t)file.st_size) : strerror(errno);
+    const char *wrong = is_there          ? map_file(view, (uint64_t)file.st_size)
+                        : errno == EACCES ? "only its owner and the group of perfd's workers may read it"
+                                          : strerror(errno);
     if (wrong != NULL) {
         err_set(err, "%s: %s", path, wrong);
         stats_view_close(&view);

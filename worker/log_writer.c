@@ -24,6 +24,8 @@ struct log_writer {
     int fd;      /* -1: a FIFO that nobody reads */
     bool pieces; /* it is no file: one whole line after the other */
     bool torn;   /* the last line was cut off */
+    /* A full pipe is waited for, by all lines in a row, when something else is to be done; 0: nothing is. */
+    int64_t until_us;
     struct buf writing;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t wanted;
@@ -103,18 +105,27 @@ static bool is_called_off(struct log_writer *w)
     return yes;
 }
 
+/* What it had to write is counted as lost. */
+static bool is_left(struct log_writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool yes = w->left;
+    pthread_mutex_unlock(&w->lock);
+    return yes;
+}
+
 /* For a pipe that is full to have room. False: it had none, and there is no time to wait for it. */
 static bool await_room(struct log_writer *w)
 {
-    for (int64_t until_us = 0;;) {
+    for (;;) {
         struct pollfd pipe = {.fd = w->fd, .events = POLLOUT};
         if (poll(&pipe, 1, w->threaded ? LOOK_MS : 0) > 0)
-            return true;
+            return !is_left(w);
         if (!w->threaded)
             return false;
-        if (until_us == 0 && is_called_off(w))
-            until_us = clock_mono_us() + LOG_WRITER_END_MS * US_PER_MS / 2;
-        if (until_us != 0 && clock_mono_us() >= until_us)
+        if (w->until_us == 0 && is_called_off(w))
+            w->until_us = clock_mono_us() + LOG_WRITER_END_MS * US_PER_MS / 2;
+        if (w->until_us != 0 && clock_mono_us() >= w->until_us)
             return false;
     }
 }
@@ -183,6 +194,7 @@ static void write_lines(struct log_writer *w, struct slice lines)
 static void open_again(struct log_writer *w)
 {
     int fd = open_log(w->path), why = errno;
+    w->until_us = 0;
     if (fd < 0 && (why != ENXIO || !is_fifo(w->path))) {
         pthread_mutex_lock(&w->lock);
         w->losses.reopen = why;
@@ -206,8 +218,9 @@ static bool take(struct log_writer *w, bool *reopens_out)
     w->waiting_lines = 0;
     *reopens_out = w->reopens;
     w->reopens = false;
+    bool left = w->left;
     pthread_mutex_unlock(&w->lock);
-    return w->writing.len > 0 || *reopens_out;
+    return !left && (w->writing.len > 0 || *reopens_out);
 }
 
 static void work(struct log_writer *w)

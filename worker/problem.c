@@ -7,23 +7,12 @@ const char *problem_title(int status)
         int status;
         const char *title;
     } titles[] = {
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
+        {400, "Bad Request"},           {404, "Not Found"},          {405, "Method Not Allowed"},
+        {408, "Request Timeout"},       {409, "Conflict"},           {413, "Content Too Large"},
+        {414, "URI Too Long"},          {417, "Expectation Failed"}, {421, "Misdirected Request"},
+        {422, "Unprocessable Content"}, {429, "Too Many Requests"},  {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"}, {501, "Not Implemented"},    {502, "Bad Gateway"},
+        {503, "Service Unavailable"},   {504, "Gateway Timeout"},    {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < ARRAY_LEN(titles); i++)
         if (titles[i].status == status)

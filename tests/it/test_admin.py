@@ -153,6 +153,15 @@ class Parts(html.parser.HTMLParser):
             self.texts[-1][1] += data
 
 
+def test_no_page_whose_name_was_led_here_reads_it(api):
+    """DNS rebinding: to the browser its origin is this one."""
+    for host in ("evil.example", "evil.example:8081", "localhost.evil.example", "127.0.0.1.evil.example:80", "evil.example."):
+        assert {path: ask(api, path, Host=host).status for path in PATHS} == dict.fromkeys(PATHS, 421), host
+        assert ask(api, "/healthz", Host=host).status == 200
+    for host in ("127.0.0.1", f"127.0.0.1:{api.admin}", "[::1]:80", "[::1]", "localhost", "LOCALHOST:8081", "a.localhost", "10.1.2.3", ""):
+        assert ask(api, "/stats", Host=host).status == 200, host
+
+
 def test_the_page_is_whole_and_strict(api):
     """Nothing is loaded from anywhere, and only what stands in it may run: each script and style has its hash."""
     answer = ask(api, "/")

@@ -2,11 +2,13 @@
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 
 import pytest
 
-from lib.perfd import run
+from lib.http_client import request_once
+from lib.perfd import PERFCTL, run
 from lib.ports import free_ports
 from lib.process import alive, eventually, tell
 from test_tls import curl, make_certificate
@@ -94,6 +96,19 @@ def test_a_score_that_was_lowered_for_the_master_is_not_its_workers(make_perfd, 
     perfd = make(make_perfd, db, within=["choom", "-n", "-900", "--"]).start()
     assert oom_score(perfd.process.pid) == -900
     assert {oom_score(pid) for pid in descendants(perfd)} == {100}
+
+
+def test_statistics_are_read_by_the_workers_group_alone(make_perfd, db):
+    """They tell keys and consumers. The workers, of that group, read them for the admin's listener."""
+    perfd = make(make_perfd, db).start()
+    stats = os.stat(f"{perfd.run_dir}/perfd.stats")
+    assert (stats.st_mode & 0o777, stats.st_uid, stats.st_gid) == (0o640, 0, DAEMON)
+    assert request_once(perfd.admin, "GET", "/stats").status == 200
+    as_group = ["setpriv", "--reuid", str(NOBODY), "--clear-groups", "--regid"]
+    ctl = [shutil.copy(PERFCTL, perfd.folder), "--dir", perfd.run_dir, "routes"]
+    assert run(*as_group, str(DAEMON), *ctl).code == 0
+    told = run(*as_group, str(NOBODY), *ctl)
+    assert told.code == 1 and "only its owner and the group of perfd's workers may read it" in told.err
 
 
 def test_logs_are_the_users_and_are_reopened_by_its_workers(make_perfd, db):

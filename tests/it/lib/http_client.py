@@ -121,7 +121,7 @@ class Connection:
 
 def request_bytes(method, target, body=None, headers=None):
     """body: bytes as they are, anything else as JSON. A header None is left out."""
-    fields = {"Host": "test"}
+    fields = {"Host": "localhost"}
     if body is not None:
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
