@@ -59,6 +59,15 @@ static int64_t edge_us(const struct series *series, int step)
     return power * series->tenths[step % series->count] / 10;
 }
 
+/* Below 4 us fine steps are shorter than a microsecond. */
+static bool has_twins(const struct series *series, int first, int count)
+{
+    for (int step = first; step < first + count - 1; step++)
+        if (edge_us(series, step) == edge_us(series, step + 1))
+            return true;
+    return false;
+}
+
 /* The first step that a bucket, by its upper edge, is not beyond. */
 static int step_of(const struct series *series, int bucket)
 {
@@ -81,7 +90,7 @@ static struct scale fit(int first_bucket, int last_bucket, int rows)
         scale.series = &all_series[i];
         scale.first = step_of(scale.series, first_bucket);
         scale.count = step_of(scale.series, last_bucket) - scale.first + 1;
-        if (scale.count <= rows)
+        if (scale.count <= rows && !has_twins(scale.series, scale.first, scale.count))
             break;
     }
     return scale;
@@ -130,7 +139,7 @@ static void draw_kind(struct page *page, int row, int column, int width, const s
                       const struct histogram *h, const struct scale *scale)
 {
     uint64_t counts[POWERS * 12] = {0}, most = 0;
-    int bar = width - COUNT - 4;
+    int bar = MAX(width - COUNT - 4, 1);
     count_steps(h, scale, counts);
     for (int i = 0; i < scale->count; i++)
         most = MAX(most, counts[i]);

@@ -10,12 +10,6 @@
 
 #define TIMEOUT_US (5 * US_PER_S)
 
-static enum ctl_exit fail(const char *what)
-{
-    fprintf(stderr, "perfctl: config: %s\n", what);
-    return CTL_FAILED;
-}
-
 /* The files' state beside what is in force: `changed` and, where they cannot be read now, `error`. */
 static void compare(cJSON *answer, const char *path, const char *fingerprint)
 {
@@ -25,10 +19,7 @@ static void compare(cJSON *answer, const char *path, const char *fingerprint)
     if (conf != NULL)
         snprintf(now, sizeof now, "%016" PRIx64, conf->fingerprint);
     cJSON_AddBoolToObject(answer, "changed", strcmp(now, fingerprint) != 0);
-    if (conf == NULL)
-        cJSON_AddStringToObject(answer, "error", err.text);
-    else
-        cJSON_AddNullToObject(answer, "error");
+    document_text(answer, "error", conf == NULL ? err.text : NULL);
     conf_destroy(&conf);
 }
 
@@ -53,7 +44,7 @@ static enum ctl_exit print_answer(const struct ctl *ctl, cJSON **answer)
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(*answer, "text"));
     if (path == NULL || fingerprint == NULL || text == NULL) {
         cJSON_Delete(*answer);
-        return fail("the master's answer makes no sense");
+        return ctl_fail(ctl, "the master's answer makes no sense", "");
     }
     compare(*answer, path, fingerprint);
     if (ctl->output != OUTPUT_TABLE)
@@ -68,10 +59,10 @@ static enum ctl_exit print_file(const struct ctl *ctl)
 {
     struct err err;
     if (ctl->output != OUTPUT_TABLE)
-        return fail("--file prints the text alone");
+        return ctl_wrong_usage("config --file prints the text alone, not", "json or csv");
     struct conf *conf = conf_load(stats_view_conf(ctl->view), &err);
     if (conf == NULL)
-        return fail(err.text);
+        return ctl_fail(ctl, err.text, "");
     memory_limits_fill(conf);
     conf_print(conf, stdout);
     conf_destroy(&conf);

@@ -54,6 +54,8 @@ bool ctl_number(const struct ctl *ctl, enum ctl_option option, double least, dou
 /* The configuration that --conf names, else the one that perfd was started with, as it is now; view NULL: there is
  * none. NULL: it cannot be read, as was said on stderr. */
 struct conf *ctl_conf(const struct ctl *ctl, const struct stats_view *view) MUST_USE;
+/* The same; err says why, and nothing is said. */
+struct conf *ctl_conf_load(const struct ctl *ctl, const struct stats_view *view, struct err *err) MUST_USE;
 /* A ring of the file; NULL: it has none that this perfctl knows, as was said on stderr. */
 const struct ring *ctl_ring(const struct ctl *ctl, enum stats_section section);
 /* "perfctl: COMMAND: what: which" to stderr; which may be "". CTL_FAILED. */
@@ -67,15 +69,19 @@ cJSON *document_create(const struct ctl *ctl);
 enum ctl_exit document_print(const struct ctl *ctl, cJSON **document);
 /* What stats and routes print of figures, for who prints both: into a document, or as tables. */
 void stats_put(cJSON *document, const struct snapshot *s);
+bool stats_is_of_one_process(const char *metric); /* over all it stands in the document, but helps no reader */
 void stats_print(const struct snapshot *s);
 void routes_put(cJSON *document, const struct snapshot *s);
 void routes_print(const struct snapshot *s);
 /* A field of CSV, quoted where it must be. */
 void document_csv_field(const char *text);
+/* A new object at the end of a list. */
+cJSON *document_row(cJSON *list);
+void document_text(cJSON *object, const char *name, const char *text); /* null when text is NULL */
 /* An exact integer: cJSON's numbers are doubles and print large ones as 1.7e+15. */
 void document_int(cJSON *object, const char *name, int64_t value);
 void document_ratio(cJSON *object, const char *name, int64_t part, int64_t whole); /* null when whole is 0 */
-/* count, p50_us, p95_us, p99_us and max_us; null when h is empty. */
+/* count, p50_us, p95_us, p99_us, p999_us and max_us; null when h is empty. */
 void document_histogram(cJSON *object, const struct histogram *h);
 
 #endif

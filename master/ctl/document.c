@@ -21,6 +21,18 @@ cJSON *document_create(const struct ctl *ctl)
     return document;
 }
 
+cJSON *document_row(cJSON *list)
+{
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddItemToArray(list, row);
+    return row;
+}
+
+void document_text(cJSON *object, const char *name, const char *text)
+{
+    cJSON_AddItemToObject(object, name, text != NULL ? cJSON_CreateString(text) : cJSON_CreateNull());
+}
+
 void document_int(cJSON *object, const char *name, int64_t value)
 {
     char text[32];
@@ -31,8 +43,12 @@ void document_int(cJSON *object, const char *name, int64_t value)
 void document_ratio(cJSON *object, const char *name, int64_t part, int64_t whole)
 {
     char text[32];
-    snprintf(text, sizeof text, "%.6f", whole > 0 ? (double)part / (double)whole : 0);
-    cJSON_AddRawToObject(object, name, whole > 0 ? text : "null");
+    if (whole <= 0) {
+        cJSON_AddNullToObject(object, name);
+        return;
+    }
+    snprintf(text, sizeof text, "%.6f", (double)part / (double)whole);
+    cJSON_AddRawToObject(object, name, text);
 }
 
 static void quantile(cJSON *object, const char *name, const struct histogram *h, double q)

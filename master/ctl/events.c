@@ -20,7 +20,7 @@ static void put_row(struct table *table, const struct ctl *ctl, const struct eve
 
 static void put_event(cJSON *list, const struct event *e)
 {
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = document_row(list);
     document_int(object, "number", (int64_t)e->number);
     document_int(object, "at_us", e->at_us);
     cJSON_AddStringToObject(object, "kind", words_event(e));
@@ -33,7 +33,6 @@ static void put_event(cJSON *list, const struct event *e)
     else
         document_int(object, "pid", e->pid);
     cJSON_AddStringToObject(object, "text", e->text);
-    cJSON_AddItemToArray(list, object);
 }
 
 /* The latest last, as in a log. */

@@ -26,11 +26,15 @@ struct text format_id(int64_t n)
     return out;
 }
 
-/* Three significant digits. */
+/* Three significant digits, or four decimals. */
 static struct text scaled(double value, const char *unit)
 {
     struct text out;
-    int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+    int decimals = value < 0.00995 && value > 0  ? 4
+                   : value < 0.0995 && value > 0 ? 3
+                   : value < 9.995               ? 2
+                   : value < 99.95               ? 1
+                                                 : 0;
     snprintf(out.s, sizeof out.s, "%.*f %s", decimals, value, unit);
     return out;
 }
@@ -88,7 +92,7 @@ struct text format_bytes(int64_t bytes)
     if (bytes >= 1 << 20)
         return scaled(n / (1 << 20), "MB");
     if (bytes >= 1 << 10)
-        return scaled(n / (1 << 10), "kB");
+        return scaled(n / (1 << 10), "KB");
     snprintf(out.s, sizeof out.s, "%" PRId64 " B", bytes);
     return out;
 }
@@ -96,8 +100,11 @@ struct text format_bytes(int64_t bytes)
 struct text format_percent(int64_t part, int64_t whole)
 {
     struct text out = {"-"};
-    if (whole > 0)
-        snprintf(out.s, sizeof out.s, "%.1f %%", 100.0 * (double)part / (double)whole);
+    double percent = whole > 0 ? 100 * (double)part / (double)whole : 0;
+    if (percent > 0 && percent < 0.05)
+        snprintf(out.s, sizeof out.s, "<0.1 %%");
+    else if (whole > 0)
+        snprintf(out.s, sizeof out.s, "%.1f %%", percent);
     return out;
 }
 
@@ -121,4 +128,25 @@ struct text format_quantile(const struct histogram *h, double q)
     bool few = (double)histogram_count(h) * (1 - q) < SAMPLES_BEYOND && q < 1;
     snprintf(out.s, sizeof out.s, "%s%.40s", few ? "~" : "", format_us(us).s);
     return out;
+}
+
+/* ---- on a terminal ---- */
+
+void format_printable(char *text, const char *kept)
+{
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        bool second_half = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* of the controls, in UTF-8 */
+        if (second_half)
+            at[1] = '?';
+        if (second_half || ((*at < ' ' || *at == 0x7f) && strchr(kept, *at) == NULL))
+            *at = '?';
+    }
+}
+
+int format_width(const char *text)
+{
+    int width = 0;
+    for (; *text != '\0'; text++)
+        width += (*text & 0xc0) != 0x80;
+    return width;
 }

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { ROWS = 40, COLUMNS = 100, COLUMNS_MIN = 50 };
+enum { ROWS = 40, COLUMNS = 100, COLUMNS_MIN = 60 };
 
 /* The words of the command line as one, as a route is named. */
 static void join_words(const struct ctl *ctl, char *name, size_t bytes)
@@ -19,12 +19,13 @@ static void join_words(const struct ctl *ctl, char *name, size_t bytes)
         at += snprintf(name + at, bytes - (size_t)at, "%s%s", i > 0 ? " " : "", ctl->args[i]);
 }
 
-/* Of all routes that the pattern matches; how many. */
+/* Of all routes that the pattern matches; how many. Row 0 is what found none of its own: mostly nothing. */
 static int sum_routes(const struct snapshot *s, const char *pattern, struct histogram by_kind[static ROUTE_HIST_COUNT])
 {
     int found = 0;
     for (int row = 0; row < s->routes; row++) {
-        if (strcmp(pattern, s->names[row]) != 0 && fnmatch(pattern, s->names[row], 0) != 0)
+        if ((strcmp(pattern, s->names[row]) != 0 && fnmatch(pattern, s->names[row], 0) != 0) ||
+            (row == 0 && snapshot_route(s, row, ROUTE_STAT_requests) == 0))
             continue;
         found++;
         for (int kind = 0; kind < ROUTE_HIST_COUNT; kind++)
@@ -38,10 +39,9 @@ static void put_buckets(cJSON *object, const struct histogram *h)
     cJSON *list = cJSON_AddArrayToObject(object, "buckets");
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
         if (h->buckets[i] > 0) {
-            cJSON *bucket = cJSON_CreateObject();
+            cJSON *bucket = document_row(list);
             document_int(bucket, "upto_us", histogram_upper_us(i));
             document_int(bucket, "count", (int64_t)h->buckets[i]);
-            cJSON_AddItemToArray(list, bucket);
         }
 }
 
@@ -100,10 +100,9 @@ enum ctl_exit command_hist(const struct ctl *ctl)
         return print_json(ctl, name, routes, by_kind);
     setlocale(LC_CTYPE, "");
     struct page *page = page_create(ROWS, columns_of_output());
+    int at = page_put(page, 0, 0, STYLE_bold, "%s", *name ? name : "all routes");
     if (routes > 1)
-        page_put(page, 0, 0, STYLE_bold, "%s (%d routes)", *name ? name : "all", routes);
-    else
-        page_put(page, 0, 0, STYLE_bold, "%s", name);
+        page_put(page, 0, at, STYLE_plain, " (%d)", routes);
     chart_histograms(page, 2, ROWS - 2, by_kind);
     page_print(page);
     page_destroy(&page);

@@ -13,7 +13,7 @@ static void put_quantile(cJSON *object, const char *name, int64_t us)
 
 static void put_point(cJSON *list, const struct history_point *p)
 {
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = document_row(list);
     document_int(object, "at_us", p->at_us);
     document_int(object, "span_us", p->span_us);
 #define HISTORY_COUNT(name, unit, help, ...) document_int(object, #name, p->name);
@@ -25,7 +25,6 @@ static void put_point(cJSON *list, const struct history_point *p)
     put_quantile(object, "p50_us", p->p50_us);
     put_quantile(object, "p95_us", p->p95_us);
     put_quantile(object, "p99_us", p->p99_us);
-    cJSON_AddItemToArray(list, object);
 }
 
 static double per_second(const struct history_point *p, int64_t count)

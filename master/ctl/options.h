@@ -13,8 +13,8 @@ struct command {
     enum ctl_exit (*run)(const struct ctl *ctl);
 };
 
-/* Fills ctl. command_out is NULL where --help, --version or `help` was all, as was printed. Otherwise than CTL_OK: what
- * is wrong was said on stderr. */
+/* Fills ctl. command_out is NULL where --help or --version was all, as was printed. Otherwise than CTL_OK: what is
+ * wrong was said on stderr. */
 enum ctl_exit options_read(struct ctl *ctl, int argc, char **argv, const struct command **command_out) MUST_USE;
 
 #endif

@@ -76,6 +76,13 @@ int page_width(const char *text)
     return width;
 }
 
+const char *page_behind(const char *text, int columns)
+{
+    for (; columns > 0 && *text != '\0'; columns--)
+        (void)next_glyph(&text);
+    return text;
+}
+
 void page_field(struct page *p, int row, int column, int width, bool right, enum style style, const char *text)
 {
     int blank = width - page_width(text);

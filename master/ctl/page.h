@@ -35,6 +35,7 @@ int page_put(struct page *page, int row, int column, enum style style, const cha
 void page_field(struct page *page, int row, int column, int width, bool right, enum style style, const char *text);
 void page_style(struct page *page, int row, int column, int width, enum style style); /* of what is there */
 int page_width(const char *text);                                                     /* columns that it takes */
+const char *page_behind(const char *text, int columns); /* what stands behind so many of them */
 /* Rows from the first on, without blanks at their ends, and without empty rows at the page's. */
 void page_print(const struct page *page);
 

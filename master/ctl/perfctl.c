@@ -27,13 +27,17 @@ static enum ctl_exit run_with(const struct command *command, struct ctl *ctl, co
     return command->run(ctl);
 }
 
-/* Once, or until it is interrupted. */
+/* Once, or until it is interrupted, whatever is found: who watches waits for what is wrong to end, too. */
 static enum ctl_exit run_on_figures(const struct command *command, struct ctl *ctl)
 {
     int64_t window_us, watch_us;
     enum ctl_exit code;
     if (!ctl_duration(ctl, OPTION_window, 0, &window_us) || !ctl_duration(ctl, OPTION_watch, 0, &watch_us))
         return CTL_USAGE;
+    if (window_us > 0 && !source_is_running(ctl->source)) {
+        fputs("perfctl: nothing comes in the next time of a perfd that is not running; see --window\n", stderr);
+        return CTL_NOT_RUNNING;
+    }
     struct snapshot *now = source_take(ctl->source), *earlier = NULL;
     if (window_us > 0) {
         source_wait(window_us);
@@ -44,7 +48,7 @@ static enum ctl_exit run_on_figures(const struct command *command, struct ctl *c
         struct snapshot *window = earlier != NULL ? window_of(earlier, now) : NULL;
         code = run_with(command, ctl, window ? window : now);
         snapshot_destroy(&window);
-        if (code != CTL_OK || watch_us == 0 || fflush(stdout) != 0)
+        if (code == CTL_USAGE || watch_us == 0 || fflush(stdout) != 0)
             break;
         source_wait(watch_us);
         putchar('\n');

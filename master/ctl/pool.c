@@ -5,7 +5,7 @@
 enum { TOTAL = -1 };
 
 /* The primary's pool, and those of the replicas together: the same columns. Combined lookups go to the primary. */
-enum { COLUMNS = 15 };
+enum { COLUMNS = 15, MAXIMUM = 0, ACTIVE = 1 }; /* of these columns */
 #define NOT_COUNTED STAT_COUNT
 static const enum metric primary_metrics[COLUMNS] = {
     STAT_pool_max,      STAT_pool_active,    STAT_pool_idle,     STAT_pool_connecting, STAT_pool_waiting,
@@ -58,6 +58,7 @@ static void put_slot(cJSON *object, const struct snapshot *s, int slot)
     if (slot != TOTAL)
         document_int(object, "slot", slot);
     put_metrics(object, s, slot, primary_metrics, sizeof "pool_" - 1);
+    document_ratio(object, "saturation", value_of(s, slot, STAT_pool_active), value_of(s, slot, STAT_pool_max));
     read_wait(s, slot, &wait);
     document_histogram(cJSON_AddObjectToObject(object, "wait"), &wait);
     if (has_replicas(s))
@@ -66,14 +67,9 @@ static void put_slot(cJSON *object, const struct snapshot *s, int slot)
 
 static void put_cells(struct table *table, const struct snapshot *s, int slot, const enum metric metrics[COLUMNS])
 {
-    for (int i = 0; i < COLUMNS; i++) {
-        if (metrics[i] == NOT_COUNTED) {
-            table_cell(table, "-");
-            continue;
-        }
-        int64_t value = value_of(s, slot, metrics[i]);
-        table_cell(table, "%s", (i == COLUMNS - 1 ? format_us(value) : format_count(value)).s);
-    }
+    table_cell(table, "%s", format_percent(value_of(s, slot, metrics[ACTIVE]), value_of(s, slot, metrics[MAXIMUM])).s);
+    for (int i = 0; i < COLUMNS - 1; i++)
+        table_cell(table, "%s", metrics[i] == NOT_COUNTED ? "-" : format_count(value_of(s, slot, metrics[i])).s);
 }
 
 static void put_name(struct table *table, int slot, const char *pool)
@@ -84,14 +80,16 @@ static void put_name(struct table *table, int slot, const char *pool)
         table_cell(table, "%d%s", slot, pool);
 }
 
+/* The longest wait is that of the histogram, so that it is of the same time as all else. */
 static void put_row(struct table *table, const struct snapshot *s, int slot)
 {
+    static const double quantiles[] = {0.95, 0.99, 1};
     struct histogram wait;
     put_name(table, slot, "");
     put_cells(table, s, slot, primary_metrics);
     read_wait(s, slot, &wait);
-    table_cell(table, "%s", format_quantile(&wait, 0.95).s);
-    table_cell(table, "%s", format_quantile(&wait, 0.99).s);
+    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++)
+        table_cell(table, "%s", format_quantile(&wait, quantiles[i]).s);
     if (!has_replicas(s))
         return;
     for (int i = 0; i < 3; i++)
@@ -100,6 +98,7 @@ static void put_row(struct table *table, const struct snapshot *s, int slot)
     put_cells(table, s, slot, replica_metrics);
     table_cell(table, "-");
     table_cell(table, "-");
+    table_cell(table, "%s", format_us(value_of(s, slot, replica_metrics[COLUMNS - 1])).s);
     table_cell(table, "%s", format_count(value_of(s, slot, STAT_replicas_usable)).s);
     table_cell(table, "%s", format_us(value_of(s, slot, STAT_replica_lag_us)).s);
     table_cell(table, "%s", format_count(value_of(s, slot, STAT_replica_fallbacks)).s);
@@ -110,17 +109,14 @@ enum ctl_exit command_pool(const struct ctl *ctl)
     int slots = ctl->figures->slots;
     if (ctl->output != OUTPUT_TABLE) {
         cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "slots");
-        for (int slot = 0; slot < slots; slot++) {
-            cJSON *object = cJSON_CreateObject();
-            put_slot(object, ctl->figures, slot);
-            cJSON_AddItemToArray(list, object);
-        }
+        for (int slot = 0; slot < slots; slot++)
+            put_slot(document_row(list), ctl->figures, slot);
         put_slot(cJSON_AddObjectToObject(document, "total"), ctl->figures, TOTAL);
         return document_print(ctl, &document);
     }
 #define HEADS                                                                                                          \
-    "SLOT|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|COMBINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|OPENED|"     \
-    "CLOSED|MAX WAIT|WAIT P95|WAIT P99"
+    "SLOT|SATURATION|MAX|ACTIVE|IDLE|CONNECTING|WAITING|QUERIES|PIPELINED|COMBINED|REPEATED|ERRORS|TIMEOUTS|REJECTED|" \
+    "OPENED|CLOSED|WAIT P95|WAIT P99|WAIT MAX"
     struct table *table = table_create(has_replicas(ctl->figures) ? HEADS "|USABLE|LAG|FALLBACKS" : HEADS);
 #undef HEADS
     for (int slot = 0; slot < slots; slot++)

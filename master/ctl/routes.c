@@ -96,11 +96,8 @@ void routes_put(cJSON *document, const struct snapshot *s)
     int count;
     struct figures *all = read_all(s, &count);
     cJSON *routes = cJSON_AddArrayToObject(document, "routes");
-    for (int i = 0; i < count - 1; i++) {
-        cJSON *route = cJSON_CreateObject();
-        put_figures(route, &all[i]);
-        cJSON_AddItemToArray(routes, route);
-    }
+    for (int i = 0; i < count - 1; i++)
+        put_figures(document_row(routes), &all[i]);
     put_figures(cJSON_AddObjectToObject(document, "total"), &all[count - 1]);
     free(all);
 }

@@ -9,13 +9,15 @@
 
 enum { PARAMS_MAX = 64, SHOWN_BYTES = 60 };
 
-/* Cut. */
+/* Cut, between two characters. */
 static void put_params(struct table *table, const struct slow_query *q)
 {
     struct buf text = {0};
     words_params(&text, q);
-    table_cell(table, "%.*s%s", (int)MIN(text.len, (size_t)SHOWN_BYTES), text.len > 0 ? text.at : "",
-               text.len > SHOWN_BYTES ? "..." : "");
+    size_t shown = MIN(text.len, (size_t)SHOWN_BYTES);
+    while (shown > 0 && shown < text.len && (text.at[shown] & 0xc0) == 0x80)
+        shown--;
+    table_cell(table, "%.*s%s", (int)shown, text.len > 0 ? text.at : "", shown < text.len ? "..." : "");
     buf_deinit(&text);
 }
 
@@ -50,7 +52,7 @@ static void put_document_params(cJSON *object, const struct slow_query *q)
 static void put_query(cJSON *list, const struct slow_query *q)
 {
     char hex[24];
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = document_row(list);
     snprintf(hex, sizeof hex, "%016llx", (unsigned long long)q->fingerprint);
     document_int(object, "number", (int64_t)q->number);
     document_int(object, "at_us", q->at_us);
@@ -60,13 +62,9 @@ static void put_query(cJSON *list, const struct slow_query *q)
     document_int(object, "run_us", q->run_us);
     document_int(object, "wait_us", q->wait_us);
     document_int(object, "rows", q->rows);
-    if (q->state[0])
-        cJSON_AddStringToObject(object, "state", q->state);
-    else
-        cJSON_AddNullToObject(object, "state");
+    document_text(object, "state", q->state[0] ? q->state : NULL);
     cJSON_AddStringToObject(object, "fingerprint", hex);
     put_document_params(object, q);
-    cJSON_AddItemToArray(list, object);
 }
 
 enum ctl_exit command_slow(const struct ctl *ctl)

@@ -43,9 +43,9 @@ static cJSON *buckets_of(const struct histogram *h)
     return list;
 }
 
-static cJSON *metric_of(const struct stat_info *info, bool histogram)
+static cJSON *put_metric(cJSON *list, const struct stat_info *info, bool histogram)
 {
-    cJSON *metric = cJSON_CreateObject();
+    cJSON *metric = document_row(list);
     cJSON_AddStringToObject(metric, "name", info->name);
     if (!histogram) {
         cJSON_AddStringToObject(metric, "kind", info->counter ? "counter" : "gauge");
@@ -62,17 +62,15 @@ static void put_slot_lists(cJSON *document, const struct snapshot *s)
     const int slots = s->slots - STATS_KEEPER, stats = s->lists[SCOPE_SLOT].count, hists = s->lists[SCOPE_HIST].count;
     cJSON *list = cJSON_AddArrayToObject(document, list_names[SCOPE_SLOT]);
     for (int i = 0; i < stats; i++) {
-        cJSON *metric = metric_of(&s->lists[SCOPE_SLOT].infos[i], false);
+        cJSON *metric = put_metric(list, &s->lists[SCOPE_SLOT].infos[i], false);
         cJSON_AddItemToObject(metric, "values", ints_of(s->values + i, slots, stats));
-        cJSON_AddItemToArray(list, metric);
     }
     list = cJSON_AddArrayToObject(document, list_names[SCOPE_HIST]);
     for (int i = 0; i < hists; i++) {
-        cJSON *metric = metric_of(&s->lists[SCOPE_HIST].infos[i], true), *values = cJSON_CreateArray();
+        cJSON *metric = put_metric(list, &s->lists[SCOPE_HIST].infos[i], true);
+        cJSON *values = cJSON_AddArrayToObject(metric, "values");
         for (int slot = 0; slot < slots; slot++)
             cJSON_AddItemToArray(values, buckets_of(s->hists[slot * hists + i]));
-        cJSON_AddItemToObject(metric, "values", values);
-        cJSON_AddItemToArray(list, metric);
     }
 }
 
@@ -82,7 +80,7 @@ static void put_route_lists(cJSON *document, const struct snapshot *s)
     for (size_t i = 0; i < ARRAY_LEN(scopes); i++) {
         cJSON *list = cJSON_AddArrayToObject(document, list_names[scopes[i]]);
         for (int m = 0; m < s->lists[scopes[i]].count; m++)
-            cJSON_AddItemToArray(list, metric_of(&s->lists[scopes[i]].infos[m], scopes[i] == SCOPE_ROUTE_HIST));
+            (void)put_metric(list, &s->lists[scopes[i]].infos[m], scopes[i] == SCOPE_ROUTE_HIST);
     }
 }
 
@@ -92,13 +90,12 @@ static void put_routes(cJSON *document, const struct snapshot *s)
     const int stats = s->lists[SCOPE_ROUTE].count, hists = s->lists[SCOPE_ROUTE_HIST].count;
     cJSON *list = cJSON_AddArrayToObject(document, "routes");
     for (int row = 0; row < s->routes; row++) {
-        cJSON *route = cJSON_CreateObject();
+        cJSON *route = document_row(list);
         cJSON_AddStringToObject(route, "route", s->names[row]);
         cJSON_AddItemToObject(route, "values", ints_of(s->route_values + row * stats, stats, 1));
         cJSON *values = cJSON_AddArrayToObject(route, "histograms");
         for (int i = 0; i < hists; i++)
             cJSON_AddItemToArray(values, buckets_of(s->route_hists[row * hists + i]));
-        cJSON_AddItemToArray(list, route);
     }
 }
 

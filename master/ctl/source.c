@@ -21,11 +21,12 @@ struct source {
 /* Where an instance may stand when no folder is named; the second is that of scripts/run. */
 static const char *const usual_dirs[] = {"run", "run/perfd", "/run/perfd"};
 
+/* One that may not be searched is told of by who opens it. */
 static bool has_statistics(const char *dir)
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/perfd.stats", dir);
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || errno == EACCES;
 }
 
 const char *source_find_dir(void)
@@ -57,7 +58,7 @@ static bool master_lives(const char *dir, int pid)
         close(fd);
     if (known)
         return lock.l_type == F_WRLCK && (lock.l_pid == pid || lock.l_pid <= 0); /* 0: of another pid namespace */
-    return kill(pid, 0) == 0 || errno == EPERM;
+    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
 void (*source_at_cut)(void);
@@ -81,7 +82,7 @@ enum ctl_exit source_open(const char *dir, struct source **source_out)
     snprintf(s->path, sizeof s->path, "%s/perfd.stats", s->dir);
     *source_out = NULL;
     signal(SIGBUS, on_sigbus);
-    if (access(s->path, F_OK) != 0) {
+    if (access(s->path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
         fprintf(stderr, "perfctl: %s: %s: perfd is not running there\n", s->path, strerror(errno));
         free(s);
         return CTL_NOT_RUNNING;
@@ -128,8 +129,10 @@ bool source_is_running(const struct source *s)
 struct snapshot *source_take(struct source *s)
 {
     struct snapshot *snapshot = snapshot_take(source_view(s), clock_wall_us());
-    if (!source_is_running(s))
-        snapshot->at_us = MAX(snapshot_sum(snapshot, STAT_beat_us), s->last_us);
+    if (!source_is_running(s)) {
+        snapshot->at_us = MAX(MAX(snapshot_sum(snapshot, STAT_beat_us), s->last_us), snapshot->started_us);
+        snapshot->span_us = snapshot->at_us - snapshot->started_us;
+    }
     s->last_us = snapshot->at_us;
     return snapshot;
 }

@@ -4,12 +4,15 @@
 #include "shm/openmetrics.h"
 
 #include <stdio.h>
+#include <string.h>
 
-/* Figures that say something of one process only; over all they stand in the document, but help no reader. */
-static bool is_of_one_process(int stat)
+bool stats_is_of_one_process(const char *name)
 {
-    return stat == STAT_pid || stat == STAT_state || stat == STAT_started_us || stat == STAT_beat_us ||
-           stat == STAT_loop_stuck_at;
+    static const char *const names[] = {"pid", "state", "started_us", "beat_us", "loop_stuck_at"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
 }
 
 static void add_metric(cJSON *to, const struct stat_info *info, int64_t value)
@@ -21,18 +24,20 @@ static void add_metric(cJSON *to, const struct stat_info *info, int64_t value)
     cJSON_AddStringToObject(metric, "help", info->help);
 }
 
+/* What the file has, whatever this perfctl knows. */
 void stats_put(cJSON *document, const struct snapshot *s)
 {
     struct histogram h;
+    const struct stat_list *stats = &s->lists[SCOPE_SLOT], *hists = &s->lists[SCOPE_HIST];
     cJSON *metrics = cJSON_AddObjectToObject(document, "metrics");
-    for (int i = 0; i < STAT_COUNT; i++)
-        add_metric(metrics, &stat_infos[i], snapshot_sum(s, (enum metric)i));
+    for (int i = 0; i < stats->count; i++)
+        add_metric(metrics, &stats->infos[i], snapshot_sum_at(s, i));
     cJSON *histograms = cJSON_AddObjectToObject(document, "histograms");
-    for (int i = 0; i < HIST_COUNT; i++) {
-        cJSON *histogram = cJSON_AddObjectToObject(histograms, hist_infos[i].name);
-        snapshot_hist(s, (enum stat_hist)i, &h);
+    for (int i = 0; i < hists->count; i++) {
+        cJSON *histogram = cJSON_AddObjectToObject(histograms, hists->infos[i].name);
+        snapshot_hist_at(s, i, &h);
         document_histogram(histogram, &h);
-        cJSON_AddStringToObject(histogram, "help", hist_infos[i].help);
+        cJSON_AddStringToObject(histogram, "help", hists->infos[i].help);
     }
 }
 
@@ -48,12 +53,13 @@ static enum ctl_exit print_openmetrics(const struct ctl *ctl)
 static void print_figures(const struct snapshot *s)
 {
     struct table *figures = table_create("<FIGURE|VALUE|<MEANING");
-    for (int i = 0; i < STAT_COUNT; i++) {
-        if (is_of_one_process(i))
+    for (int i = 0; i < s->lists[SCOPE_SLOT].count; i++) {
+        const struct stat_info *info = &s->lists[SCOPE_SLOT].infos[i];
+        if (stats_is_of_one_process(info->name))
             continue;
-        table_cell(figures, "%s", stat_infos[i].name);
-        table_cell(figures, "%s", format_value(snapshot_sum(s, (enum metric)i), stat_infos[i].unit).s);
-        table_cell(figures, "%s", stat_infos[i].help);
+        table_cell(figures, "%s", info->name);
+        table_cell(figures, "%s", format_value(snapshot_sum_at(s, i), info->unit).s);
+        table_cell(figures, "%s", info->help);
     }
     table_print(&figures);
 }
@@ -62,15 +68,15 @@ static void print_times(const struct snapshot *s)
 {
     struct histogram h;
     struct table *times = table_create("<TIME|COUNT|P50|P95|P99|MAX|<MEANING");
-    for (int i = 0; i < HIST_COUNT; i++) {
-        snapshot_hist(s, (enum stat_hist)i, &h);
-        table_cell(times, "%s", hist_infos[i].name);
+    for (int i = 0; i < s->lists[SCOPE_HIST].count; i++) {
+        snapshot_hist_at(s, i, &h);
+        table_cell(times, "%s", s->lists[SCOPE_HIST].infos[i].name);
         table_cell(times, "%s", format_count((int64_t)histogram_count(&h)).s);
         table_cell(times, "%s", format_quantile(&h, 0.50).s);
         table_cell(times, "%s", format_quantile(&h, 0.95).s);
         table_cell(times, "%s", format_quantile(&h, 0.99).s);
         table_cell(times, "%s", format_quantile(&h, 1).s);
-        table_cell(times, "%s", hist_infos[i].help);
+        table_cell(times, "%s", s->lists[SCOPE_HIST].infos[i].help);
     }
     table_print(&times);
 }

@@ -1,4 +1,5 @@
 #include "master/ctl/table.h"
+#include "master/ctl/format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,14 +18,12 @@ struct table {
 
 static void add_cell(struct table *t, char *text)
 {
-    int column = (int)(t->count % (size_t)t->columns), width = (int)strlen(text);
-    for (char *at = text; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?'; /* a name must not steer the terminal */
+    int column = (int)(t->count % (size_t)t->columns);
+    format_printable(text, "");
     if (t->count == t->cap)
         t->cells = xrealloc(t->cells, (t->cap = t->cap ? 2 * t->cap : 64) * sizeof *t->cells);
     t->cells[t->count++] = text;
-    t->width[column] = MAX(t->width[column], width);
+    t->width[column] = MAX(t->width[column], format_width(text));
 }
 
 struct table *table_create(const char *titles)
@@ -56,10 +55,10 @@ void table_cell(struct table *t, const char *fmt, ...)
 static void print_row(const struct table *t, char *const *cells)
 {
     for (int i = 0; i < t->columns; i++) {
-        int width = t->left[i] ? -t->width[i] : t->width[i];
-        if (t->left[i] && i == t->columns - 1)
-            width = 0; /* no blanks at the end of a line */
-        printf("%*s%*s", i == 0 ? 0 : GAP, "", width, cells[i]);
+        int blanks = t->width[i] - format_width(cells[i]);
+        printf("%*s%s", (i == 0 ? 0 : GAP) + (t->left[i] ? 0 : blanks), "", cells[i]);
+        if (t->left[i] && i < t->columns - 1) /* no blanks at the end of a line */
+            printf("%*s", blanks, "");
     }
     putchar('\n');
 }

@@ -1,4 +1,5 @@
-/* A table for a terminal or a pipe: as wide as its cells, no lines, no colours. */
+/* A table for a terminal or a pipe: as wide as its cells, no lines, no colours. What would steer the terminal becomes
+ * '?'. */
 #ifndef MASTER_CTL_TABLE_H
 #define MASTER_CTL_TABLE_H
 

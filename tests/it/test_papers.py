@@ -62,6 +62,13 @@ def test_every_command_of_perfctl_is_described():
         assert found and len(found[1].split()) > 2, f"perfctl.1 does not describe {name}"
 
 
+def test_every_command_of_perfctl_has_an_example():
+    examples = page("perfctl.1").split("\n.Sh EXAMPLES\n")[1].split("\n.Sh ")[0]
+    shown = {word for line in re.findall(r"^\.Dl (.*)", examples, re.M)
+             for call in re.findall(r"\bperfctl\b([^|;&)]*)", line) for word in call.split()}
+    assert not set(commands()) - shown, "perfctl.1 has no example of these"
+
+
 def helps(program):
     """What its help says, and that of each of its commands."""
     return run(program, "--help").out + "".join(run(program, name, "--help").out for name in commands() if program == PERFCTL)
@@ -97,6 +104,10 @@ def test_bash_completes_commands_and_options(tmp_path):
     assert completions(PERFCTL, "-o", "") == ["csv", "json", "prom", "table"]
     assert "--analyze" in completions(PERFCTL, "explain", "--") and "--analyze" not in completions(PERFCTL, "routes", "--")
     assert completions(PERFCTL, "load", f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"]
+    for words in (["diff"], ["snapshot"], ["log"], ["capacity"], ["check", "--rules"], ["explain", "--conf"], ["flame", "--output-file"]):
+        assert completions(PERFCTL, *words, f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"], words
+    assert completions(PERFCTL, "routes", f"{tmp_path}/f") == completions(PERFCTL, "stats", "--window", "") == []
+    assert completions(PERFCTL, "purge", "r") == ["route"] and completions(PERFCTL, "top", "s") == ["slow", "stats"]
     assert "--vus" in completions(PERFCTL, "load", "--")
     assert completions(PERFCTL, "--dir", f"{tmp_path}/f") == [f"{tmp_path}/folder"]
     assert completions(PERFD, "-c", f"{tmp_path}/f") == [f"{tmp_path}/file", f"{tmp_path}/folder"]

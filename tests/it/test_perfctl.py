@@ -2,14 +2,18 @@
 import csv
 import io
 import json
+import re
+import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.openmetrics import parser
 
 from lib.load import Load
-from lib.perfd import PERFCTL
+from lib.perfd import PERFCTL, ROOT
+from lib.process import eventually, tell
 
 CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; cache ttl=60s; }
@@ -94,17 +98,23 @@ def test_openmetrics(api):
     assert api.perfctl("routes", "-o", "prom").code == 64
 
 
-def test_watching_goes_on_when_perfd_is_started_again(make_perfd, db):
+def test_watching_goes_on_when_perfd_is_started_again(make_perfd, db, tmp_path):
     api = make_perfd(CONF, db).start()
-    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "routes", "--watch", "100ms", "--window", "100ms"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.5)
+    out, err = tmp_path / "out", tmp_path / "err"
+    with open(out, "w", encoding="utf-8") as to, open(err, "w", encoding="utf-8") as complaints:
+        watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "routes", "--watch", "50ms", "--window", "50ms"], stdout=to,
+                                 stderr=complaints)
+
+    def printed():
+        return out.read_text().count("ROUTE")
+    assert eventually(lambda: printed() >= 2)
     api.term()
     api.start()
-    time.sleep(0.7)
+    before = printed()
+    assert eventually(lambda: printed() >= before + 2)
     watch.terminate()
-    out, err = watch.communicate(timeout=5)
-    assert out.count("ROUTE") >= 4 and err.count("two lives") == 1, (out[-500:], err)
+    watch.wait(5)
+    assert err.read_text().count("two lives") == 1, err.read_text()
 
 
 def test_workers(api):
@@ -129,9 +139,7 @@ def test_a_damaged_file_is_refused(perfctl, tmp_path):
     assert result.code not in (0, 64) and "perfd.stats" in result.err, result
 
 
-def test_the_default_folder(api, perfctl):
-    import subprocess
-    from lib.perfd import PERFCTL
+def test_the_default_folder(api):
     done = subprocess.run([PERFCTL, "ping"], cwd=api.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done
 
@@ -159,8 +167,6 @@ def test_options_may_follow_the_command(api, perfctl):
 
 
 def test_output_that_cannot_be_written_is_a_failure(api):
-    import subprocess
-    from lib.perfd import PERFCTL
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([PERFCTL, "--dir", api.run_dir, "stats"], stdout=full, stderr=subprocess.PIPE, text=True,
                               check=False)
@@ -182,6 +188,10 @@ def test_a_dead_perfd_leaves_its_last_figures(make_perfd, db):
     last = perfd.perfctl("routes", "-o", "json")
     assert last.code == 0 and "not running" in last.err, last
     assert last.json["running"] is False and last.json["total"]["requests"] >= 5
+    assert last.json["span_us"] == last.json["at_us"] - last.json["since_us"] > 0
+    assert perfd.perfctl("routes", "-o", "json").json["span_us"] == last.json["span_us"], "it ages no more"
+    window = perfd.perfctl("routes", "--window", "100s")
+    assert window.code == 3 and not window.out and "not running" in window.err, window
     assert perfd.perfctl("ping").code == perfd.perfctl("reload").code == 3
 
 
@@ -196,3 +206,82 @@ def test_times_are_those_of_the_clock(make_perfd, db):
             times.append(time.monotonic() - start)
             time.sleep(0.001)
     assert route(api, "GET /one")["hit"]["p95_us"] < 1e6 * sorted(times)[475] * 1.2 + 100
+
+
+# --- while something is wrong
+
+ARGS = {"explain": ["GET /one"], "hist": ["GET /one"], "config": ["--file"], "top": ["--once", "--interval", "50ms"],
+        "flame": ["--duration", "50ms", "--output-file", "/dev/null"]}
+NO_JSON = {"config", "top"}
+
+
+def readers():
+    """Every command that reads the statistics file, as its table has them."""
+    with open(f"{ROOT}/master/ctl/commands.def", encoding="utf-8") as table:
+        found = re.findall(r"^COMMAND\((\w+), +(?:FIGURES|FILE_ONLY),", table.read(), re.M)
+    assert len(found) >= 14
+    return found
+
+
+def all_readers(run):
+    """What each of them answers, all at once."""
+    with ThreadPoolExecutor(4) as threads:
+        done = {command: threads.submit(run, command, *ARGS.get(command, []), *([] if command in NO_JSON else ["-o", "json"]))
+                for command in readers()}
+        return {command: future.result() for command, future in done.items()}
+
+
+def test_every_command_answers_while_the_master_and_a_worker_stand_still(make_perfd, db):
+    api = make_perfd(CONF, db).start()
+    for i in range(9):
+        assert api.get("/one").status == api.get(f"/n/{i}").status == 200
+    stopped = api.worker_pids()[0]
+    api.pause_master()
+    tell(stopped, signal.SIGSTOP)
+    try:
+        answers = all_readers(api.perfctl)
+    finally:
+        tell(stopped, signal.SIGCONT)
+        api.resume_master()
+    assert answers.pop("flame").code == 1, "nobody did anything"
+    for command, answer in answers.items():
+        assert answer.code == 0 and answer.out, (command, answer)
+        assert command in NO_JSON or answer.json["schema"] == f"perfctl.{command}/1", (command, answer)
+        assert command in NO_JSON or answer.json.get("running", True) is True, (command, answer)
+    requests = {r["route"]: r["requests"] for r in answers["routes"].json["routes"]}
+    assert requests["GET /one"] == requests["GET /n/{n}"] == 9
+    assert stopped in [w["pid"] for w in answers["workers"].json["workers"]]
+    assert answers["hist"].json["hit"]["count"] + answers["hist"].json["miss"]["count"] == 9
+    assert "the master is stopped" in answers["top"].out and "route GET /one" in answers["config"].out
+
+
+@pytest.fixture
+def other(api, perfctl, tmp_path):
+    """Runs perfctl on a folder whose statistics file is what `change` made of a good one."""
+    def place(change):
+        with open(f"{api.run_dir}/perfd.stats", "rb") as stats:
+            (tmp_path / "perfd.stats").write_bytes(change(stats.read()))
+        return lambda *words: perfctl("--dir", str(tmp_path), *words)
+    return place
+
+
+@pytest.mark.parametrize("change, what", [
+    (lambda good: good[:len(good) // 3], "cut short"),
+    (lambda good: b"\x7fELF" + bytes(range(256)) * 64, "not a statistics file of perfd"),
+    (lambda good: good[:8] + bytes([good[8] + 1]) + good[9:], "use its own perfctl")], ids=["truncated", "foreign", "newer"])
+def test_every_command_refuses_what_it_cannot_read(other, change, what):
+    for command, answer in all_readers(other(change)).items():
+        assert answer.code == 1 and not answer.out, (command, answer)
+        assert "perfd.stats: " in answer.err and what in answer.err, (command, answer)
+
+
+def test_every_command_reads_a_file_with_other_metrics(other):
+    """A newer perfd has some that this perfctl does not know, and has lost others."""
+    run = other(lambda good: good.replace(b"pool_repeated\0", b"brand_new_one\0").replace(b"flight_wait\0", b"another_new\0"))
+    answers = all_readers(run)
+    for command, answer in answers.items():
+        assert answer.code == 0 and answer.out or command in ("advise", "flame") and answer.code == 1, (command, answer)
+    stats = answers["stats"].json
+    assert "brand_new_one" in stats["metrics"] and "pool_repeated" not in stats["metrics"]
+    assert "another_new" in stats["histograms"] and "flight_wait" not in stats["histograms"]
+    assert "brand_new_one" in run("stats").out

@@ -79,7 +79,8 @@ def test_a_small_terminal(api, asked):
         terminal.press("/", "Escape")
         terminal.shows("GET /one", "GET /never")
 
-        for key, word in [("2", "LOOP"), ("3", "WAITING"), ("4", "cache_hits"), ("5", "NUMBER"), ("6", "started"), ("?", "Page Up")]:
+        for key, word in [("2", "LOOP"), ("3", "WAITING"), ("4", "EXPIRED"), ("5", "NUMBER"), ("6", "started"), ("7", "cache_hits"),
+                          ("?", "Page Up")]:
             terminal.press(key)
             terminal.shows(word)
         terminal.press("q", "1", "b")

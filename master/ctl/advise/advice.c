@@ -54,12 +54,11 @@ static void print_document(const struct advices *a, const struct ctl *ctl)
 {
     cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "advice");
     for (int i = 0; i < a->count; i++) {
-        cJSON *object = cJSON_CreateObject();
+        cJSON *object = document_row(list);
         cJSON_AddStringToObject(object, "kind", kind_names[a->list[i].kind]);
         cJSON_AddStringToObject(object, "about", a->list[i].about);
         cJSON_AddStringToObject(object, "found", a->list[i].text);
         cJSON_AddStringToObject(object, "todo", a->list[i].todo);
-        cJSON_AddItemToArray(list, object);
     }
     (void)document_print(ctl, &document);
 }

@@ -80,13 +80,12 @@ static void put_points(cJSON *document, const struct capacity *c)
     cJSON *list = cJSON_AddArrayToObject(document, "points");
     for (int i = 0; i < c->found.points.count; i++) {
         const struct usl_point *point = &c->found.points.at[i];
-        cJSON *object = cJSON_CreateObject();
+        cJSON *object = document_row(list);
         put_number(object, "n", point->n);
         put_number(object, "x", point->x);
         put_number(object, "law_x", usl_throughput(&c->usl, point->n));
         put_number(object, "response_s", point->n / point->x);
         put_number(object, "efficiency", point->x / (c->usl.lambda * point->n));
-        cJSON_AddItemToArray(list, object);
     }
 }
 

@@ -87,34 +87,32 @@ static void print_table(const struct rules *rules, const struct snapshot *s)
     table_print(&table);
 }
 
-/* Null is not known. */
-static void put_number(cJSON *object, const char *name, bool known, double value)
+static void put_number(cJSON *object, const char *name, double value)
 {
     char text[64];
     snprintf(text, sizeof text, value == floor(value) ? "%.0f" : "%.6f", value);
-    cJSON_AddRawToObject(object, name, known ? text : "null");
+    cJSON_AddRawToObject(object, name, text);
 }
 
-static cJSON *object_of(const struct checked_rule *rule, const struct snapshot *s)
+static void put_rule(cJSON *list, const struct checked_rule *rule, const struct snapshot *s)
 {
     static const char *const units[] = {[RULE_TIME] = "us",          [RULE_SHARE] = "share", [RULE_RATE] = "per_second",
                                         [RULE_BYTE_COUNT] = "bytes", [RULE_COUNT] = "count", [RULE_ANY] = ""};
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = document_row(list);
     const struct measure *m = &rule->measure;
     enum verdict verdict = verdict_of(rule);
     cJSON_AddStringToObject(object, "rule", rule->rule.text);
     cJSON_AddStringToObject(object, "severity", rule->warn ? "warning" : "critical");
     cJSON_AddStringToObject(object, "verdict", verdict_names[verdict]);
-    put_number(object, "value", m->known, m->value);
-    put_number(object, "limit", true, rule->rule.limit);
+    if (m->known)
+        put_number(object, "value", m->value);
+    else
+        cJSON_AddNullToObject(object, "value");
+    put_number(object, "limit", rule->rule.limit);
     cJSON_AddStringToObject(object, "unit", units[rule->dimension]);
     document_int(object, "samples", m->samples);
     cJSON_AddBoolToObject(object, "uncertain", m->uncertain);
-    if (m->row >= 0)
-        cJSON_AddStringToObject(object, "route", s->names[m->row]);
-    else
-        cJSON_AddNullToObject(object, "route");
-    return object;
+    document_text(object, "route", m->row >= 0 ? s->names[m->row] : NULL);
 }
 
 static enum ctl_exit print(const struct ctl *ctl, const struct rules *rules)
@@ -127,7 +125,7 @@ static enum ctl_exit print(const struct ctl *ctl, const struct rules *rules)
         cJSON_AddStringToObject(document, "verdict", verdict_names[worst]);
         cJSON *list = cJSON_AddArrayToObject(document, "rules");
         for (int i = 0; i < rules->count; i++)
-            cJSON_AddItemToArray(list, object_of(&rules->at[i], ctl->figures));
+            put_rule(list, &rules->at[i], ctl->figures);
         (void)document_print(ctl, &document);
     }
     return worst == VERDICT_CRITICAL ? CTL_CRITICAL : worst == VERDICT_WARNING ? CTL_FAILED : CTL_OK;
@@ -231,9 +229,20 @@ static enum ctl_exit checklist(struct ctl *ctl)
     return code;
 }
 
+static bool has_rules(const struct ctl *ctl)
+{
+    static const enum ctl_option options[] = {OPTION_rule, OPTION_warn, OPTION_rules, OPTION_for};
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (ctl_value(ctl, options[i]) != NULL)
+            return true;
+    return false;
+}
+
 enum ctl_exit command_check(const struct ctl *given)
 {
     struct ctl ctl = *given;
+    if (ctl_value(&ctl, OPTION_checklist) != NULL && has_rules(&ctl))
+        return ctl_wrong_usage("--checklist has rules of its own; without", "--rule, --warn, --rules and --for");
     if (ctl_value(&ctl, OPTION_checklist) != NULL)
         return source_know_dir(&ctl.dir) ? checklist(&ctl) : CTL_NOT_RUNNING;
     struct rules rules = {NULL, 0};

@@ -50,9 +50,18 @@ static void find_hits(const struct facts *f, struct finding *out)
             format_percent(hits, lookups).s, format_count(lookups).s);
 }
 
+static bool no_database(const struct facts *f, struct finding *out)
+{
+    if (!f->has_database)
+        set(out, FINDING_OK, "", "perfd has no database");
+    return !f->has_database;
+}
+
 static void find_queries(const struct facts *f, struct finding *out)
 {
     struct histogram h;
+    if (no_database(f, out))
+        return;
     snapshot_hist(f->s, HIST_database, &h);
     int64_t p95_us = histogram_quantile_us(&h, 0.95), p99_us = histogram_quantile_us(&h, 0.99);
     if (p95_us < 0)
@@ -140,7 +149,7 @@ static bool no_conf(const struct facts *f, struct finding *out)
 
 static void find_slow_log(const struct facts *f, struct finding *out)
 {
-    if (no_conf(f, out))
+    if (no_conf(f, out) || no_database(f, out))
         return;
     int64_t us = f->conf->database.slow_query_us;
     set(out, us > 0 ? FINDING_OK : FINDING_LOOK, "set slow_query in database { }", us > 0 ? "from %s on" : "off%s",
@@ -149,6 +158,8 @@ static void find_slow_log(const struct facts *f, struct finding *out)
 
 static bool no_survey(const struct facts *f, struct finding *out)
 {
+    if (no_database(f, out))
+        return true;
     if (!f->has_survey)
         set(out, FINDING_LOOK, "name the database by --url", "the database cannot be asked: %s", f->database_err.text);
     return !f->has_survey;
@@ -297,13 +308,12 @@ static void print_document(const struct ctl *ctl, const struct finding findings[
 {
     cJSON *document = document_create(ctl), *list = cJSON_AddArrayToObject(document, "items");
     for (int i = 0; i < CHECKLIST_ITEMS; i++) {
-        cJSON *item = cJSON_CreateObject();
+        cJSON *item = document_row(list);
         cJSON_AddStringToObject(item, "item", item_names[i]);
         cJSON_AddStringToObject(item, "title", titles[i]);
         cJSON_AddStringToObject(item, "verdict", verdict_names[findings[i].verdict]);
         cJSON_AddStringToObject(item, "state", findings[i].state);
         cJSON_AddStringToObject(item, "todo", findings[i].todo);
-        cJSON_AddItemToArray(list, item);
     }
     (void)document_print(ctl, &document);
 }

@@ -35,20 +35,14 @@ static void read_slow(struct facts *f, const struct stats_view *view)
     free(queries);
 }
 
-static void read_conf(struct facts *f, const struct ctl *ctl)
-{
-    const char *named = ctl_value(ctl, OPTION_conf), *path = named ? named : stats_view_conf(ctl->view);
-    if (*path == '\0')
-        err_set(&f->conf_err, "where the configuration is is not known; name it by --conf");
-    else
-        f->conf = conf_load(path, &f->conf_err);
-}
-
 static void ask_database(struct facts *f, const struct ctl *ctl)
 {
-    const char *named = ctl_value(ctl, OPTION_url), *url = named ? named : f->conf ? f->conf->database.url : NULL;
+    const char *url = ctl_value(ctl, OPTION_url);
+    if (url == NULL && f->conf != NULL && f->conf->database.set)
+        url = f->conf->database.url;
+    f->has_database = url != NULL || f->conf == NULL;
     if (url == NULL) {
-        err_set(&f->database_err, "%s", f->conf ? "perfd has no database" : f->conf_err.text);
+        err_set(&f->database_err, "%s", f->conf_err.text);
         return;
     }
     f->has_survey = survey_take(url, TIMEOUT_US, &f->survey, &f->database_err);
@@ -61,7 +55,7 @@ void facts_init(struct facts *f, const struct ctl *ctl)
     *f = (struct facts){.s = ctl->figures, .now_us = ctl->now_us};
     read_history(f, ctl->view);
     read_slow(f, ctl->view);
-    read_conf(f, ctl);
+    f->conf = ctl_conf_load(ctl, ctl->view, &f->conf_err);
     ask_database(f, ctl);
 }
 

@@ -17,7 +17,8 @@ struct facts {
     char slowest_route[120];
     struct conf *conf; /* NULL: it cannot be read, as conf_err says */
     struct err conf_err;
-    bool has_survey; /* else the database cannot be asked, as database_err says */
+    bool has_database; /* or it is not known whether there is one */
+    bool has_survey;   /* else the database cannot be asked, as database_err says */
     struct survey survey;
     struct scans scans;
     struct err database_err;

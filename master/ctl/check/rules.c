@@ -1,4 +1,5 @@
 #include "master/ctl/check/rules.h"
+#include "master/ctl/format.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,9 +13,7 @@ void rules_complain(const struct checked_rule *rule, const struct rule_error *er
 {
     char shown[RULE_BYTES];
     snprintf(shown, sizeof shown, "%s", rule->rule.text);
-    for (char *at = shown; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?'; /* a rule must not steer the terminal */
+    format_printable(shown, "");
     fprintf(stderr, rule->line > 0 ? "perfctl: check: %s:%d" : "perfctl: check: %s", rule->origin, rule->line);
     fprintf(stderr, ": %s\n  %s\n  %*s^\n", error->what, shown, (int)error->at, "");
 }

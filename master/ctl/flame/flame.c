@@ -89,12 +89,11 @@ static enum ctl_exit print_document(const struct ctl *ctl, const struct flame *f
     cJSON_AddStringToObject(document, "file", f->path);
     cJSON *list = cJSON_AddArrayToObject(document, "functions");
     for (int i = 0; i < f->stacks->function_count; i++) {
-        cJSON *function = cJSON_CreateObject();
+        cJSON *function = document_row(list);
         cJSON_AddStringToObject(function, "name", functions[i]->name);
         cJSON_AddStringToObject(function, "library", functions[i]->lies_in->name);
         document_int(function, "own", functions[i]->own);
         document_int(function, "total", functions[i]->total);
-        cJSON_AddItemToArray(list, function);
     }
     return document_print(ctl, &document);
 }

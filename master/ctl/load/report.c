@@ -148,7 +148,7 @@ static void put_tally(cJSON *object, const struct tally *t, int64_t span_us)
 static void put_threshold(cJSON *list, const struct report *r, const struct threshold *t)
 {
     struct verdict verdict = verdict_of(r, t);
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = document_row(list);
     cJSON_AddStringToObject(object, "metric", t->metric_text);
     cJSON_AddStringToObject(object, "threshold", t->text);
     cJSON_AddBoolToObject(object, "ok", verdict.holds);
@@ -156,7 +156,6 @@ static void put_threshold(cJSON *list, const struct report *r, const struct thre
         put_double(object, "measured", verdict.value);
     else
         cJSON_AddNullToObject(object, "measured");
-    cJSON_AddItemToArray(list, object);
 }
 
 static void put_generator(cJSON *object, const struct meter *m)
@@ -184,10 +183,9 @@ static void print_document(const struct ctl *ctl, const struct report *r)
     document_int(document, "under_way", result->under_way);
     cJSON *requests = cJSON_AddArrayToObject(document, "requests");
     for (int i = 0; i < s->request_count; i++) {
-        cJSON *row = cJSON_CreateObject();
+        cJSON *row = document_row(requests);
         cJSON_AddStringToObject(row, "request", s->requests[i].name);
         put_tally(row, &result->requests[i], result->span_us);
-        cJSON_AddItemToArray(requests, row);
     }
     put_tally(cJSON_AddObjectToObject(document, "total"), &result->total, result->span_us);
     cJSON *thresholds = cJSON_AddArrayToObject(document, "thresholds");

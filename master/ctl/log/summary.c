@@ -66,7 +66,7 @@ void summary_add(struct summary *s, const struct line *line)
 
 static void put_group(cJSON *list, const struct group *g)
 {
-    cJSON *object = cJSON_CreateObject();
+    cJSON *object = document_row(list);
     cJSON_AddStringToObject(object, "route", g->route);
     document_int(object, "requests", g->requests);
     document_int(object, "hits", g->hits);
@@ -74,7 +74,6 @@ static void put_group(cJSON *list, const struct group *g)
     document_int(object, "errors_5xx", g->errors_5xx);
     document_int(object, "sent_bytes", g->bytes);
     document_histogram(object, &g->times);
-    cJSON_AddItemToArray(list, object);
 }
 
 static void put_row(struct table *table, const struct group *g)

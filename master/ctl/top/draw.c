@@ -70,7 +70,7 @@ static bool describe_worker(const struct model *m, int slot, char *text, size_t 
     return true;
 }
 
-static enum style describe_workers(const struct model *m, char *text, size_t bytes)
+static bool describe_workers(const struct model *m, char *text, size_t bytes)
 {
     char first[TOP_NOTE_BYTES] = "", other[TOP_NOTE_BYTES];
     int wrong = 0;
@@ -80,7 +80,7 @@ static enum style describe_workers(const struct model *m, char *text, size_t byt
         snprintf(text, bytes, "%.150s, and %d more", first, wrong - 1);
     else
         snprintf(text, bytes, "%s", first);
-    return STYLE_bad;
+    return wrong > 0;
 }
 
 /* The worst thing that is wrong now, else what has happened lately, else "". */
@@ -97,7 +97,7 @@ static enum style describe(const struct top *top, char *text, size_t bytes)
         snprintf(text, bytes, "the master is stopped: until it gets SIGCONT nothing is started again or reloaded");
         return STYLE_bad;
     }
-    if (describe_workers(m, text, bytes) == STYLE_bad && *text != '\0')
+    if (describe_workers(m, text, bytes))
         return STYLE_bad;
     if (*top->note != '\0' && m->seen_us < top->note_until_us)
         snprintf(text, bytes, "%s", top->note);
@@ -212,7 +212,7 @@ static void draw_detail(struct top *top, struct page *page, int row, int rows)
     else if (top->view == VIEW_routes)
         draw_route(top, page, row, rows, id);
     else
-        grid_draw_chosen(grid, state, page, row);
+        grid_draw_chosen(grid, state, page, row, rows);
     grid_destroy(&grid);
 }
 

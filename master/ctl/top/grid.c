@@ -196,11 +196,13 @@ static void measure(const struct grid *g, struct layout *l)
     }
 }
 
-static bool drop_one(const struct grid *g, struct layout *l)
+/* But the column that is sorted by. */
+static bool drop_one(const struct grid *g, struct layout *l, int sort)
 {
     int worst = -1;
     for (int i = 0; i < g->column_count; i++)
-        if (l->shown[i] && g->columns[i].rank > 0 && (worst < 0 || g->columns[i].rank >= g->columns[worst].rank))
+        if (l->shown[i] && i != sort && g->columns[i].rank > 0 &&
+            (worst < 0 || g->columns[i].rank >= g->columns[worst].rank))
             worst = i;
     if (worst >= 0)
         l->shown[worst] = false;
@@ -208,7 +210,7 @@ static bool drop_one(const struct grid *g, struct layout *l)
 }
 
 /* What may be cut gives first, then columns go, then it has what is left. */
-static struct layout lay_out(const struct grid *g, int columns)
+static struct layout lay_out(const struct grid *g, int sort, int columns)
 {
     struct layout l = {.gap = 2};
     int wanted[COLUMNS_MAX];
@@ -218,7 +220,7 @@ static struct layout lay_out(const struct grid *g, int columns)
         if (g->columns[i].stretch)
             l.width[i] = MIN(l.width[i], STRETCH_MIN);
     }
-    while (total_width(g, &l) > columns && drop_one(g, &l)) {
+    while (total_width(g, &l) > columns && drop_one(g, &l, sort)) {
     }
     if (total_width(g, &l) > columns)
         l.gap = 1;
@@ -246,21 +248,12 @@ static void draw_heads(const struct grid *g, const struct grid_state *state, con
     }
 }
 
-/* So many characters on. */
-static const char *behind(const char *text, int characters)
-{
-    for (; characters > 0; characters--)
-        while ((*++text & 0xc0) == 0x80) {
-        }
-    return text;
-}
-
 /* A route is told from the others by both its ends. */
 static void draw_middle_cut(struct page *page, int row, int column, int width, enum style style, const char *text)
 {
     int head = width / 3, tail = width - head - 1;
-    const char *end = behind(text, page_width(text) - tail);
-    page_put(page, row, column, style, "%.*s", (int)(behind(text, head) - text), text);
+    const char *end = page_behind(text, page_width(text) - tail);
+    page_put(page, row, column, style, "%.*s", (int)(page_behind(text, head) - text), text);
     page_put(page, row, column + head, style, "%s", page_has_glyphs() ? "…" : "~");
     page_put(page, row, column + head + 1, style, "%s", end);
 }
@@ -289,7 +282,7 @@ static void draw_row(const struct grid *g, const struct grid_line_of *line, cons
 
 void grid_draw(const struct grid *g, struct grid_state *state, struct page *page, int row, int rows, bool chosen)
 {
-    struct layout l = lay_out(g, page->columns);
+    struct layout l = lay_out(g, state->sort, page->columns);
     int room = MAX(rows - 1, 0);
     draw_heads(g, state, &l, page, row);
     state->first = MIN(MAX(state->first, state->row - room + 1), state->row);
@@ -303,26 +296,29 @@ void grid_draw(const struct grid *g, struct grid_state *state, struct page *page
         page_put(page, row + 1, 0, STYLE_dim, *state->filter ? "nothing passes the filter" : "nothing yet");
 }
 
-/* In lines as wide as there is room for. Returns the row below it. */
-static int draw_wrapped(struct page *page, int row, int column, enum style style, const char *text)
+/* In lines as wide as there is room for, above `end`. Returns the row below it. */
+static int draw_wrapped(struct page *page, int row, int end, int column, enum style style, const char *text)
 {
     int room = MAX(page->columns - column, 8);
-    for (size_t len = strlen(text), at = 0; at < len || at == 0; at += (size_t)room, row++)
-        page_put(page, row, column, style, "%.*s", room, text + at);
+    do {
+        const char *next = page_behind(text, room);
+        page_put(page, row++, column, style, "%.*s", (int)(next - text), text);
+        text = next;
+    } while (*text != '\0' && row < end);
     return row;
 }
 
-void grid_draw_chosen(const struct grid *g, const struct grid_state *state, struct page *page, int row)
+void grid_draw_chosen(const struct grid *g, const struct grid_state *state, struct page *page, int row, int rows)
 {
-    const struct grid_line_of *line = &g->rows[g->order[state->row]];
-    int title = 0;
     CHECK(state->row < g->shown);
+    const struct grid_line_of *line = &g->rows[g->order[state->row]];
+    int title = 0, end = row + rows;
     for (int i = 0; i < g->column_count; i++)
         title = MAX(title, page_width(g->columns[i].title));
-    for (int i = 0; i < g->column_count; i++) {
+    for (int i = 0; i < g->column_count && row < end; i++) {
         if (line->cells[i].line != NULL)
             continue;
         page_put(page, row, 1, STYLE_head, "%s", g->columns[i].title);
-        row = draw_wrapped(page, row, title + 3, line->cells[i].style, line->cells[i].text);
+        row = draw_wrapped(page, row, end, title + 3, line->cells[i].style, line->cells[i].text);
     }
 }

@@ -10,7 +10,8 @@ enum { GRID_ID_BYTES = 160, GRID_FILTER_BYTES = 64, GRID_LINE = 24 /* columns of
 struct grid_column {
     const char *title;
     bool left;      /* a text; it is filtered by, and sorted from a to z */
-    int rank;       /* of two that there is no room for, the one with the higher rank goes; 0 stays */
+    int rank;       /* of two that there is no room for, the one with the higher rank goes; 0 stays, as does what is
+                     * sorted by */
     bool stretch;   /* may be cut, down to a few columns */
     bool both_ends; /* it is cut in its middle */
 };
@@ -41,7 +42,7 @@ int grid_rows(const struct grid *grid);                                         
 const char *grid_chosen(const struct grid *grid, const struct grid_state *state); /* id; NULL: there is no row */
 /* Heads, and rows below them, in so many rows of the page; chosen: the row is marked. */
 void grid_draw(const struct grid *grid, struct grid_state *state, struct page *page, int row, int rows, bool chosen);
-/* Every cell of the chosen row with its title, one below the other, texts whole. */
-void grid_draw_chosen(const struct grid *grid, const struct grid_state *state, struct page *page, int row);
+/* Every cell of the chosen row with its title, one below the other, texts whole, in so many rows of the page. */
+void grid_draw_chosen(const struct grid *grid, const struct grid_state *state, struct page *page, int row, int rows);
 
 #endif

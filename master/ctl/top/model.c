@@ -95,8 +95,10 @@ void model_take(struct model *m)
     m->stopped = m->running && is_stopped(m->now->master_pid);
     snapshot_destroy(&m->window);
     snapshot_destroy(&m->since);
-    if (before == NULL || (m->window = snapshot_between(before, m->now, &err)) == NULL)
+    if (before == NULL || before->started_us != m->now->started_us)
         begin_life(m);
+    if (before != NULL) /* NULL too where the clock was set back: there is nothing to show of that interval */
+        m->window = snapshot_between(before, m->now, &err);
     if (m->window != NULL && m->window->span_us == 0) /* it has died: there is nothing to come */
         snapshot_destroy(&m->window);
     if (m->base != NULL && (m->since = snapshot_between(m->base, m->now, &err)) == NULL)

@@ -57,7 +57,7 @@ static int text_columns(void)
 static enum ctl_exit run_text(struct top *top, bool once)
 {
     do {
-        usleep((useconds_t)top->interval_us);
+        source_wait(top->interval_us);
         take(top);
         struct page *page = draw_text(top, text_columns());
         page_print(page);
@@ -126,13 +126,22 @@ static bool find_view(const char *name, enum view_id *view_out)
     return false;
 }
 
+static enum ctl_exit refuse_view(const char *name)
+{
+    char what[256] = "top shows";
+    for (int i = 0; i < VIEW_COUNT; i++)
+        snprintf(what + strlen(what), sizeof what - strlen(what), "%s %s", i > 0 ? "," : "", top_view_names[i]);
+    snprintf(what + strlen(what), sizeof what - strlen(what), ", not");
+    return ctl_wrong_usage(what, name);
+}
+
 static enum ctl_exit init(struct top *top, const struct ctl *ctl)
 {
     *top = (struct top){.dir = ctl->dir, .view = VIEW_routes};
     if (ctl->output != OUTPUT_TABLE)
         return ctl_wrong_usage("top has no other output; what it shows is in routes, workers and so on", "");
     if (ctl->arg_count > 0 && !find_view(ctl->args[0], &top->view))
-        return ctl_wrong_usage("top shows routes, workers, pool, cache, slow or events, not", ctl->args[0]);
+        return refuse_view(ctl->args[0]);
     if (!ctl_duration(ctl, OPTION_interval, US_PER_S, &top->interval_us))
         return CTL_USAGE;
     for (int i = 0; i < VIEW_COUNT; i++)

@@ -1,41 +1,50 @@
+#include "master/ctl/cache.h"
 #include "master/ctl/top/view.h"
 
-#include <string.h>
+enum { ROUTE, HIT, FIRST_COLUMN };
 
 static const struct grid_column columns[] = {
-    {.title = "FIGURE", .left = true},
-    {.title = "RATE"},
-    {.title = "VALUE"},
-    {.title = "MEANING", .left = true, .stretch = true},
+    [ROUTE] = {.title = "ROUTE", .left = true, .stretch = true, .both_ends = true},
+    [HIT] = {.title = "HIT"},
+#define CACHE_COLUMN(stat, text, order) [FIRST_COLUMN + CACHE_COLUMN_##stat] = {.title = (text), .rank = (order)},
+#include "master/ctl/cache_columns.def"
+#undef CACHE_COLUMN
 };
 
-/* Those of the cache and of Redis, by their names: a row of stats.def is all that a new one takes. */
-static bool is_shown(const char *name)
+static void put_hit(struct grid *grid, const struct snapshot *s, int row)
 {
-    return strncmp(name, "cache_", 6) == 0 || strncmp(name, "redis_", 6) == 0 || strcmp(name, "invalidations") == 0 ||
-           strncmp(name, "listener_", 9) == 0 || strncmp(name, "notif", 5) == 0;
+    int64_t hits, lookups;
+    cache_read_lookups(s, row, &hits, &lookups);
+    grid_figure(grid, lookups > 0 ? STYLE_good : STYLE_dim, lookups > 0 ? (double)hits / (double)lookups : -1,
+                format_percent(hits, lookups).s);
 }
 
-static void put_row(struct grid *grid, const struct snapshot *s, int index)
+/* A counter is a rate, as the figures are of some time; what is there now is an amount. */
+static void put_figure(struct grid *grid, const struct snapshot *s, int row, enum route_stat stat)
 {
-    const struct stat_info *info = &s->lists[SCOPE_SLOT].infos[index];
-    int64_t value = snapshot_sum_at(s, index);
-    double rate = info->counter ? rate_of(s, value) : 0;
-    enum style style = value == 0 ? STYLE_dim : STYLE_plain;
-    grid_row(grid, info->name);
-    grid_text(grid, style, "%s", info->name);
-    grid_figure(grid, style, rate, rate > 0 ? format_rate(rate).s : "-");
-    grid_figure(grid, style, (double)value, format_value(value, strcmp(info->unit, "bytes") == 0 ? "bytes" : "").s);
-    grid_text(grid, STYLE_dim, "%s%s%s", info->unit, *info->unit ? " " : "", info->help);
+    int64_t n = snapshot_route(s, row, stat);
+    double rate = rate_of(s, n);
+    enum style style = n == 0 ? STYLE_dim : stat == ROUTE_STAT_evicted ? STYLE_warn : STYLE_plain;
+    if (route_stat_infos[stat].counter)
+        grid_figure(grid, style, rate, rate > 0 ? format_rate(rate).s : "-");
+    else
+        grid_figure(grid, style, (double)n, (stat == ROUTE_STAT_kept_bytes ? format_bytes(n) : format_count(n)).s);
 }
 
+/* Also of this time nothing is told of routes that are not cached: since the start they have nothing either. */
 static void fill(const struct model *m, struct grid *grid)
 {
     enum span span;
     const struct snapshot *s = model_shown(m, &span);
-    for (int i = 0; i < s->lists[SCOPE_SLOT].count; i++)
-        if (is_shown(s->lists[SCOPE_SLOT].infos[i].name))
-            put_row(grid, s, i);
+    for (int row = 0; row < s->routes; row++) {
+        if (!cache_has_route(m->now, row))
+            continue;
+        grid_row(grid, s->names[row]);
+        grid_text(grid, STYLE_plain, "%s", s->names[row]);
+        put_hit(grid, s, row);
+        for (int i = 0; i < CACHE_COLUMNS; i++)
+            put_figure(grid, s, row, cache_columns[i].stat);
+    }
 }
 
-const struct view view_cache = {columns, ARRAY_LEN(columns), 1, true, fill};
+const struct view view_cache = {columns, ARRAY_LEN(columns), FIRST_COLUMN + CACHE_COLUMN_misses, true, fill};

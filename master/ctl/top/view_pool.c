@@ -9,6 +9,7 @@ static const struct grid_column columns[] = {
     {.title = "MAX"},
     {.title = "ACTIVE"},
     {.title = "IDLE", .rank = 1},
+    {.title = "SAT"},
     {.title = "WAITING"},
     {.title = "QUERIES"},
     {.title = "DB P50", .rank = 2},
@@ -41,6 +42,18 @@ static void put_rate(struct grid *grid, const struct snapshot *s, int slot, enum
     grid_figure(grid, rate > 0 ? STYLE_plain : STYLE_dim, rate, rate > 0 ? format_rate(rate).s : "-");
 }
 
+/* As the rules of `check` take it. */
+static void put_saturation(struct grid *grid, const struct snapshot *s, int slot)
+{
+    int64_t active = value_of(s, slot, STAT_pool_active), max = value_of(s, slot, STAT_pool_max);
+    double share = max > 0 ? (double)active / (double)max : 0;
+    grid_figure(grid,
+                share >= 0.9    ? STYLE_bad
+                : share >= 0.75 ? STYLE_warn
+                                : STYLE_plain,
+                share, format_percent(active, max).s);
+}
+
 static void put_quantile(struct grid *grid, const struct snapshot *s, int slot, enum stat_hist hist, double q)
 {
     struct histogram h;
@@ -60,6 +73,7 @@ static void put_row(struct grid *grid, const struct snapshot *s, int slot)
     put_count(grid, s, slot, STAT_pool_max, STYLE_plain);
     put_count(grid, s, slot, STAT_pool_active, STYLE_bold);
     put_count(grid, s, slot, STAT_pool_idle, STYLE_plain);
+    put_saturation(grid, s, slot);
     put_count(grid, s, slot, STAT_pool_waiting, STYLE_bad);
     put_rate(grid, s, slot, STAT_pool_queries);
     put_quantile(grid, s, slot, HIST_database, 0.50);
@@ -68,8 +82,7 @@ static void put_row(struct grid *grid, const struct snapshot *s, int slot)
     put_count(grid, s, slot, STAT_pool_errors, STYLE_bad);
     put_count(grid, s, slot, STAT_pool_timeouts, STYLE_bad);
     put_count(grid, s, slot, STAT_pool_rejected, STYLE_bad);
-    int64_t wait_us = value_of(s, slot, STAT_pool_max_wait_us);
-    grid_figure(grid, STYLE_plain, (double)wait_us, format_us(wait_us).s);
+    put_quantile(grid, s, slot, HIST_pool_wait, 1);
     put_count(grid, s, slot, STAT_pool_connecting, STYLE_warn);
     put_count(grid, s, slot, STAT_pool_opened, STYLE_plain);
     put_rate(grid, s, slot, STAT_pool_combined);

@@ -29,11 +29,11 @@ static void put_row(struct grid *grid, const struct model *m, const struct slow_
     grid_figure(grid, STYLE_bold, (double)q->run_us, format_us(q->run_us).s);
     grid_figure(grid, STYLE_plain, (double)q->wait_us, format_us(q->wait_us).s);
     grid_figure(grid, STYLE_plain, (double)q->rows, format_count(q->rows).s);
-    grid_text(grid, STYLE_bad, "%s", q->state[0] ? q->state : "-");
+    grid_text(grid, q->state[0] ? STYLE_bad : STYLE_dim, "%s", q->state[0] ? q->state : "-");
     grid_figure(grid, STYLE_plain, q->slot, format_id(q->slot).s);
     grid_text(grid, STYLE_dim, "%016llx", (unsigned long long)q->fingerprint);
     words_params(&params, q);
-    grid_text(grid, STYLE_plain, "%.*s", (int)params.len, params.at);
+    grid_text(grid, STYLE_plain, "%.*s", (int)params.len, params.len > 0 ? params.at : "");
     buf_deinit(&params);
 }
 

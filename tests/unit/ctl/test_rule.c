@@ -176,6 +176,8 @@ static void two_routes_answer(void)
     stats_set(stats, 0, STAT_beat_us, 107 * US_PER_S);
     stats_set(stats, 0, STAT_cpu_us, 5 * US_PER_S);
     stats_set(stats, 0, STAT_memory_some_percent, 30);
+    stats_set(stats, 0, STAT_cache_evicted, 70);
+    stats_set(stats, 1, STAT_cache_evicted, 60); /* the same, some moments ago */
 }
 
 static void add_routes(void)
@@ -225,6 +227,9 @@ static void metrics_by_their_name(void **state)
     add_routes();
     assert_int_equal(measured("rate(invalidations)<1", two_routes_answer).value, 5);
     assert_int_equal(measured("invalidations<1", two_routes_answer).value, 50);
+    stats_set(stats, 0, STAT_cache_evicted, 40);
+    stats_set(stats, 1, STAT_cache_evicted, 40);
+    assert_int_equal(measured("rate(cache_evicted)<100", two_routes_answer).value, 3);
     assert_int_equal(measured("pool.wait.p50<1s", two_routes_answer).value, 40);
     assert_int_equal(measured("pool_active<9", two_routes_answer).value, 4);
     assert_true(measured("pool.sat<90%", two_routes_answer).value == 0.25);

@@ -76,6 +76,28 @@ static void a_histogram_has_every_answer_in_its_step(void **state)
     page_destroy(&page);
 }
 
+static bool same_glyphs(const struct page *page, int row, int other, int columns)
+{
+    for (int i = 0; i < columns; i++)
+        if (page->cells[row * page->columns + i].glyph != page->cells[other * page->columns + i].glyph)
+            return false;
+    return true;
+}
+
+/* Below 4 us a fine step is shorter than a microsecond: no two rows may go by the same name. */
+static void steps_of_a_microsecond_have_their_own_names(void **state)
+{
+    (void)state;
+    struct histogram by_kind[ROUTE_HIST_COUNT] = {0};
+    struct page *page = page_create(40, 80);
+    for (int us = 1; us <= 9; us++)
+        by_kind[ROUTE_HIST_hit].buckets[histogram_bucket(us)] = 10;
+    int rows = chart_histograms(page, 0, 40, by_kind);
+    for (int row = 3; row < rows; row++)
+        assert_false(same_glyphs(page, row, row - 1, 9));
+    page_destroy(&page);
+}
+
 /* ---- series ---- */
 
 static void samples_fall_into_columns(void **state)
@@ -157,6 +179,61 @@ static void the_chosen_row_stays_chosen(void **state)
     grid_destroy(&grid);
 }
 
+/* Whoever sorts by a column wants to see it. */
+static void what_is_sorted_by_stays(void **state)
+{
+    (void)state;
+    const char *const names[] = {"GET /api/a-rather-long-name/{id}/posts"};
+    struct grid_state chosen = {.sort = 2, .down = true};
+    struct grid *grid = fill(names, (const double[]){1}, 1);
+    struct page *page = page_create(3, 30);
+    grid_arrange(grid, &chosen);
+    grid_draw(grid, &chosen, page, 0, 3, false);
+    assert_row(page, 0, L"NAME                  N  \u25bcMORE");
+    page_destroy(&page);
+    grid_destroy(&grid);
+}
+
+/* A detail has its rows and no more: the keys stand below it. What is no UTF-8 has its end, too. */
+static void a_detail_wraps_and_ends(void **state)
+{
+    (void)state;
+    const char *const names[] = {"0123456789\xc3\xa9\x80\x80\x80"};
+    struct grid_state chosen = {0};
+    struct grid *grid = fill(names, (const double[]){1}, 1);
+    struct page *page = page_create(4, 15);
+    grid_arrange(grid, &chosen);
+    grid_draw_chosen(grid, &chosen, page, 0, 3);
+    assert_row(page, 0, L" NAME  01234567");
+    assert_row(page, 1, L"       89\u00e9???");
+    assert_row(page, 2, L" N     12");
+    assert_row(page, 3, L"");
+    grid_draw_chosen(grid, &chosen, page, 0, 1);
+    page_destroy(&page);
+    grid_destroy(&grid);
+}
+
+static void a_name_is_cut_in_its_middle(void **state)
+{
+    (void)state;
+    static const struct grid_column only[] = {{.title = "ROUTE", .left = true, .stretch = true, .both_ends = true}};
+    static const char *const names[] = {"GET /\xc3\xa9\xc3\xa9\xc3\xa9/posts",
+                                        "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80"};
+    struct grid_state chosen = {0};
+    struct grid *grid = grid_create(only, 1);
+    struct page *page = page_create(3, 10);
+    for (int i = 0; i < 2; i++) {
+        grid_row(grid, names[i]);
+        grid_text(grid, STYLE_plain, "%s", names[i]);
+    }
+    grid_arrange(grid, &chosen);
+    grid_draw(grid, &chosen, page, 0, 3, false);
+    assert_row(page, 1, L"GET\u2026/posts");
+    assert_row(page, 2, L"???\u2026??????");
+    page_destroy(&page);
+    grid_destroy(&grid);
+}
+
 static void what_there_is_no_room_for_goes(void **state)
 {
     (void)state;
@@ -182,10 +259,14 @@ int main(void)
         cmocka_unit_test(nothing_steers_the_terminal),
         cmocka_unit_test(a_line_has_gaps_and_shows_all_that_is_not_nothing),
         cmocka_unit_test(a_histogram_has_every_answer_in_its_step),
+        cmocka_unit_test(steps_of_a_microsecond_have_their_own_names),
         cmocka_unit_test(samples_fall_into_columns),
         cmocka_unit_test(a_long_series_keeps_its_end),
         cmocka_unit_test(the_chosen_row_stays_chosen),
         cmocka_unit_test(what_there_is_no_room_for_goes),
+        cmocka_unit_test(what_is_sorted_by_stays),
+        cmocka_unit_test(a_detail_wraps_and_ends),
+        cmocka_unit_test(a_name_is_cut_in_its_middle),
     };
     setlocale(LC_CTYPE, "C.UTF-8");
     return cmocka_run_group_tests(tests, NULL, NULL);
