@@ -138,18 +138,37 @@ static struct text span_words(const struct top *top)
     return text;
 }
 
-static void draw_tabs(const struct top *top, struct page *page, int row)
+/* Side by side, with one blank between them, which is within the bar of the chosen one. Returns the column behind them.
+ */
+static int draw_tabs(const struct top *top, struct page *page, int row)
 {
-    const struct grid_state *state = &top->states[top->view];
-    int at = 0;
-    for (int i = 0; i < VIEW_COUNT; i++)
-        at = page_put(page, row, at, i == (int)top->view ? STYLE_selected : STYLE_plain, " %d %s ", i + 1,
-                      top_view_names[i]);
-    char right[GRID_FILTER_BYTES + 80];
-    snprintf(right, sizeof right, "%s%s%s%s ", *state->filter ? "/" : "", state->filter, *state->filter ? "  " : "",
-             top->paused ? "PAUSED" : span_words(top).s);
-    page_put(page, row, MAX(page->columns - page_width(right), at + 1), top->paused ? STYLE_warn : STYLE_bold, "%s",
-             right);
+    int at = 1, chosen = 0, chosen_width = 0;
+    for (int i = 0; i < VIEW_COUNT; i++) {
+        int end = page_put(page, row, at, STYLE_plain, "%d %s", i + 1, top_view_names[i]);
+        if (i == (int)top->view) {
+            chosen = at - 1;
+            chosen_width = end - chosen + 1;
+        }
+        at = end + 1;
+    }
+    page_style(page, row, chosen, chosen_width, STYLE_selected);
+    return at;
+}
+
+/* The tables, and to the right of them what the figures are of, and the filter as far as there is room for it. */
+static void draw_choice(const struct top *top, struct page *page, int row)
+{
+    int begin = draw_tabs(top, page, row);
+    const char *filter = top->states[top->view].filter;
+    struct text span = span_words(top);
+    const char *words = top->paused ? "PAUSED" : span.s;
+    int at = MAX(page->columns - page_width(words), begin);
+    page_put(page, row, at, top->paused ? STYLE_warn : STYLE_bold, "%s", words);
+    int width = MIN(page_width(filter) + 1, at - begin - 2);
+    if (*filter != '\0' && width > 1) {
+        page_put(page, row, at - width - 1, STYLE_warn, "/");
+        page_field(page, row, at - width, width - 1, false, STYLE_warn, filter);
+    }
 }
 
 static struct grid *fill_grid(struct top *top)
@@ -285,7 +304,7 @@ struct page *draw_screen(struct top *top, int rows, int columns)
     draw_note(top, page, row++);
     switch (top->mode) {
     case MODE_TABLE:
-        draw_tabs(top, page, row++);
+        draw_choice(top, page, row++);
         draw_table(top, page, row, last - row);
         break;
     case MODE_DETAIL:
