@@ -14,7 +14,7 @@ from lib.fronts import Front
 from lib.http_client import Connection, request_bytes, request_once
 from lib.process import eventually
 
-REQUESTS = int(os.environ.get("FRONT_REQUESTS", "5000"))
+REQUESTS = int(os.environ.get("FRONT_REQUESTS", "2500"))
 LANES = 32
 CONF = """
 route GET /text/{n}/{bytes} { query "SELECT repeat(md5(:n::text), :bytes::int / 32) AS text"; result row;

@@ -7,7 +7,7 @@ import pytest
 
 from lib.workers import connect_to
 
-TRIES = int(os.environ.get("OWN_WRITES", "3000"))
+TRIES = int(os.environ.get("OWN_WRITES", "1200"))
 PAIRS = 6
 
 SCHEMA = """

@@ -1,4 +1,5 @@
 """scripts/run as a newcomer meets it."""
+import contextlib
 import glob
 import hashlib
 import os
@@ -20,15 +21,30 @@ RUN = f"{ROOT}/scripts/run"
 pytestmark = pytest.mark.skipif(os.environ.get("MODE", "release") != "release", reason="scripts/run serves the release build: tried with that one")
 
 
-@pytest.fixture
-def place():
-    """A folder and two ports; whatever a test started there is ended."""
+@contextlib.contextmanager
+def a_place():
+    """A folder and two ports; whatever was started there is ended."""
     with tempfile.TemporaryDirectory(prefix="perfd-run.", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         port, admin = free_ports(2)
         args = [RUN, "--dir", f"{folder}/d", "--port", str(port), "--admin-port", str(admin)]
         yield f"{folder}/d", port, admin, args
         run(RUN, "--dir", f"{folder}/d", "--stop", timeout=60)
+
+
+@pytest.fixture
+def place():
+    with a_place() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lived_in():
+    """One where the data have been loaded, for tests that begin and end with nothing running there."""
+    with a_place() as made:
+        assert run(*made[3], "--detach", timeout=120).code == 0
+        assert run(RUN, "--dir", made[0], "--stop", timeout=60).code == 0
+        yield made
 
 
 def processes_of(folder):
@@ -127,8 +143,8 @@ def test_a_load_that_was_interrupted_is_done_again(place):
     assert request_once(port, "GET", "/api/users/10001").status == 404  # the first one's rows are gone
 
 
-def test_a_crash_of_everything_keeps_the_data(place):
-    folder, port, _, args = place
+def test_a_crash_of_everything_keeps_the_data(lived_in):
+    folder, port, _, args = lived_in
     assert run(*args, "--detach", timeout=60).code == 0
     body = {"email": "kept@example.com", "name": "Kept"}
     assert request_once(port, "POST", "/api/users", body).status == 201
@@ -138,10 +154,11 @@ def test_a_crash_of_everything_keeps_the_data(place):
     again = run(*args, "--detach", timeout=60)
     assert again.code == 0 and "loading" not in again.out, again
     assert request_once(port, "POST", "/api/users", body).status == 409
+    assert run(RUN, "--dir", folder, "--stop", timeout=60).code == 0
 
 
-def test_stop_beside_a_foreground(place):
-    folder, port, _, args = place
+def test_stop_beside_a_foreground(lived_in):
+    folder, port, _, args = lived_in
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as shell:
         assert any("perfctl" in line for line in shell.stdout)
         stopped = run(RUN, "--dir", folder, "--stop", timeout=60)

@@ -11,7 +11,7 @@ import pytest
 
 from lib.process import eventually, tell
 
-SECONDS = int(os.environ.get("STORM_SECONDS", "8"))
+SECONDS = int(os.environ.get("STORM_SECONDS", "6"))
 ITEMS = 60
 DEADLINE = 5.0
 

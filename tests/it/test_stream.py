@@ -201,7 +201,7 @@ class Consumer:
         self.sock.close()
 
 
-ROWS = int(os.environ.get("STREAM_ROWS", "150000"))  # of 1 KB
+ROWS = int(os.environ.get("STREAM_ROWS", "80000"))  # of 1 KB
 KEEPS_LITTLE = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}  # of what was freed
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lib.perfd import SANITIZED
 
-ROWS = 2_000 if SANITIZED else 10_000
+ROWS = int(os.environ.get("TYPES_ROWS", "1000" if SANITIZED else "4000"))
 SEED = int(os.environ.get("TYPES_SEED", "1"))
 LETTERS = ('ab"\\/{},:; \t\n\r\x01\x1f\x7f', "äßéñ", "日本語", "😀🧵", "\u2028\ufeff")
 
