@@ -1,5 +1,5 @@
 #include "common/clock.h"
-#include "master/ctl/capacity/chart.h"
+#include "master/ctl/capacity/curve.h"
 #include "master/ctl/capacity/steps.h"
 #include "master/ctl/ctl.h"
 #include "master/ctl/format.h"
@@ -89,7 +89,7 @@ static void put_points(cJSON *document, const struct capacity *c)
     }
 }
 
-static enum ctl_exit print_document(const struct ctl *ctl, const struct capacity *c)
+static void print_document(const struct ctl *ctl, const struct capacity *c)
 {
     cJSON *document = document_create(ctl);
     double knee = usl_knee(&c->usl), maximum = usl_maximum(&c->usl);
@@ -106,10 +106,11 @@ static enum ctl_exit print_document(const struct ctl *ctl, const struct capacity
     document_int(document, "requests", c->found.requests);
     document_int(document, "failed", c->found.failed);
     cJSON_AddBoolToObject(document, "generator_saturated", c->found.saturated > 0);
+    cJSON_AddBoolToObject(document, "interrupted", c->found.interrupted);
     put_number(document, "present_x", c->present_x < 0 ? NAN : c->present_x);
     put_number(document, "headroom", c->present_x < 0 || isinf(maximum) ? NAN : 1 - c->present_x / maximum);
     put_points(document, c);
-    return document_print(ctl, &document);
+    (void)document_print(ctl, &document);
 }
 
 /* ---- for people ---- */
@@ -193,17 +194,20 @@ static void print_table(const struct capacity *c)
 
 static enum ctl_exit print(const struct ctl *ctl, const struct capacity *c)
 {
-    if (ctl->output != OUTPUT_TABLE)
-        return print_document(ctl, c);
+    enum ctl_exit code = c->found.interrupted ? CTL_FAILED : CTL_OK;
+    if (ctl->output != OUTPUT_TABLE) {
+        print_document(ctl, c);
+        return code;
+    }
     print_table(c);
     putchar('\n');
-    chart_print(&c->usl, &c->found.points);
+    curve_print(&c->usl, &c->found.points);
     putchar('\n');
     print_coefficients(c);
     print_maximum(c);
     print_headroom(c);
     print_warnings(c);
-    return CTL_OK;
+    return code;
 }
 
 /* ---- the load ---- */

@@ -124,12 +124,8 @@ static bool solve(struct problem *problem, const struct usl *start, struct usl *
 static int different(const struct usl_point *points, int count)
 {
     int found = 0;
-    for (int i = 0; i < count; i++) {
-        int earlier = 0;
-        while (points[earlier].n < points[i].n || points[earlier].n > points[i].n)
-            earlier++;
-        found += earlier == i;
-    }
+    for (int i = 0; i < count; i++)
+        found += i == 0 || points[i].n > points[i - 1].n;
     return found;
 }
 

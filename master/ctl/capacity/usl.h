@@ -19,8 +19,8 @@ struct usl_point {
     double n, x; /* both above 0 */
 };
 
-/* Least squares in X over sigma, kappa >= 0 and lambda, none of them taken from a single point. False: fewer than
- * USL_POINTS_MIN different N, or they follow no such curve. */
+/* Least squares in X over sigma, kappa >= 0 and lambda, none of them taken from a single point. The points are in the
+ * order of N. False: fewer than USL_POINTS_MIN different N, or they follow no such curve. */
 bool usl_fit(const struct usl_point *points, int count, struct usl *usl_out, struct err *err) MUST_USE;
 
 double usl_throughput(const struct usl *usl, double n);
