@@ -1,4 +1,5 @@
 #include "common/json_scan.h"
+#include "common/digits.h"
 
 #include <xxhash.h>
 
@@ -40,20 +41,12 @@ static void skip_space(struct scan *s)
         s->at++;
 }
 
-static int hex_digit(int c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The four digits behind "\u", or -1. */
 static int code_unit(const char *at, size_t left)
 {
     int unit = 0;
     for (size_t i = 0; i < 4; i++) {
-        int digit = i < left ? hex_digit((unsigned char)at[i]) : -1;
+        int digit = i < left ? digits_hex_value(at[i]) : -1;
         if (digit < 0)
             return -1;
         unit = unit * 16 + digit;
