@@ -175,6 +175,8 @@ enum ctl_exit command_log(const struct ctl *ctl)
         code = ctl_wrong_usage("only one of --count, --summary and --follow", "");
     else if (h.follows && ctl->arg_count > 1)
         code = ctl_wrong_usage("--follow goes with one FILE", "");
+    else if (h.follows && ctl->arg_count == 1 && strcmp(ctl->args[0], "-") == 0)
+        code = ctl_wrong_usage("--follow goes with a FILE that has a name", "");
     if (code == CTL_OK) {
         h.arena = arena_create();
         h.summary = sums ? summary_create() : NULL;

@@ -5,8 +5,7 @@
  * A comparison is a field, one of = != < <= > >= ~ and a value, in quotes where it has blanks or brackets. `not` binds
  * tighter than `and`, that tighter than `or`. Numbers compare as numbers, all else as bytes. ~ is a pattern of the
  * whole value: * is any text, ? any byte; with = and != a * is so, too. A field that a line does not have is unlike
- * everything:
- * != is true of it, and nothing else. */
+ * everything: != is true of it, and nothing else. */
 #ifndef MASTER_CTL_LOG_QUERY_H
 #define MASTER_CTL_LOG_QUERY_H
 

@@ -154,6 +154,7 @@ static bool follow(int *fd, const char *path, struct splitter *s, void (*pause)(
         pause(s->arg);
         if (leaves && turn_to(fd, path)) {
             s->rest.len = 0;
+            s->skips = false;
             at = 0;
         }
         rest();
