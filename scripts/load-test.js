@@ -21,17 +21,23 @@ const DURATION_SCALE = Number(__ENV.DURATION_SCALE || 1);
 
 const MS = { ms: 1, s: 1000, m: 60 * 1000, h: 3600 * 1000, d: 86400 * 1000 };
 const ms = (text) => {
-    const [, number, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text);
-    return number * MS[unit];
+    const [, number, unit] = /^(\d+)(ms|s|m|h|d)?$/.exec(text);
+    return number * MS[unit || 'ms'];
 };
+const THINK = SCENARIO.users && SCENARIO.think_time ? SCENARIO.think_time.map(ms) : [0, 0];
+const TIMEOUT = SCENARIO.timeout ? ms(SCENARIO.timeout) : 60000;
 const stages = (SCENARIO.users || SCENARIO.rate)
     .map(({ duration, target }) => ({ duration: `${Math.round(ms(duration) * DURATION_SCALE)}ms`, target }));
 
+// What was sent counts, however long it takes: k6 breaks it off after 30 s else.
+const gracefulStop = `${TIMEOUT + 1000}ms`;
+
 // k6 knows whole arrivals a second only: a thousand seconds hold a thousand times as many.
 const plan = SCENARIO.users
-    ? { executor: 'ramping-vus', startVUs: 0, stages }
+    ? { executor: 'ramping-vus', startVUs: 0, stages, gracefulStop, gracefulRampDown: gracefulStop }
     : {
         executor: 'ramping-arrival-rate', startRate: 0, timeUnit: '1000s', preAllocatedVUs: Number(__ENV.VUS || 1000),
+        gracefulStop,
         stages: stages.map(({ duration, target }) => ({ duration, target: Math.round(1000 * target) })),
     };
 
@@ -84,11 +90,10 @@ export default function () {
     const expected = [].concat(request.status || 200);
     const response = http.request(request.method || 'GET', BASE_URL + filled(request.path, drawn), bodyOf(request, drawn), {
         headers: headersOf(request, drawn), tags: { name: request.name }, redirects: 0,
-        timeout: SCENARIO.timeout ? ms(SCENARIO.timeout) : 60000,
+        timeout: TIMEOUT,
     });
     check(response, { 'status is expected': (r) => expected.includes(r.status) }, { name: request.name });
-    if (SCENARIO.users && SCENARIO.think_time) {
-        const [least, most] = SCENARIO.think_time.map(ms);
-        sleep((least + Math.random() * (most - least)) / 1000);
+    if (THINK[1] > 0) {
+        sleep((THINK[0] + Math.random() * (THINK[1] - THINK[0])) / 1000);
     }
 }

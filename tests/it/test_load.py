@@ -5,7 +5,9 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -33,6 +35,10 @@ def scenario(tmp_path, server):
         path.write_text(json.dumps({name: value for name, value in wanted.items() if value is not None}))
         return str(path)
     return write
+
+
+# 5 MB, more than a socket and its peer's take.
+LONG_BODY, LONG = "{a}" * 320_000, {"a": {"kind": "uniform", "from": 10**15, "to": 10**15}}
 
 
 def load(*args, code=0):
@@ -113,7 +119,7 @@ def test_a_server_that_freezes_is_seen_by_all_that_were_due_meanwhile(server, sc
 def test_what_finds_no_free_connection_waits_and_its_latency_grows(server, scenario):
     server.on("/", after(0.05, answer()))
     report = load(scenario("/"), "--rate", "100", "--duration", "200ms", "--connections", "2")
-    assert report["total"]["requests"] == 20 and report["connections"] == 2 == server.opened
+    assert report["total"]["requests"] == 20 and report["connections"] == 2 == server.opened and report["waited"] == 18
     # Two at a time: the last of 20 is answered after 500 ms, and was due after 190.
     assert report["total"]["max_us"] >= 300_000 and report["total"]["min_us"] >= 50_000
 
@@ -123,7 +129,7 @@ def test_what_is_never_sent_has_failed(server, scenario):
     server.on("/", after(10, b""))
     report = load(scenario("/", timeout="200ms"), "--rate", "50", "--duration", "200ms", "--connections", "1")
     assert report["total"]["requests"] == 10 == report["total"]["failed"]
-    assert failures(report["total"]) == {"timed_out": 2, "unsent": 8}
+    assert failures(report["total"]) == {"timed_out": 2, "unsent": 8} and report["waited"] == 9
 
 
 # --- connections
@@ -134,6 +140,13 @@ def test_a_connection_that_ended_while_idle_is_opened_again(server, scenario):
     report = load(scenario("/closes"), "--rate", "50", "--duration", "200ms", "--connections", "1")
     assert failures(report["total"]) == {} and report["total"]["requests"] == 10
     assert (report["opened"], report["opened_again"]) == (server.opened, 9)
+
+
+def test_a_connection_that_the_server_wants_closed_is_not_used_again(server, scenario):
+    """The server itself leaves it open."""
+    server.on("/", answer(fields=["Connection: close"]))
+    report = load(scenario("/"), "--rate", "50", "--duration", "100ms", "--connections", "1")
+    assert failures(report["total"]) == {} and report["opened"] == 5 == server.opened
 
 
 def test_a_request_that_must_not_come_twice_is_not_sent_twice(server, scenario):
@@ -147,6 +160,55 @@ def test_a_request_that_must_not_come_twice_is_not_sent_twice(server, scenario):
     server.asked.clear()
     report = load(scenario("/"), "--rate", "50", "--duration", "200ms", "--connections", "1")
     assert failures(report["total"]) == {} and len(server.asked) == 19
+
+
+def test_a_connection_is_kept_behind_each_way_in_which_an_answer_ends(server, scenario):
+    server.on("/head", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+    server.on("/none", b"HTTP/1.1 204 No Content\r\n\r\n")
+    server.on("/chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n")
+    path = scenario({"name": "head", "path": "/head", "method": "HEAD"}, {"name": "none", "path": "/none", "status": 204},
+                    "/chunks", "/length")
+    report = load(path, "--rate", "200", "--duration", "200ms", "--connections", "1", "--seed", "1")
+    assert failures(report["total"]) == {} and report["total"]["expected"] == 40 and server.opened == 1
+    assert all(row["requests"] > 0 for row in report["requests"])
+
+
+def test_a_body_goes_out_in_parts(server, scenario):
+    """The server begins to read late."""
+    server.takes_bodies.clear()
+    threading.Timer(0.1, server.takes_bodies.set).start()
+    path = scenario({"name": "w", "path": "/", "method": "PUT", "body": LONG_BODY}, variables=LONG, timeout="5s")
+    report = load(path, "--rate", "10", "--duration", "100ms")
+    assert failures(report["total"]) == {} and [asked.body for asked in server.asked] == [b"%d" % 10**15 * 320_000]
+
+
+def test_an_answer_before_the_body_is_out_counts_and_ends_the_connection(scenario):
+    """What is left of the body must not be taken for the next request."""
+    def refuse(listener):
+        for _ in range(2):
+            kept.append(listener.accept()[0])
+            kept[-1].recv(1000)
+            kept[-1].sendall(answer(status=413))
+    kept = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        threading.Thread(target=refuse, args=(listener,), daemon=True).start()
+        path = scenario({"name": "w", "path": "/", "method": "PUT", "body": LONG_BODY, "status": 413}, variables=LONG, timeout="5s")
+        report = load(path, "--url", f"http://127.0.0.1:{listener.getsockname()[1]}", "--rate", "10", "--duration", "200ms",
+                      "--connections", "1")
+    assert report["total"]["expected"] == 2 == report["opened"], report
+
+
+def test_of_several_addresses_the_one_that_is_served(server, scenario, tmp_path):
+    """The server is on 127.0.0.1 alone, and ::1 stands before it, as localhost often has it."""
+    (tmp_path / "hosts").write_text("::1 both.test\n127.0.0.1 both.test\n")
+    command = f'mount --bind {tmp_path}/hosts /etc/hosts && exec "$0" "$@"'
+    within = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", command]
+    if run(*within, "true").code != 0:
+        pytest.skip("no file system of its own can be had here")
+    done = run(*within, PERFCTL, "load", "-o", "json", scenario("/"), "--url", f"http://both.test:{server.port}", "--rate", "50",
+               "--duration", "100ms")
+    assert done.code == 0 and failures(done.json["total"]) == {} and done.json["total"]["expected"] == 5, done
 
 
 @pytest.mark.parametrize("sent, outcome", [

@@ -1,6 +1,11 @@
 #include "master/ctl/load/base_url.h"
 
+#include <errno.h>
 #include <netdb.h>
+#include <poll.h>
+#include <unistd.h>
+
+enum { PROBE_MS = 1000 };
 
 static bool is_visible(const char *text)
 {
@@ -62,6 +67,30 @@ bool base_url_parse(const char *text, struct arena *arena, struct base_url *out,
     return true;
 }
 
+static bool takes_connections(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
+    socklen_t len = sizeof error;
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    if (fd < 0)
+        return false;
+    bool good = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
+                (errno == EINPROGRESS && poll(&wait, 1, PROBE_MS) == 1 &&
+                 getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0);
+    close(fd);
+    return good;
+}
+
+/* Where there is no choice nothing is sent to find out. */
+static const struct addrinfo *choose(const struct addrinfo *all)
+{
+    if (all->ai_next != NULL)
+        for (const struct addrinfo *a = all; a != NULL; a = a->ai_next)
+            if (takes_connections(a))
+                return a;
+    return all;
+}
+
 bool base_url_resolve(const struct base_url *url, struct sockaddr_storage *address_out, socklen_t *len_out,
                       struct err *err)
 {
@@ -69,8 +98,9 @@ bool base_url_resolve(const struct base_url *url, struct sockaddr_storage *addre
     int wrong = getaddrinfo(url->host, url->port, &hints, &found);
     if (wrong != 0)
         return err_set(err, "%s: %s", url->host, gai_strerror(wrong));
-    memcpy(address_out, found->ai_addr, found->ai_addrlen);
-    *len_out = found->ai_addrlen;
+    const struct addrinfo *chosen = choose(found);
+    memcpy(address_out, chosen->ai_addr, chosen->ai_addrlen);
+    *len_out = chosen->ai_addrlen;
     freeaddrinfo(found);
     return true;
 }

@@ -16,7 +16,8 @@ struct base_url {
 
 /* text outlives it. */
 bool base_url_parse(const char *text, struct arena *arena, struct base_url *out, struct err *err) MUST_USE;
-/* Waits for the resolver. The first address that it gives. */
+/* Waits for the resolver. Of several addresses that it gives the first that takes a connection: a server on 127.0.0.1
+ * is not found at ::1, which `localhost` may be, too. Where none does, the first. */
 bool base_url_resolve(const struct base_url *url, struct sockaddr_storage *address_out, socklen_t *len_out,
                       struct err *err) MUST_USE;
 

@@ -31,6 +31,7 @@ struct load {
     struct lane *lanes; /* the first `made` of them are in use */
     int made, most;
     struct lane *free;
+    bool queues; /* arrivals that are due wait for a free lane */
     struct arrivals arrivals;
     uint64_t number; /* of the next request */
     struct buf bytes;
@@ -90,8 +91,7 @@ static void leave(struct lane *lane)
 
 static int users_wanted(const struct load *l, int64_t now_us)
 {
-    int64_t at_us = now_us - l->begin_us;
-    return is_over(l, now_us) ? 0 : (int)floor(plan_level(&l->scenario->plan, at_us) + 1e-9);
+    return is_over(l, now_us) ? 0 : plan_users(&l->scenario->plan, now_us - l->begin_us);
 }
 
 static void ask(struct lane *lane, int64_t now_us)
@@ -135,13 +135,16 @@ static void send_due(struct load *l)
     int64_t due_us;
     while (arrivals_due(&l->arrivals, &due_us)) {
         int64_t left_us = l->begin_us + due_us - clock_mono_us();
+        l->queues = l->queues && left_us <= 0;
         if (left_us > 0) {
             add_timer(l->arrive, left_us);
             return;
         }
         struct lane *lane = take_free(l);
+        l->queues = l->queues || lane == NULL;
         if (lane == NULL)
             return;
+        l->result->waited += l->queues;
         arrivals_pass(&l->arrivals);
         send_request(lane, l->begin_us + due_us);
     }
@@ -160,6 +163,7 @@ static void give_up(struct load *l, int64_t now_us)
     int64_t due_us;
     while (arrivals_due(&l->arrivals, &due_us)) {
         arrivals_pass(&l->arrivals);
+        l->result->waited++;
         count(l, scenario_choose(l->scenario, l->options->seed, l->number++), &unsent, now_us - l->begin_us - due_us);
     }
 }

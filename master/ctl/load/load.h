@@ -22,9 +22,10 @@ struct load_options {
 
 struct load_result {
     struct tally total, *requests; /* by the scenario's order */
-    int64_t span_us;               /* up to the last answer */
+    int64_t span_us;               /* up to the plan's end, or the last answer behind it */
     int64_t opened, again;         /* connections, and those of them that took the place of closed ones */
     int connections;               /* at most at a time */
+    int64_t waited;                /* arrivals that found no connection free, the unsent ones among them */
     int64_t under_way;             /* that were when it was interrupted; they are in no figure */
     bool interrupted;
     struct meter meter;

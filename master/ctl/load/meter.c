@@ -3,6 +3,7 @@
 
 enum { CPU_PERCENT_MAX = 90, SECONDS_FEW = 20 };
 #define LATE_MAX_US (20 * US_PER_MS)
+#define REST_MIN_US (100 * US_PER_MS)
 
 void meter_begin(struct meter *m, int64_t now_us, int64_t cpu_us)
 {
@@ -22,6 +23,8 @@ void meter_look(struct meter *m, int64_t now_us, int64_t cpu_us, bool last)
         return;
     m->span_us += span_us;
     m->cpu_us += spent_us;
+    if (span_us < REST_MIN_US && m->seconds > 0 && m->late_us <= LATE_MAX_US)
+        return;
     m->seconds++;
     m->saturated += m->late_us > LATE_MAX_US || spent_us * 100 > span_us * CPU_PERCENT_MAX;
     m->begin_us = now_us;

@@ -15,7 +15,8 @@ struct meter {
 
 void meter_begin(struct meter *meter, int64_t now_us, int64_t cpu_us);
 void meter_late(struct meter *meter, int64_t late_us);
-/* To be called often; what is shorter than a second waits, up to the last one. */
+/* To be called often; what is shorter than a second waits, up to the last one. Of that a rest below 100 ms is not
+ * judged by its CPU, all of which it may have taken to end. */
 void meter_look(struct meter *meter, int64_t now_us, int64_t cpu_us, bool last);
 bool meter_is_saturated(const struct meter *meter); /* in one of twenty seconds or more */
 

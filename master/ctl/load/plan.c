@@ -4,6 +4,7 @@
 #include <math.h>
 
 enum { TARGET_MAX = 1000000, STAGES_MAX = 1000 };
+#define DURATION_MAX_US (INT64_C(365) * 86400 * US_PER_S) /* so that no sum of stages overflows */
 
 /* ---- making ---- */
 
@@ -27,9 +28,14 @@ static bool read_stage(const struct node *node, enum plan_kind kind, double scal
                                    : node_number(&target, 0, TARGET_MAX, &out->target, err);
     if (kind == PLAN_USERS)
         out->target = (double)whole;
+    double scaled_us = (double)out->duration_us * scale;
+    if (good && scaled_us > (double)DURATION_MAX_US)
+        good = node_fail(&duration, err, "must be up to 365d");
+    if (!good)
+        return false;
     /* Whole milliseconds, as k6 gets them. */
-    out->duration_us = llround((double)out->duration_us * scale / (double)US_PER_MS) * US_PER_MS;
-    return good && node_all_taken(&object, err);
+    out->duration_us = llround(scaled_us / (double)US_PER_MS) * US_PER_MS;
+    return node_all_taken(&object, err);
 }
 
 bool plan_read(const struct node *node, enum plan_kind kind, double scale, struct arena *arena, struct plan *out,
@@ -69,18 +75,41 @@ double plan_peak(const struct plan *plan)
     return peak;
 }
 
-double plan_level(const struct plan *plan, int64_t at_us)
+/* The stage of that time, which becomes the time since its begin, and the level there. NULL: it is behind the end. */
+static const struct stage *stage_at(const struct plan *plan, int64_t *at_us, double *from_out)
 {
-    double from = 0;
+    *from_out = 0;
     for (int i = 0; i < plan->count; i++) {
         const struct stage *stage = &plan->stages[i];
-        if (at_us < stage->duration_us || (at_us == stage->duration_us && i == plan->count - 1))
-            return stage->duration_us == 0 ? stage->target
-                                           : from + (stage->target - from) * (double)at_us / (double)stage->duration_us;
-        at_us -= stage->duration_us;
-        from = stage->target;
+        if (*at_us < stage->duration_us || (*at_us == stage->duration_us && i == plan->count - 1))
+            return stage;
+        *at_us -= stage->duration_us;
+        *from_out = stage->target;
     }
-    return 0;
+    return NULL;
+}
+
+static double level_in(const struct stage *stage, double from, int64_t at_us)
+{
+    return stage->duration_us == 0 ? stage->target
+                                   : from + (stage->target - from) * (double)at_us / (double)stage->duration_us;
+}
+
+double plan_level(const struct plan *plan, int64_t at_us)
+{
+    double from;
+    const struct stage *stage = stage_at(plan, &at_us, &from);
+    return stage != NULL ? level_in(stage, from, at_us) : 0;
+}
+
+int plan_users(const struct plan *plan, int64_t at_us)
+{
+    double from;
+    const struct stage *stage = stage_at(plan, &at_us, &from);
+    if (stage == NULL)
+        return 0;
+    double level = level_in(stage, from, at_us);
+    return (int)(stage->target < from ? ceil(level) : floor(level));
 }
 
 /* ---- arrivals ---- */

@@ -26,6 +26,9 @@ bool plan_read(const struct node *node, enum plan_kind kind, double scale, struc
 int64_t plan_length_us(const struct plan *plan);
 double plan_level(const struct plan *plan, int64_t at_us); /* at its end that of the last stage, behind it 0 */
 double plan_peak(const struct plan *plan);
+/* Whole users of a PLAN_USERS: one comes when the level reaches the number that they are then, and goes when it has
+ * fallen to the number that they are without that one, as with ramping-vus of k6. */
+int plan_users(const struct plan *plan, int64_t at_us);
 
 /* When the arrivals of a PLAN_RATE are due: the n-th, from 0, at the time at which the rate's integral reaches n. */
 struct arrivals {

@@ -180,6 +180,7 @@ static void print_document(const struct ctl *ctl, const struct report *r)
     document_int(document, "connections", result->connections);
     document_int(document, "opened", result->opened);
     document_int(document, "opened_again", result->again);
+    document_int(document, "waited", result->waited);
     document_int(document, "under_way", result->under_way);
     cJSON *requests = cJSON_AddArrayToObject(document, "requests");
     for (int i = 0; i < s->request_count; i++) {
@@ -203,6 +204,9 @@ static void print_warnings(const struct report *r, FILE *out)
     if (result->interrupted)
         fprintf(out, "interrupted: %s requests were under way and are not counted\n",
                 format_count(result->under_way).s);
+    if (result->waited > 0)
+        fprintf(out, "%s requests waited for one of the %s connections (--connections), which is in their latency\n",
+                format_count(result->waited).s, format_count(result->connections).s);
     if (meter_is_saturated(&result->meter))
         fprintf(out, "the generator was the limit in %d of %d seconds: the figures are not the server's\n",
                 result->meter.saturated, result->meter.seconds);

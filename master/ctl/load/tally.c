@@ -44,5 +44,6 @@ double tally_mean_us(const struct tally *t)
 
 int64_t tally_quantile_us(const struct tally *t, double q)
 {
-    return t->requests > 0 ? MIN(histogram_quantile_us(&t->latency, q), t->max_us) : -1;
+    int64_t us = histogram_quantile_us(&t->latency, q);
+    return us == histogram_upper_us(HISTOGRAM_BUCKETS - 1) ? t->max_us : MIN(us, t->max_us);
 }

@@ -35,7 +35,8 @@ struct tally {
 void tally_add(struct tally *tally, enum outcome outcome, int status, bool expected, int64_t latency_us, int64_t bytes);
 void tally_sum(struct tally *sum, const struct tally *tally);
 double tally_mean_us(const struct tally *tally); /* 0 when empty */
-/* Upper edge of the bucket, but never above the maximum; -1 when empty. */
+/* Upper edge of the bucket, but never above the maximum; of the last bucket, which has all that is beyond the
+ * histogram, that is the maximum. -1 when empty. */
 int64_t tally_quantile_us(const struct tally *tally, double q);
 
 #endif

@@ -164,10 +164,17 @@ static bool compare(double value, enum comparison comparison, double bound)
     return false;
 }
 
+/* Of no requests. k6 has no share of nothing, which nothing crosses, and 0 for all else. */
+static struct verdict check_nothing(const struct threshold *t)
+{
+    bool is_share = t->aggregate == AGGREGATE_rate && t->metric != LOAD_http_reqs;
+    return (struct verdict){t->metric == LOAD_http_reqs, is_share || compare(0, t->comparison, t->bound), 0};
+}
+
 struct verdict threshold_check(const struct threshold *t, const struct tally *tally, double seconds)
 {
     if (tally->requests == 0)
-        return (struct verdict){.holds = true};
+        return check_nothing(t);
     double value = measure(t, tally, seconds);
     return (struct verdict){true, compare(value, t->comparison, t->bound), value};
 }

@@ -34,7 +34,7 @@ bool threshold_parse_metric(const char *metric, struct threshold *out, struct er
 /* The expression, of the metric that was parsed before. */
 bool threshold_parse(const char *text, struct threshold *out, struct err *err) MUST_USE;
 
-/* The figure that is compared; as in k6, one of which there is nothing is not crossed. */
+/* The figure that is compared. Of no requests a share is not crossed and all else is 0, as in k6. */
 struct verdict {
     bool measured, holds;
     double value;

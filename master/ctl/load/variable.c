@@ -60,11 +60,12 @@ static bool read_to(struct node_object *object, int64_t scale, struct variable *
 {
     struct node node;
     bool scales = false;
-    if (!node_need(object, "to", &node, err) || !node_whole(&node, v->from, WHOLE_MAX / scale, &v->to, err))
-        return false;
     if (node_take(object, "scales", &node) && !node_flag(&node, &scales, err))
         return false;
-    v->to *= scales ? scale : 1;
+    int64_t times = scales ? scale : 1;
+    if (!node_need(object, "to", &node, err) || !node_whole(&node, v->from, WHOLE_MAX / times, &v->to, err))
+        return false;
+    v->to *= times;
     return true;
 }
 

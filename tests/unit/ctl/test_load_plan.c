@@ -27,6 +27,23 @@ static void a_level_goes_evenly_from_stage_to_stage(void **state)
     assert_true(plan_level(&plan, 20 * US_PER_S) == 0);
 }
 
+/* As many as ramping-vus of k6 has: a rising ramp from 0 to 2 in 10 s has the first after 5 s, the second at its end; a
+ * falling one loses the first after 5 s, the last at its end. */
+static void users_come_at_the_end_of_their_rise_and_go_at_the_end_of_their_fall(void **state)
+{
+    static const struct stage stages[] = {{10 * US_PER_S, 2}, {10 * US_PER_S, 0}, {US_PER_S, 0}, {0, 3}, {US_PER_S, 3}};
+    static const struct {
+        int64_t at_ms;
+        int users;
+    } cases[] = {{0, 0},     {4999, 0},  {5000, 1},  {9999, 1},  {10000, 2}, {10001, 2}, {14999, 2}, {15000, 1},
+                 {15001, 1}, {19999, 1}, {20000, 0}, {20999, 0}, {21000, 3}, {22000, 3}, {22001, 0}};
+    const struct plan plan = {PLAN_USERS, stages, ARRAY_LEN(stages)};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (plan_users(&plan, cases[i].at_ms * US_PER_MS) != cases[i].users)
+            fail_msg("at %lld ms: %d", (long long)cases[i].at_ms, plan_users(&plan, cases[i].at_ms * US_PER_MS));
+}
+
 static void a_constant_level_is_there_from_the_begin_to_the_end(void **state)
 {
     (void)state;
@@ -102,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_level_goes_evenly_from_stage_to_stage),
+        cmocka_unit_test(users_come_at_the_end_of_their_rise_and_go_at_the_end_of_their_fall),
         cmocka_unit_test(a_constant_level_is_there_from_the_begin_to_the_end),
         cmocka_unit_test(a_constant_rate_is_even),
         cmocka_unit_test(a_ramp_has_as_many_as_its_area),

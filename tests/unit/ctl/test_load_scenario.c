@@ -52,6 +52,8 @@ static void mistakes_are_told_with_their_place(void **state)
          "f:1:43: users[0]: \"target\" is missing"},
         {"{" GOOD_URL "\"users\": [{\"duration\": \"1x\", \"target\": 1}]}",
          "f:1:56: users[0].duration: \"1x\" is not a duration such as 250ms, 3s, 5m, 1h or 1d"},
+        {"{" GOOD_URL "\"users\": [{\"duration\": \"366d\", \"target\": 1}]}",
+         "f:1:56: users[0].duration: must be up to 365d"},
         {"{" GOOD_URL "\"users\": [{\"duration\": \"1s\", \"target\": 1.5}]}",
          "f:1:72: users[0].target: must be a whole number"},
         {"{" GOOD_URL "\"rate\": [{\"duration\": \"1s\", \"target\": 0}]}",

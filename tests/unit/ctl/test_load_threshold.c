@@ -105,16 +105,31 @@ static void mistakes_are_told(void **state)
     }
 }
 
-static void what_was_not_measured_is_not_crossed(void **state)
+/* Each as k6 1.8 has it of a request that never came. */
+static void of_no_requests_shares_hold_and_all_else_is_nothing(void **state)
 {
-    struct threshold t;
-    struct err err;
+    static const struct {
+        const char *metric, *text;
+        bool holds, measured;
+    } cases[] = {{"http_reqs{name:GET /x}", "count>=1", false, true},
+                 {"http_reqs{name:GET /x}", "rate>=1", false, true},
+                 {"http_reqs{name:GET /x}", "count<5", true, true},
+                 {"http_req_duration{name:GET /x}", "p(95)>5", false, false},
+                 {"http_req_duration{name:GET /x}", "min>5", false, false},
+                 {"http_req_duration{name:GET /x}", "p(95)<5", true, false},
+                 {"http_req_failed{name:GET /x}", "rate>0.5", true, false},
+                 {"checks{name:GET /x}", "rate>0.5", true, false}};
     const struct tally nothing = {0};
     (void)state;
-    assert_true(threshold_parse_metric("http_reqs{name:GET /x}", &t, &err) && threshold_parse("count>5", &t, &err));
-    assert_true(slice_is(t.name, "GET /x"));
-    assert_true(threshold_check(&t, &nothing, 1).holds);
-    assert_false(threshold_check(&t, &nothing, 1).measured);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct threshold t;
+        struct err err;
+        assert_true(threshold_parse_metric(cases[i].metric, &t, &err) && threshold_parse(cases[i].text, &t, &err));
+        assert_true(slice_is(t.name, "GET /x"));
+        struct verdict verdict = threshold_check(&t, &nothing, 1);
+        if (verdict.holds != cases[i].holds || verdict.measured != cases[i].measured)
+            fail_msg("%s %s", cases[i].metric, cases[i].text);
+    }
 }
 
 static void tallies_add_up(void **state)
@@ -133,6 +148,35 @@ static void tallies_add_up(void **state)
     assert_int_equal(sum.outcomes[OUTCOME_lost], 5);
     assert_int_equal(sum.outcomes[OUTCOME_timed_out], 1);
     assert_int_equal(sum.bytes, 700);
+}
+
+/* A queue of minutes: what is beyond the histogram is not told as its end. */
+static void quantiles_beyond_the_histogram_are_the_maximum(void **state)
+{
+    struct tally t = {0};
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        tally_add(&t, OUTCOME_answered, 200, true, i < 50 ? US_PER_S : 300 * US_PER_S, 0);
+    assert_in_range(tally_quantile_us(&t, 0.5), US_PER_S, US_PER_S + US_PER_S / 64);
+    assert_int_equal(tally_quantile_us(&t, 0.95), 300 * US_PER_S);
+    const struct tally nothing = {0};
+    assert_int_equal(tally_quantile_us(&nothing, 0.5), -1);
+}
+
+/* All of what is left of the last second went into ending. */
+static void a_short_rest_is_no_second(void **state)
+{
+    struct meter m;
+    (void)state;
+    meter_begin(&m, 0, 0);
+    meter_look(&m, US_PER_S, US_PER_MS, false);
+    meter_look(&m, US_PER_S + 50, US_PER_MS + 50, true);
+    assert_int_equal(m.seconds, 1);
+    assert_int_equal(m.saturated, 0);
+    assert_int_equal(m.cpu_us, US_PER_MS + 50);
+    meter_begin(&m, 0, 0);
+    meter_look(&m, 50, 50, true);
+    assert_int_equal(m.seconds, 1);
 }
 
 static void the_meter_knows_when_the_generator_is_the_limit(void **state)
@@ -166,8 +210,10 @@ int main(void)
         cmocka_unit_test(figures_are_those_of_the_requests),
         cmocka_unit_test(each_comparison_compares),
         cmocka_unit_test(mistakes_are_told),
-        cmocka_unit_test(what_was_not_measured_is_not_crossed),
+        cmocka_unit_test(of_no_requests_shares_hold_and_all_else_is_nothing),
         cmocka_unit_test(tallies_add_up),
+        cmocka_unit_test(quantiles_beyond_the_histogram_are_the_maximum),
+        cmocka_unit_test(a_short_rest_is_no_second),
         cmocka_unit_test(the_meter_knows_when_the_generator_is_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
