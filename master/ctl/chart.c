@@ -161,8 +161,12 @@ static void draw_head(struct page *page, int row, int column, int width, const s
     at = page_put(page, row, at, STYLE_bold, "%s", format_count((int64_t)count).s);
     if (width >= 30)
         page_put(page, row, at, STYLE_dim, ", %s", format_percent((int64_t)count, (int64_t)total).s);
-    page_put(page, row + 1, column, STYLE_dim, "p50 %s  p95 %s%s%s", format_quantile(h, 0.50).s,
-             format_quantile(h, 0.95).s, width >= 38 ? "  p99 " : "", width >= 38 ? format_quantile(h, 0.99).s : "");
+    at = column;
+    if (width >= 26)
+        at = page_put(page, row + 1, at, STYLE_dim, "p50 %s  ", format_quantile(h, 0.50).s);
+    at = page_put(page, row + 1, at, STYLE_dim, "p95 %s", format_quantile(h, 0.95).s);
+    if (width >= 39)
+        page_put(page, row + 1, at, STYLE_dim, "  p99 %s", format_quantile(h, 0.99).s);
 }
 
 /* Over all kinds; false: they are all empty. */

@@ -97,6 +97,13 @@ struct text format_bytes(int64_t bytes)
     return out;
 }
 
+struct text format_byte_rate(double per_second)
+{
+    struct text out;
+    snprintf(out.s, sizeof out.s, "%.40s/s", format_bytes((int64_t)(per_second + 0.5)).s);
+    return out;
+}
+
 struct text format_percent(int64_t part, int64_t whole)
 {
     struct text out = {"-"};

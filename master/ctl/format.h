@@ -11,6 +11,7 @@ struct text {
 struct text format_count(int64_t n);                       /* 1,234,567 */
 struct text format_id(int64_t n);                          /* 1234567, of what is no amount */
 struct text format_rate(double per_second);                /* 12,345 /s, 0.25 /s */
+struct text format_byte_rate(double per_second);           /* 12.3 KB/s */
 struct text format_us(int64_t us);                         /* 850 us, 12.3 ms, 4.56 s */
 struct text format_time(int64_t wall_us);                  /* 2026-11-29T14:00:00.000Z */
 struct text format_age(int64_t us);                        /* 12.3 s, 4m05s, 3h04m, 2d03h */

@@ -31,17 +31,21 @@ struct text words_event_slot(const struct event *e)
     return text;
 }
 
-void words_loop(const struct snapshot *s, int slot, char text[static WORDS_LOOP_BYTES])
+bool words_loop(const struct snapshot *s, int slot, char text[static WORDS_LOOP_BYTES])
 {
-    int64_t stuck_us = snapshot_get(s, slot, STAT_loop_stuck_us);
+    int64_t stuck_us = snapshot_get(s, slot, STAT_loop_stuck_us), beat_us = snapshot_get(s, slot, STAT_beat_us);
+    bool late = beat_us > 0 && s->at_us - beat_us > WORDS_BEAT_LATE_US;
     doing_word at = (doing_word)snapshot_get(s, slot, STAT_loop_stuck_at);
     int row = doing_route(at);
     const char *route = row > 0 && row < s->routes ? s->names[row] : NULL;
-    if (stuck_us == 0)
+    if (stuck_us == 0 && late)
+        snprintf(text, WORDS_LOOP_BYTES, "no heartbeat for %s", format_age(s->at_us - beat_us).s);
+    else if (stuck_us == 0)
         snprintf(text, WORDS_LOOP_BYTES, "turns");
     else
         snprintf(text, WORDS_LOOP_BYTES, "stuck for %s: %s%s%s", format_us(stuck_us).s, doing_words(at),
                  route ? ", " : "", route ? route : "");
+    return stuck_us == 0 && !late;
 }
 
 void words_params(struct buf *text, const struct slow_query *q)

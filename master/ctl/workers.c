@@ -12,29 +12,27 @@ static int64_t since_us(const struct ctl *ctl, int slot, enum metric stat)
     return at_us == 0 ? 0 : MAX(ctl->now_us - at_us, INT64_C(0));
 }
 
-static void put_process(cJSON *process, const struct ctl *ctl, int slot)
+static void put_worker(cJSON *worker, const struct ctl *ctl, int slot)
 {
     static const enum metric metrics[] = {STAT_pid,       STAT_generation,     STAT_accepts_for,   STAT_restarts,
                                           STAT_cpu_us,    STAT_resident_bytes, STAT_private_bytes, STAT_requests,
                                           STAT_in_flight, STAT_connections,    STAT_loop_blocked,  STAT_loop_starved};
-    cJSON_AddStringToObject(process, "state", words_state(snapshot_get(ctl->figures, slot, STAT_state)));
+    document_int(worker, "slot", slot);
+    cJSON_AddStringToObject(worker, "state", words_state(snapshot_get(ctl->figures, slot, STAT_state)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(process, stat_infos[metrics[i]].name, snapshot_get(ctl->figures, slot, metrics[i]));
+        document_int(worker, stat_infos[metrics[i]].name, snapshot_get(ctl->figures, slot, metrics[i]));
     char loop[WORDS_LOOP_BYTES];
-    words_loop(ctl->figures, slot, loop);
-    cJSON_AddStringToObject(process, "loop", loop);
-    document_int(process, "uptime_us", since_us(ctl, slot, STAT_started_us));
-    document_int(process, "beat_age_us", since_us(ctl, slot, STAT_beat_us));
+    (void)words_loop(ctl->figures, slot, loop);
+    cJSON_AddStringToObject(worker, "loop", loop);
+    document_int(worker, "uptime_us", since_us(ctl, slot, STAT_started_us));
+    document_int(worker, "beat_age_us", since_us(ctl, slot, STAT_beat_us));
 }
 
 static void put_row(struct table *table, const struct ctl *ctl, int slot)
 {
     const struct snapshot *s = ctl->figures;
     bool lives = snapshot_get(s, slot, STAT_pid) != 0;
-    if (slot == STATS_KEEPER)
-        table_cell(table, "keeper");
-    else
-        table_cell(table, "%d", slot);
+    table_cell(table, "%d", slot);
     table_cell(table, lives ? "%lld" : "-", (long long)snapshot_get(s, slot, STAT_pid));
     table_cell(table, "%lld", (long long)snapshot_get(s, slot, STAT_generation));
     table_cell(table, "%s", words_state(snapshot_get(s, slot, STAT_state)));
@@ -49,7 +47,7 @@ static void put_row(struct table *table, const struct ctl *ctl, int slot)
     table_cell(table, "%s", format_count(snapshot_get(s, slot, STAT_connections)).s);
     table_cell(table, "%s", lives ? format_age(since_us(ctl, slot, STAT_beat_us)).s : "-");
     char loop[WORDS_LOOP_BYTES];
-    words_loop(ctl->figures, slot, loop);
+    (void)words_loop(ctl->figures, slot, loop);
     table_cell(table, "%s", lives ? loop : "-");
 }
 
@@ -78,12 +76,8 @@ enum ctl_exit command_workers(const struct ctl *ctl)
         cJSON *document = document_create(ctl);
         put_memory(document, ctl);
         cJSON *workers = cJSON_AddArrayToObject(document, "workers");
-        for (int slot = 0; slot < ctl->figures->slots; slot++) {
-            cJSON *worker = document_row(workers);
-            document_int(worker, "slot", slot);
-            put_process(worker, ctl, slot);
-        }
-        put_process(cJSON_AddObjectToObject(document, "keeper"), ctl, STATS_KEEPER);
+        for (int slot = 0; slot < ctl->figures->slots; slot++)
+            put_worker(document_row(workers), ctl, slot);
         return document_print(ctl, &document);
     }
     struct table *table =
@@ -91,7 +85,6 @@ enum ctl_exit command_workers(const struct ctl *ctl)
                      "CONNECTIONS|LAST BEAT|<LOOP");
     for (int slot = 0; slot < ctl->figures->slots; slot++)
         put_row(table, ctl, slot);
-    put_row(table, ctl, STATS_KEEPER);
     print_memory(ctl->figures);
     table_print(&table);
     return CTL_OK;

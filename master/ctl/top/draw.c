@@ -57,14 +57,10 @@ static bool describe_worker(const struct model *m, int slot, char *text, size_t 
 {
     char loop[WORDS_LOOP_BYTES];
     int64_t pid = snapshot_get(m->now, slot, STAT_pid);
-    int64_t beat_us = snapshot_get(m->now, slot, STAT_beat_us), late_us = m->seen_us - beat_us;
-    words_loop(m->now, slot, loop);
     if (pid == 0)
         snprintf(text, bytes, "worker %d: none", slot);
-    else if (snapshot_get(m->now, slot, STAT_loop_stuck_us) > MODEL_STUCK_US)
+    else if (!words_loop(m->now, slot, loop))
         snprintf(text, bytes, "worker %d (pid %lld): %.140s", slot, (long long)pid, loop);
-    else if (beat_us > 0 && late_us > MODEL_BEAT_LATE_US)
-        snprintf(text, bytes, "worker %d (pid %lld): no heartbeat for %s", slot, (long long)pid, format_age(late_us).s);
     else
         return false;
     return true;
@@ -94,7 +90,7 @@ static enum style describe(const struct top *top, char *text, size_t bytes)
         return STYLE_bad;
     }
     if (m->stopped) {
-        snprintf(text, bytes, "the master is stopped: until it gets SIGCONT nothing is started again or reloaded");
+        snprintf(text, bytes, "the master is stopped: until SIGCONT nothing is started again or reloaded");
         return STYLE_bad;
     }
     if (describe_workers(m, text, bytes))
@@ -213,12 +209,13 @@ static void draw_route(const struct top *top, struct page *page, int row, int ro
         by_kind[kind] = *snapshot_route_hist(s, route, (enum route_hist)kind);
     route_answers(s, route, &answers);
     int64_t requests = snapshot_route(s, route, ROUTE_STAT_requests);
-    int at = page_put(page, row, 1, STYLE_bold, "%s", name);
-    page_put(page, row, at + 2, STYLE_dim, "%s, %s requests, p99 %s, max %s", span_words(top).s,
-             format_count(requests).s, format_quantile(&answers, 0.99).s, format_quantile(&answers, 1).s);
-    draw_track(top, page, row + 1, route_track(route, TRACK_RATE), "rate", format_rate(rate_of(s, requests)).s);
-    draw_track(top, page, row + 2, route_track(route, TRACK_P95), "p95", format_quantile(&answers, 0.95).s);
-    chart_histograms(page, row + 4, rows - 4, by_kind);
+    page_field(page, row, 1, page->columns - 1, false, STYLE_bold, name);
+    page_put(page, row + 1, 1, STYLE_plain, "%s: %s requests, p50 %s, p99 %s, max %s", span_words(top).s,
+             format_count(requests).s, format_quantile(&answers, 0.50).s, format_quantile(&answers, 0.99).s,
+             format_quantile(&answers, 1).s);
+    draw_track(top, page, row + 2, route_track(route, TRACK_RATE), "rate", format_rate(rate_of(s, requests)).s);
+    draw_track(top, page, row + 3, route_track(route, TRACK_P95), "p95", format_quantile(&answers, 0.95).s);
+    chart_histograms(page, row + 5, rows - 5, by_kind);
 }
 
 static void draw_detail(struct top *top, struct page *page, int row, int rows)

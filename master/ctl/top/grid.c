@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS_MAX = 24, FIGURE_MIN = 6, STRETCH_MIN = 20 };
+/* What may be cut has a quarter of the page before others have anything. */
+enum { COLUMNS_MAX = 24, FIGURE_MIN = 6, STRETCH_MIN = 20, STRETCH_SHARE = 4 };
 
 struct grid_cell {
     char *text;
@@ -181,12 +182,13 @@ static int total_width(const struct grid *g, const struct layout *l)
     return total;
 }
 
-/* As wide as what is in them; a figure that has a digit more now shall not move all others. */
-static void measure(const struct grid *g, struct layout *l)
+/* As wide as what is in them, and the arrow beside the title; a figure that has a digit more now shall not move all
+ * others. */
+static void measure(const struct grid *g, struct layout *l, int sort)
 {
     for (int i = 0; i < g->column_count; i++) {
         l->shown[i] = true;
-        l->width[i] = page_width(g->columns[i].title);
+        l->width[i] = page_width(g->columns[i].title) + (i == sort);
         if (!g->columns[i].left)
             l->width[i] = MAX(l->width[i], FIGURE_MIN);
         for (int row = 0; row < g->shown; row++) {
@@ -214,11 +216,11 @@ static struct layout lay_out(const struct grid *g, int sort, int columns)
 {
     struct layout l = {.gap = 2};
     int wanted[COLUMNS_MAX];
-    measure(g, &l);
+    measure(g, &l, sort);
     for (int i = 0; i < g->column_count; i++) {
         wanted[i] = l.width[i];
         if (g->columns[i].stretch)
-            l.width[i] = MIN(l.width[i], STRETCH_MIN);
+            l.width[i] = MIN(l.width[i], MAX(columns / STRETCH_SHARE, (int)STRETCH_MIN));
     }
     while (total_width(g, &l) > columns && drop_one(g, &l, sort)) {
     }

@@ -9,9 +9,6 @@
 
 /* What a line of the last minutes spans. */
 #define MODEL_LINE_US (120 * INT64_C(1000000))
-/* A loop that has not turned for longer is told of; a heartbeat is late when it is older. */
-#define MODEL_STUCK_US INT64_C(1000000)
-#define MODEL_BEAT_LATE_US (3 * INT64_C(1000000))
 
 /* Of which time the figures of the tables are. */
 enum span { SPAN_INTERVAL, SPAN_BASELINE, SPAN_START };

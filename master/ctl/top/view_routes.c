@@ -1,3 +1,4 @@
+#include "master/ctl/cache.h"
 #include "master/ctl/top/view.h"
 
 #include <stdlib.h>
@@ -25,19 +26,19 @@ static const struct grid_column columns[] = {
     [ROUTE] = {.title = "ROUTE", .left = true, .stretch = true, .both_ends = true},
     [RATE] = {.title = "RATE"},
     [HIT] = {.title = "HIT"},
-    [ERRORS] = {.title = "ERRORS"},
-    [P50] = {.title = "P50", .rank = 1},
+    [ERRORS] = {.title = "ERRORS", .rank = 1},
+    [P50] = {.title = "P50", .rank = 3},
     [P95] = {.title = "P95"},
-    [P99] = {.title = "P99"},
+    [P99] = {.title = "P99", .rank = 2},
     [TIME] = {.title = "TIME"},
-    [TREND] = {.title = "LAST MINUTES", .rank = 2},
-    [MISS_P95] = {.title = "MISS P95", .rank = 3},
-    [MAXIMUM] = {.title = "MAX", .rank = 4},
-    [SENT] = {.title = "SENT", .rank = 5},
-    [REFUSED] = {.title = "REFUSED", .rank = 6},
-    [REDIS] = {.title = "REDIS", .rank = 7},
-    [COALESCED] = {.title = "COALESCED", .rank = 8},
-    [NOT_MODIFIED] = {.title = "304", .rank = 9},
+    [TREND] = {.title = "LAST MINUTES", .rank = 4},
+    [MISS_P95] = {.title = "MISS P95", .rank = 5},
+    [MAXIMUM] = {.title = "MAX", .rank = 6},
+    [SENT] = {.title = "SENT", .rank = 7},
+    [REFUSED] = {.title = "REFUSED", .rank = 8},
+    [REDIS] = {.title = "REDIS", .rank = 9},
+    [COALESCED] = {.title = "COALESCED", .rank = 10},
+    [NOT_MODIFIED] = {.title = "304", .rank = 11},
 };
 
 /* Of all answers, by the middles of the buckets: their sum is not kept, and a bucket is at most 1.6 % wide. */
@@ -85,7 +86,7 @@ static void put_row(struct grid *grid, const struct model *m, const struct snaps
     grid_row(grid, s->names[row]);
     grid_text(grid, requests > 0 ? STYLE_plain : STYLE_dim, "%s", s->names[row]);
     put_rate(grid, s, row, ROUTE_STAT_requests);
-    put_share(grid, snapshot_route(s, row, ROUTE_STAT_hits), requests, STYLE_good);
+    put_share(grid, snapshot_route(s, row, ROUTE_STAT_hits), cache_has_route(m->now, row) ? requests : 0, STYLE_good);
     put_share(grid, errors, requests, server > 0 ? STYLE_bad : errors > 0 ? STYLE_warn : STYLE_dim);
     put_quantile(grid, &answers, 0.50);
     put_quantile(grid, &answers, 0.95);
@@ -101,7 +102,7 @@ static void put_row(struct grid *grid, const struct model *m, const struct snaps
     grid_figure(grid, refused > 0 ? STYLE_warn : STYLE_dim, rate_of(s, refused),
                 refused > 0 ? format_rate(rate_of(s, refused)).s : "-");
     double sent = rate_of(s, snapshot_route(s, row, ROUTE_STAT_sent_bytes));
-    grid_figure(grid, sent > 0 ? STYLE_plain : STYLE_dim, sent, sent > 0 ? format_bytes((int64_t)sent).s : "-");
+    grid_figure(grid, sent > 0 ? STYLE_plain : STYLE_dim, sent, sent > 0 ? format_byte_rate(sent).s : "-");
 }
 
 /* Row 0 is what found no row of its own, and says nothing as long as there was none. */

@@ -15,10 +15,10 @@ static void put_row(struct grid *grid, const struct snapshot *s, int index)
     int64_t value = snapshot_sum_at(s, index);
     double rate = info->counter ? rate_of(s, value) : 0;
     enum style style = value == 0 ? STYLE_dim : STYLE_plain;
-    bool has_unit = strcmp(info->unit, "bytes") == 0 || strcmp(info->unit, "us") == 0;
+    bool bytes = strcmp(info->unit, "bytes") == 0, has_unit = bytes || strcmp(info->unit, "us") == 0;
     grid_row(grid, info->name);
     grid_text(grid, style, "%s", info->name);
-    grid_figure(grid, style, rate, rate > 0 ? format_rate(rate).s : "-");
+    grid_figure(grid, style, rate, rate <= 0 ? "-" : bytes ? format_byte_rate(rate).s : format_rate(rate).s);
     grid_figure(grid, style, (double)value, format_value(value, has_unit ? info->unit : "").s);
     grid_text(grid, STYLE_dim, "%s%s%s", has_unit ? "" : info->unit, has_unit || !*info->unit ? "" : " ", info->help);
 }

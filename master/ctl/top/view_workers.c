@@ -48,7 +48,7 @@ static void put_row(struct grid *grid, const struct model *m, const struct snaps
     int64_t pid = snapshot_get(s, slot, STAT_pid), state = snapshot_get(s, slot, STAT_state);
     snprintf(id, sizeof id, "%d", slot);
     grid_row(grid, id);
-    grid_figure(grid, STYLE_bold, slot, slot == STATS_KEEPER ? "keeper" : id);
+    grid_figure(grid, STYLE_bold, slot, id);
     grid_figure(grid, STYLE_plain, (double)pid, pid != 0 ? format_id(pid).s : "-");
     grid_text(grid, state == PROC_READY ? STYLE_good : STYLE_warn, "%s", pid != 0 ? words_state(state) : "-");
     put_age(grid, m, slot, STAT_started_us, 0);
@@ -62,18 +62,17 @@ static void put_row(struct grid *grid, const struct model *m, const struct snaps
     put_count(grid, snapshot_get(m->now, slot, STAT_restarts), STYLE_warn);
     const struct histogram *lag = snapshot_slot_hist(s, slot, HIST_loop_lag);
     grid_figure(grid, STYLE_plain, (double)histogram_quantile_us(lag, 0.99), format_quantile(lag, 0.99).s);
-    put_age(grid, m, slot, STAT_beat_us, MODEL_BEAT_LATE_US);
-    words_loop(s, slot, loop);
-    grid_text(grid, snapshot_get(s, slot, STAT_loop_stuck_us) > 0 ? STYLE_bad : STYLE_dim, "%s", pid != 0 ? loop : "-");
+    put_age(grid, m, slot, STAT_beat_us, WORDS_BEAT_LATE_US);
+    bool turns = words_loop(s, slot, loop);
+    grid_text(grid, turns ? STYLE_dim : STYLE_bad, "%s", pid != 0 ? loop : "-");
 }
 
 static void fill(const struct model *m, struct grid *grid)
 {
     enum span span;
     const struct snapshot *s = model_shown(m, &span);
-    for (int slot = STATS_KEEPER; slot < s->slots; slot++)
-        if (slot != STATS_KEEPER || snapshot_get(s, slot, STAT_pid) != 0)
-            put_row(grid, m, s, slot);
+    for (int slot = 0; slot < s->slots; slot++)
+        put_row(grid, m, s, slot);
 }
 
 const struct view view_workers = {columns, ARRAY_LEN(columns), 0, false, fill};
