@@ -252,7 +252,9 @@ static void write_all(const struct text *to, const struct snapshot *s)
                                                        [SCOPE_ROUTE_HIST] = write_route_hist};
     buf_adds(to->out, to->prometheus ? "# TYPE perfd_info gauge\n# HELP perfd_info the perfd that these are of\n"
                                      : "# TYPE perfd info\n# HELP perfd the perfd that these are of\n");
-    buf_printf(to->out, "perfd_info{version=\"%s\"} 1\n", s->version);
+    buf_adds(to->out, "perfd_info");
+    write_label(to->out, (struct label){"version", s->version}, NULL);
+    buf_adds(to->out, " 1\n");
     for (int scope = 0; scope < STATS_SCOPES; scope++)
         for (int i = 0; i < s->lists[scope].count; i++)
             writers[scope](to, s, i);

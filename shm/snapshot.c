@@ -8,8 +8,11 @@ static const struct histogram empty;
 
 /* ---- lists ---- */
 
-static int find(const struct stat_list *list, const char *name)
+/* Where the file is of this very perfd, it is at `place`. */
+static int find(const struct stat_list *list, const char *name, int place)
 {
+    if (place < list->count && strcmp(list->infos[place].name, name) == 0)
+        return place;
     for (int i = 0; i < list->count; i++)
         if (strcmp(list->infos[i].name, name) == 0)
             return i;
@@ -23,7 +26,7 @@ static void find_all(struct snapshot *s)
                                         s->index_of_route_hist};
     for (int scope = 0; scope < STATS_SCOPES; scope++)
         for (int i = 0; i < stat_lists[scope].count; i++)
-            indices[scope][i] = find(&s->lists[scope], stat_lists[scope].infos[i].name);
+            indices[scope][i] = find(&s->lists[scope], stat_lists[scope].infos[i].name, i);
 }
 
 /* With texts of their own. */
@@ -120,6 +123,19 @@ void snapshot_destroy(struct snapshot **doomed)
 
 /* ---- taking ---- */
 
+/* Of a file that perfd did not write it may be more than there is room for. */
+static int64_t sum_of(int64_t sum, int64_t value)
+{
+    if (__builtin_add_overflow(sum, value, &sum))
+        return value > 0 ? INT64_MAX : INT64_MIN;
+    return sum;
+}
+
+static int64_t aggregate(const struct stat_info *info, int64_t before, int64_t value)
+{
+    return info->sum ? sum_of(before, value) : MAX(before, value);
+}
+
 static struct histogram *copy_of(const struct histogram *h)
 {
     struct histogram *copy = xmalloc(sizeof *copy);
@@ -160,7 +176,7 @@ static void take_row(struct snapshot *s, const struct stats_view *view, int row)
         for (int i = 0; i < stats; i++) {
             int64_t value = stats_view_route_value(view, slot, row, i);
             int64_t *sum = &s->route_values[row * stats + i];
-            *sum = s->lists[SCOPE_ROUTE].infos[i].sum ? *sum + value : MAX(*sum, value);
+            *sum = aggregate(&s->lists[SCOPE_ROUTE].infos[i], *sum, value);
             any |= value;
         }
         for (int i = 0; i < hists && any != 0; i++)
@@ -304,10 +320,8 @@ int64_t snapshot_get(const struct snapshot *s, int slot, enum metric stat)
 int64_t snapshot_sum_at(const struct snapshot *s, int index)
 {
     int64_t result = 0;
-    for (int slot = STATS_KEEPER; slot < s->slots; slot++) {
-        int64_t value = snapshot_get_at(s, slot, index);
-        result = s->lists[SCOPE_SLOT].infos[index].sum ? result + value : MAX(result, value);
-    }
+    for (int slot = STATS_KEEPER; slot < s->slots; slot++)
+        result = aggregate(&s->lists[SCOPE_SLOT].infos[index], result, snapshot_get_at(s, slot, index));
     return result;
 }
 

@@ -52,16 +52,29 @@ static route_name *names(const struct stats *stats)
     return (route_name *)(void *)((char *)stats->header + stats->header->names_at);
 }
 
+/* What there is room for of it, by whole characters: nobody who reads UTF-8 takes half of one. */
+static int name_bytes(const char *name)
+{
+    size_t len = strnlen(name, sizeof(route_name));
+    if (len == sizeof(route_name))
+        do
+            len--;
+        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80);
+    return (int)len;
+}
+
 int stats_route_row(struct stats *stats, const char *name)
 {
     struct header *h = stats->header;
     int count = h->routes;
+    route_name kept = "";
+    snprintf(kept, sizeof kept, "%.*s", name_bytes(name), name);
     for (int row = 0; row < count; row++)
-        if (strncmp(names(stats)[row], name, sizeof(route_name) - 1) == 0)
+        if (strcmp(names(stats)[row], kept) == 0)
             return row;
     if (count == (int)h->routes_max)
         return 0;
-    snprintf(names(stats)[count], sizeof(route_name), "%s", name);
+    memcpy(names(stats)[count], kept, sizeof kept);
     atomic_store_explicit(&h->routes, count + 1, memory_order_release);
     return count;
 }

@@ -76,20 +76,27 @@ static const char *wrong_with(const struct header *h, uint64_t file_bytes)
         return "damaged: a slot is not as large as what it has";
     if (h->slot_bytes > file_bytes || !fits(h->slots_at, (h->slots + UINT64_C(1)) * h->slot_bytes, file_bytes))
         return "cut short: its size is not what its head says";
-    if (!fits(h->descriptions_at, metrics_of(h) * sizeof(struct description), file_bytes) ||
-        !fits(h->names_at, h->routes_max * sizeof(route_name), file_bytes) ||
-        !sections_fit(h->sections, STATS_SECTIONS_MAX, file_bytes) ||
-        memchr(h->version, '\0', sizeof h->version) == NULL)
+    uint64_t mapped = stats_total_bytes(h, h->slots);
+    if (!fits(h->descriptions_at, metrics_of(h) * sizeof(struct description), mapped) ||
+        !fits(h->names_at, h->routes_max * sizeof(route_name), mapped) ||
+        !sections_fit(h->sections, STATS_SECTIONS_MAX, mapped) || memchr(h->version, '\0', sizeof h->version) == NULL)
         return "damaged: something lies outside of it";
     return NULL;
 }
 
 /* ---- what it describes ---- */
 
+/* It is told to programs that take nothing else for one. */
+static bool is_name(const char *name, size_t room)
+{
+    size_t len = strnlen(name, room);
+    return len > 0 && len < room && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
 static bool is_described_well(const struct description *d, int scope)
 {
-    return d->scope == scope && d->name[0] != '\0' && memchr(d->name, '\0', sizeof d->name) != NULL &&
-           memchr(d->unit, '\0', sizeof d->unit) != NULL && memchr(d->help, '\0', sizeof d->help) != NULL;
+    return d->scope == scope && is_name(d->name, sizeof d->name) && memchr(d->unit, '\0', sizeof d->unit) != NULL &&
+           memchr(d->help, '\0', sizeof d->help) != NULL;
 }
 
 static const char *read_lists(struct stats_view *view)

@@ -9,26 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shm/openmetrics.h"
-#include "tests/unit/shm/stats_place.h"
+#include "tests/unit/shm/stats_viewed.h"
 #include "tests/unit/shm/views.h"
-
-static struct stats_view *view;
-
-static int setup(void **state)
-{
-    struct err err;
-    if (make_stats(state) != 0)
-        return 1;
-    view = stats_view_open(path, &err);
-    return view == NULL;
-}
-
-static int teardown(void **state)
-{
-    stats_view_close(&view);
-    return remove_stats(state);
-}
 
 static void a_window_has_what_came_in_it(void **state)
 {
@@ -68,7 +50,7 @@ static void a_window_has_what_came_in_it(void **state)
 }
 
 /* A worker that is gone takes its gauges with it, not its counters. */
-static void no_figure_of_a_window_is_negative(void **state)
+static void what_a_worker_that_is_gone_leaves_is_no_change(void **state)
 {
     struct stats *stats = *state;
     struct err err = {""};
@@ -77,13 +59,67 @@ static void no_figure_of_a_window_is_negative(void **state)
     struct snapshot *before = snapshot_take(view, 1000);
     stats_clear_gauges(stats, 0);
     struct snapshot *after = snapshot_take(view, 2000), *window = snapshot_between(before, after, &err);
-    for (int slot = STATS_KEEPER; slot < window->slots; slot++)
-        for (int i = 0; i < window->lists[SCOPE_SLOT].count; i++)
-            assert_true(snapshot_get_at(window, slot, i) >= 0);
     assert_int_equal(snapshot_sum(window, STAT_connections), 0);
+    assert_int_equal(snapshot_sum(window, STAT_requests), 0);
     snapshot_destroy(&before);
     snapshot_destroy(&after);
     snapshot_destroy(&window);
+}
+
+static void assert_none_negative(const struct snapshot *window)
+{
+    for (int slot = STATS_KEEPER; slot < window->slots; slot++)
+        for (int i = 0; i < window->lists[SCOPE_SLOT].count; i++)
+            assert_true(snapshot_get_at(window, slot, i) >= 0);
+    for (int row = 0; row < window->routes; row++)
+        for (int i = 0; i < window->lists[SCOPE_ROUTE].count; i++)
+            assert_true(snapshot_route_at(window, row, i) >= 0);
+}
+
+/* As a file says that is written over while it is read: every figure is less than it was. */
+static void what_goes_back_has_come_not_at_all(void **state)
+{
+    struct stats *stats = *state;
+    struct err err = {""};
+    int row = stats_route_row(stats, "GET /a");
+    struct snapshot *less = snapshot_take(view, 2000);
+    stats_add(stats, 0, STAT_requests, 10);
+    stats_observe(stats, 0, HIST_database, 100);
+    stats_route_add(stats, 0, row, ROUTE_STAT_requests, 3);
+    stats_route_observe(stats, 0, row, ROUTE_HIST_hit, 100);
+    heavy_add(stats_slot_section(stats, 0, SLOT_SECTION_keys), 0, row, SLICE("/a"), 5);
+    struct snapshot *more = snapshot_take(view, 1000), *window = snapshot_between(more, less, &err);
+    struct histogram h;
+    assert_non_null(window);
+    assert_none_negative(window);
+    assert_int_equal(snapshot_sum(window, STAT_requests), 0);
+    assert_int_equal(snapshot_route(window, row, ROUTE_STAT_requests), 0);
+    snapshot_hist(window, HIST_database, &h);
+    assert_int_equal(histogram_count(&h), 0);
+    assert_int_equal(histogram_count(snapshot_route_hist(window, row, ROUTE_HIST_hit)), 0);
+    struct heavy_list *list = snapshot_heavy(window, SLOT_SECTION_keys);
+    assert_int_equal(list->total, 0);
+    free(list);
+    snapshot_destroy(&less);
+    snapshot_destroy(&more);
+    snapshot_destroy(&window);
+}
+
+/* No sum of a doctored file is beyond what a figure can be. */
+static void sums_do_not_overflow(void **state)
+{
+    struct stats *stats = *state;
+    int row = stats_route_row(stats, "GET /a");
+    for (int slot = 0; slot < 2; slot++) {
+        stats_set(stats, slot, STAT_requests, INT64_MAX - 1);
+        stats_set(stats, slot, STAT_connections, INT64_MIN);
+        stats_route_set(stats, slot, row, ROUTE_STAT_requests, INT64_MAX - 1);
+    }
+    struct snapshot *s = snapshot_take(view, 1000);
+    assert_int_equal(snapshot_sum(s, STAT_requests), INT64_MAX);
+    assert_int_equal(snapshot_sum(s, STAT_connections), INT64_MIN);
+    assert_int_equal(snapshot_route(s, row, ROUTE_STAT_requests), INT64_MAX);
+    snapshot_destroy(&s);
 }
 
 static void two_lives_have_no_window(void **state)
@@ -105,39 +141,14 @@ static void two_lives_have_no_window(void **state)
     stats_close(&next);
 }
 
-static void openmetrics_are_in_base_units(void **state)
-{
-    struct stats *stats = *state;
-    struct buf text = {0};
-    int row = stats_route_row(stats, "GET /a\"b\\");
-    stats_add(stats, 0, STAT_requests, 10);
-    stats_set(stats, 1, STAT_cpu_us, 1500000);
-    stats_observe(stats, 1, HIST_database, 3);
-    stats_observe(stats, 1, HIST_database, 5);
-    stats_route_add(stats, 1, row, ROUTE_STAT_requests, 1);
-    struct snapshot *s = snapshot_take(view, 1000);
-    openmetrics_write(&text, s);
-    buf_addc(&text, '\0');
-    assert_non_null(strstr(text.at, "\nperfd_requests_total{slot=\"0\"} 10\n"));
-    assert_non_null(strstr(text.at, "\nperfd_cpu_seconds{slot=\"1\"} 1.5\n"));
-    assert_non_null(strstr(text.at, "\nperfd_time_database_seconds_bucket{le=\"2e-06\"} 0\n"));
-    assert_non_null(strstr(text.at, "\nperfd_time_database_seconds_bucket{le=\"4e-06\"} 1\n"));
-    assert_non_null(strstr(text.at, "\nperfd_time_database_seconds_bucket{le=\"8e-06\"} 2\n"));
-    assert_non_null(strstr(text.at, "\nperfd_time_database_seconds_count 2\n"));
-    assert_non_null(strstr(text.at, "\nperfd_time_database_seconds_sum 8e-06\n"));
-    assert_non_null(strstr(text.at, "perfd_route_requests_total{route=\"GET /a\\\"b\\\\\"} 1\n"));
-    assert_string_equal(text.at + text.len - 7, "# EOF\n");
-    snapshot_destroy(&s);
-    buf_deinit(&text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_window_has_what_came_in_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_figure_of_a_window_is_negative, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_lives_have_no_window, setup, teardown),
-        cmocka_unit_test_setup_teardown(openmetrics_are_in_base_units, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_window_has_what_came_in_it, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(what_a_worker_that_is_gone_leaves_is_no_change, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(what_goes_back_has_come_not_at_all, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(sums_do_not_overflow, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(two_lives_have_no_window, make_viewed, remove_viewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,54 @@ static void no_byte_of_the_head_makes_a_reader_crash(void **state)
     close(fd);
 }
 
+static void is_refused_with(int fd, const struct header *h, const char *why)
+{
+    struct err err = {""};
+    assert_int_equal(pwrite(fd, h, sizeof *h, 0), sizeof *h);
+    assert_null(stats_view_open(path, &err));
+    assert_non_null(strstr(err.text, why));
+}
+
+/* A file may be longer than its slots, and a reader does not map the rest. */
+static void what_lies_behind_the_slots_is_no_part_of_a_file(void **state)
+{
+    (void)state;
+    struct header good, bad;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    off_t end = lseek(fd, 0, SEEK_END);
+    assert_int_equal(ftruncate(fd, end + (8 << 20)), 0);
+    assert_int_equal(pread(fd, &good, sizeof good, 0), sizeof good);
+    bad = good;
+    bad.sections[SECTION_events].at = (uint64_t)end + 4096;
+    is_refused_with(fd, &bad, "outside");
+    bad = good;
+    bad.descriptions_at = (uint64_t)end + 4096;
+    is_refused_with(fd, &bad, "outside");
+    bad = good;
+    bad.names_at = (uint64_t)end;
+    is_refused_with(fd, &bad, "outside");
+    assert_int_equal(pwrite(fd, &good, sizeof good, 0), sizeof good);
+    struct snapshot *s = snapshot_of(path);
+    snapshot_destroy(&s);
+    close(fd);
+}
+
+/* It goes into documents that nobody could read otherwise. */
+static void a_long_name_ends_with_a_whole_character(void **state)
+{
+    struct stats *stats = *state;
+    char name[2 * STATS_ROUTE_NAME_MAX];
+    memset(name, 'x', sizeof name);
+    memcpy(name + STATS_ROUTE_NAME_MAX - 2, "\xe2\x82\xac.", 5);
+    int row = stats_route_row(stats, name);
+    assert_int_equal(strlen(stats_route_name(stats, row)), STATS_ROUTE_NAME_MAX - 2);
+    assert_int_equal(stats_route_row(stats, name), row);
+    name[STATS_ROUTE_NAME_MAX - 1] = '\0'; /* as long as may be */
+    name[STATS_ROUTE_NAME_MAX - 2] = 'y';
+    assert_int_equal(stats_route_row(stats, name), row + 1);
+    assert_string_equal(stats_route_name(stats, row + 1), name);
+}
+
 /* As another perfd's would be: one metric goes by a name that this one does not know, two have changed their places. */
 static void a_file_is_read_by_what_it_says_of_itself(void **state)
 {
@@ -120,6 +168,10 @@ static void a_file_is_read_by_what_it_says_of_itself(void **state)
     assert_int_equal(snapshot_sum_at(s, 2), 5);
     snapshot_destroy(&s);
     struct err err;
+    snprintf(swapped[2].name, sizeof swapped[2].name, "of_the\033[7mfuture");
+    assert_int_equal(pwrite(fd, swapped, sizeof swapped, at), sizeof swapped);
+    assert_null(stats_view_open(path, &err));
+    assert_non_null(strstr(err.text, "not described"));
     int again = open(path, O_RDWR | O_CLOEXEC);
     assert_null(stats_attach(again, 2, &err)); /* who writes takes only what is its own */
     close(again);
@@ -228,6 +280,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_written_is_read_by_another_mapping, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(a_route_keeps_its_row_and_too_many_share_one, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(no_byte_of_the_head_makes_a_reader_crash, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(what_lies_behind_the_slots_is_no_part_of_a_file, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(a_long_name_ends_with_a_whole_character, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(a_file_is_read_by_what_it_says_of_itself, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(a_staged_file_is_found_once_it_is_shown, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(it_grows_and_forgets_nothing, make_stats, remove_stats),

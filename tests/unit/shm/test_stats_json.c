@@ -11,27 +11,9 @@
 #include <unistd.h>
 
 #include "shm/events.h"
-#include "shm/openmetrics.h"
 #include "shm/slow.h"
 #include "shm/stats_json.h"
-#include "tests/unit/shm/stats_place.h"
-
-static struct stats_view *view;
-
-static int setup(void **state)
-{
-    struct err err;
-    if (make_stats(state) != 0)
-        return 1;
-    view = stats_view_open(path, &err);
-    return view == NULL;
-}
-
-static int teardown(void **state)
-{
-    stats_view_close(&view);
-    return remove_stats(state);
-}
+#include "tests/unit/shm/stats_viewed.h"
 
 static cJSON *document_of(int64_t now_us)
 {
@@ -133,39 +115,13 @@ static void a_new_file_has_no_history(void **state)
     buf_deinit(&text);
 }
 
-/* Prometheus's own format has no units and no end, and calls a counter by the name of its sample. */
-static void metrics_are_told_in_both_formats(void **state)
-{
-    struct buf open = {0}, own = {0};
-    struct stats *stats = *state;
-    stats_add(stats, 0, STAT_requests, 10);
-    struct snapshot *s = snapshot_take(view, 1000);
-    openmetrics_write(&open, s);
-    openmetrics_write_prometheus(&own, s);
-    buf_addc(&open, '\0');
-    buf_addc(&own, '\0');
-    assert_non_null(strstr(open.at, "# TYPE perfd_requests counter\n"));
-    assert_non_null(strstr(open.at, "# UNIT perfd_sent_bytes bytes\n"));
-    assert_non_null(strstr(open.at, "# TYPE perfd info\n"));
-    assert_string_equal(open.at + strlen(open.at) - 6, "# EOF\n");
-    assert_non_null(strstr(own.at, "# TYPE perfd_requests_total counter\n# HELP perfd_requests_total "));
-    assert_non_null(strstr(own.at, "# TYPE perfd_info gauge\n"));
-    assert_null(strstr(own.at, "# UNIT"));
-    assert_null(strstr(own.at, "# EOF"));
-    assert_non_null(strstr(own.at, "\nperfd_requests_total{slot=\"0\"} 10\n"));
-    snapshot_destroy(&s);
-    buf_deinit(&open);
-    buf_deinit(&own);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(it_has_what_was_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(slow_queries_come_without_their_parameters, setup, teardown),
-        cmocka_unit_test_setup_teardown(texts_are_always_utf8, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_new_file_has_no_history, setup, teardown),
-        cmocka_unit_test_setup_teardown(metrics_are_told_in_both_formats, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_has_what_was_counted, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(slow_queries_come_without_their_parameters, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(texts_are_always_utf8, make_viewed, remove_viewed),
+        cmocka_unit_test_setup_teardown(a_new_file_has_no_history, make_viewed, remove_viewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,11 +7,11 @@
 static inline struct snapshot *snapshot_of(const char *file)
 {
     struct err err;
-    struct stats_view *view = stats_view_open(file, &err);
-    if (view == NULL)
+    struct stats_view *reader = stats_view_open(file, &err);
+    if (reader == NULL)
         fail_msg("%s", err.text);
-    struct snapshot *s = snapshot_take(view, 1);
-    stats_view_close(&view);
+    struct snapshot *s = snapshot_take(reader, 1);
+    stats_view_close(&reader);
     return s;
 }
 
