@@ -37,12 +37,9 @@ static bool subtract(const struct history_record *before, const struct history_r
 {
     *out = now->so_far;
     out->span_us = since(before->mono_us, now->mono_us);
-#define HISTORY_COUNT(name, unit, help, ...) out->name = since(before->so_far.name, now->so_far.name);
-#define HISTORY_LEVEL(name, unit, help, ...)
+#define HISTORY_COUNT(name, ...) out->name = since(before->so_far.name, now->so_far.name);
+#define HISTORY_SPENT HISTORY_COUNT
 #include "shm/history.def"
-#undef HISTORY_COUNT
-#undef HISTORY_LEVEL
-    out->cpu_us = since(before->so_far.cpu_us, now->so_far.cpu_us);
     return out->span_us > 0;
 }
 

@@ -9,17 +9,15 @@
 enum history_scale { HISTORY_SECONDS, HISTORY_MINUTES, HISTORY_SCALES };
 enum { HISTORY_POINTS = 60 };
 
-/* Its times are of all answers, upper edges of buckets as those of a histogram; -1 where nothing was answered. */
+/* All but its time stands in history.def. */
 struct history_point {
     int64_t at_us;   /* wall clock, of its end */
     int64_t span_us; /* its length: a second or a minute, and longer where no keeper was there at its end */
-#define HISTORY_COUNT(name, unit, help, ...) int64_t name;
-#define HISTORY_LEVEL(name, unit, help, ...) int64_t name;
+#define HISTORY_COUNT(name, ...) int64_t name;
+#define HISTORY_SPENT HISTORY_COUNT
+#define HISTORY_LEVEL HISTORY_COUNT
+#define HISTORY_QUANTILE HISTORY_COUNT
 #include "shm/history.def"
-#undef HISTORY_COUNT
-#undef HISTORY_LEVEL
-    int64_t cpu_us; /* user and system time of the workers, in its time */
-    int64_t p50_us, p95_us, p99_us;
 };
 
 /* The points there are, the earliest first; returns how many: none when perfd has just been started, and -1 where the

@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A slot's worker, and what it had used. */
+struct spender {
+    int64_t pid, cpu_us;
+};
+
 struct history_writer {
     struct stats *stats;
     int proc;
-    int64_t cpu_us;   /* of all workers that there were */
-    int64_t *seen_us; /* of it, what a slot's worker had used at the last look */
+    int64_t cpu_us;       /* of all workers that there were */
+    struct spender *seen; /* by slot, at the last look */
     int seen_count;
 };
 
@@ -32,19 +37,22 @@ static void see_slots(struct history_writer *w)
     int slots = stats_slots(w->stats);
     if (slots <= w->seen_count)
         return;
-    w->seen_us = xrealloc(w->seen_us, (size_t)slots * sizeof *w->seen_us);
-    memset(w->seen_us + w->seen_count, 0, (size_t)(slots - w->seen_count) * sizeof *w->seen_us);
+    w->seen = xrealloc(w->seen, (size_t)slots * sizeof *w->seen);
+    memset(w->seen + w->seen_count, 0, (size_t)(slots - w->seen_count) * sizeof *w->seen);
     w->seen_count = slots;
 }
 
-/* Slots tell that of their present workers: less than before is another one's. */
+/* Slots tell that of their present workers. While one takes over from another both write in turn: what lies between two
+ * looks is one worker's or nothing. */
 static void add_cpu(struct history_writer *w)
 {
     see_slots(w);
     for (int slot = 0; slot < w->seen_count; slot++) {
-        int64_t now_us = stats_get(w->stats, slot, STAT_cpu_us);
-        w->cpu_us += MAX(now_us - w->seen_us[slot], INT64_C(0));
-        w->seen_us[slot] = now_us;
+        const struct spender now = {stats_get(w->stats, slot, STAT_pid), stats_get(w->stats, slot, STAT_cpu_us)};
+        struct spender *last = &w->seen[slot];
+        if (now.pid == last->pid || last->pid == 0)
+            w->cpu_us += MAX(now.cpu_us - last->cpu_us, INT64_C(0));
+        *last = now;
     }
 }
 
@@ -60,27 +68,20 @@ static int64_t sum_of(const struct stats *stats, const enum metric *metrics, siz
 
 static void read_figures(const struct history_writer *w, struct history_point *out)
 {
-#define HISTORY_FIGURE(name, ...)                                                                                      \
+#define HISTORY_COUNT(name, unit, help, ...)                                                                           \
     {                                                                                                                  \
         static const enum metric metrics[] = {__VA_ARGS__};                                                            \
         out->name = sum_of(w->stats, metrics, ARRAY_LEN(metrics));                                                     \
     }
-#define HISTORY_COUNT(name, unit, help, ...) HISTORY_FIGURE(name, __VA_ARGS__)
-#define HISTORY_LEVEL(name, unit, help, ...) HISTORY_FIGURE(name, __VA_ARGS__)
+#define HISTORY_LEVEL HISTORY_COUNT
 #include "shm/history.def"
-#undef HISTORY_COUNT
-#undef HISTORY_LEVEL
-#undef HISTORY_FIGURE
 }
 
 /* What a minute's levels are the most of. */
 static void raise_levels(struct history_point *to, const struct history_point *second)
 {
-#define HISTORY_COUNT(name, unit, help, ...)
-#define HISTORY_LEVEL(name, unit, help, ...) to->name = MAX(to->name, second->name);
+#define HISTORY_LEVEL(name, ...) to->name = MAX(to->name, second->name);
 #include "shm/history.def"
-#undef HISTORY_COUNT
-#undef HISTORY_LEVEL
 }
 
 static void find_peaks(const struct history_writer *w, int64_t since_us, struct history_point *to)
@@ -98,9 +99,8 @@ static void read_times(struct history *history, const struct histogram *answers,
     uint32_t current = atomic_load(&history->current) & 1;
     struct histogram since = *answers;
     histogram_subtract(&since, &history->answers[current]);
-    out->p50_us = histogram_quantile_us(&since, 0.50);
-    out->p95_us = histogram_quantile_us(&since, 0.95);
-    out->p99_us = histogram_quantile_us(&since, 0.99);
+#define HISTORY_QUANTILE(name, unit, help, q) out->name = histogram_quantile_us(&since, q);
+#include "shm/history.def"
     history->answers[!current] = *answers;
     atomic_store(&history->current, !current);
 }
@@ -169,7 +169,7 @@ void history_writer_destroy(struct history_writer **w)
 {
     if (*w == NULL)
         return;
-    free((*w)->seen_us);
+    free((*w)->seen);
     free(*w);
     *w = NULL;
 }

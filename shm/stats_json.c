@@ -244,15 +244,11 @@ static void put_point(struct buf *out, const struct history_point *p)
     open_with(out, NULL, '{');
     put_int(out, "at_us", p->at_us);
     put_int(out, "span_us", p->span_us);
-#define HISTORY_COUNT(name, unit, help, ...) put_int(out, #name, p->name);
-#define HISTORY_LEVEL(name, unit, help, ...) put_int(out, #name, p->name);
+#define HISTORY_COUNT(name, ...) put_int(out, #name, p->name);
+#define HISTORY_SPENT HISTORY_COUNT
+#define HISTORY_LEVEL HISTORY_COUNT
+#define HISTORY_QUANTILE(name, ...) put_us(out, #name, p->name);
 #include "shm/history.def"
-#undef HISTORY_COUNT
-#undef HISTORY_LEVEL
-    put_int(out, "cpu_us", p->cpu_us);
-    put_us(out, "p50_us", p->p50_us);
-    put_us(out, "p95_us", p->p95_us);
-    put_us(out, "p99_us", p->p99_us);
     buf_addc(out, '}');
 }
 

@@ -16,15 +16,11 @@ static void put_point(cJSON *list, const struct history_point *p)
     cJSON *object = document_row(list);
     document_int(object, "at_us", p->at_us);
     document_int(object, "span_us", p->span_us);
-#define HISTORY_COUNT(name, unit, help, ...) document_int(object, #name, p->name);
-#define HISTORY_LEVEL(name, unit, help, ...) document_int(object, #name, p->name);
+#define HISTORY_COUNT(name, ...) document_int(object, #name, p->name);
+#define HISTORY_SPENT HISTORY_COUNT
+#define HISTORY_LEVEL HISTORY_COUNT
+#define HISTORY_QUANTILE(name, ...) put_quantile(object, #name, p->name);
 #include "shm/history.def"
-#undef HISTORY_COUNT
-#undef HISTORY_LEVEL
-    document_int(object, "cpu_us", p->cpu_us);
-    put_quantile(object, "p50_us", p->p50_us);
-    put_quantile(object, "p95_us", p->p95_us);
-    put_quantile(object, "p99_us", p->p99_us);
 }
 
 static double per_second(const struct history_point *p, int64_t count)

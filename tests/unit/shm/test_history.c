@@ -173,6 +173,26 @@ static void the_cpu_of_a_worker_that_is_gone_is_not_taken_back(void **state)
     history_writer_destroy(&w);
 }
 
+/* At a reload the one that ends writes once more what it has used. */
+static void two_workers_of_a_slot_have_no_more_cpu_than_each(void **state)
+{
+    static const struct {
+        int64_t pid, cpu_us, wanted_us;
+    } looks[] = {{10, 5000000, 0}, {10, 5001000, 1000}, {11, 50, 0}, {10, 5002000, 0},
+                 {11, 300, 0},     {11, 800, 500},      {0, 0, 0},   {12, 70, 70}};
+    struct stats *stats = *state;
+    struct history_writer *w = history_writer_create(stats, 0);
+    for (int i = 0; i < (int)ARRAY_LEN(looks); i++) {
+        stats_set(stats, 0, STAT_pid, looks[i].pid);
+        stats_set(stats, 0, STAT_cpu_us, looks[i].cpu_us);
+        step(w, i);
+    }
+    assert_int_equal(read_points(HISTORY_SECONDS), ARRAY_LEN(looks) - 1);
+    for (size_t i = 1; i < ARRAY_LEN(looks); i++)
+        assert_int_equal(points[i - 1].cpu_us, looks[i].wanted_us);
+    history_writer_destroy(&w);
+}
+
 static void slots_that_come_later_are_counted(void **state)
 {
     struct stats *master = *state;
@@ -230,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_writer_goes_on_where_one_ended, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(of_two_at_the_same_time_one_writes, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(the_cpu_of_a_worker_that_is_gone_is_not_taken_back, make_stats, remove_stats),
+        cmocka_unit_test_setup_teardown(two_workers_of_a_slot_have_no_more_cpu_than_each, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(slots_that_come_later_are_counted, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(nonsense_in_it_can_be_added_up, make_stats, remove_stats),
         cmocka_unit_test_setup_teardown(a_file_of_another_history_has_none, make_stats, remove_stats),
