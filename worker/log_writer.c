@@ -187,7 +187,7 @@ static void write_lines(struct log_writer *w, struct slice lines)
     }
     if (why != 0)
         lose(w, lines, why);
-    if (why == EPIPE)
+    if (why == EPIPE && !is_stderr(w)) /* stderr has no name to be opened by again */
         close_file(w);
 }
 

@@ -212,6 +212,34 @@ static void a_reader_that_leaves_loses_lines_until_another_comes(void **state)
     close(reader);
 }
 
+/* It has no name: no file is made of its. */
+static void stderr_that_nobody_reads_stays_stderr(void **state)
+{
+    struct place *p = *state;
+    char before[4096];
+    int ends[2], own = dup(STDERR_FILENO);
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(p->folder), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    close(ends[0]);
+    snprintf(p->path, sizeof p->path, "stderr");
+    begin(p);
+    for (uint64_t lost = 1; lost <= 2; lost++) {
+        put(p, "unheard\n", 1);
+        await_losses(p, lost);
+    }
+    end(p);
+    dup2(own, STDERR_FILENO);
+    close(own);
+    close(ends[1]);
+    bool made = access("stderr", F_OK) == 0;
+    assert_int_equal(chdir(before), 0);
+    assert_false(made);
+    assert_int_equal(p->losses.lines, 2);
+    assert_int_equal(p->losses.why, EPIPE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_that_is_not_there_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_that_nobody_reads_are_lost_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_pipe_holds_up_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(stderr_that_nobody_reads_stays_stderr, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_that_leaves_loses_lines_until_another_comes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
