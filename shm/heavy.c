@@ -1,4 +1,5 @@
 #include "shm/heavy.h"
+#include "shm/fault.h"
 #include "shm/stats.h"
 
 #include <stdatomic.h>
@@ -104,7 +105,13 @@ static uint64_t drop(struct heavy *h, int i)
 static bool claim(struct heavy *h, int i, int proc, uint64_t *word)
 {
     *word = atomic_load_explicit(&h->words[i], memory_order_relaxed);
-    return (*word & OWNERS) == 0 && atomic_compare_exchange_strong(&h->words[i], word, *word | (uint64_t)(proc + 1));
+    uint64_t free_word = *word, claimed = *word | (uint64_t)(proc + 1);
+    if ((*word & OWNERS) != 0)
+        return false;
+    FAULT(heavy_free);
+    if (MUTANT(claim_blind))
+        free_word = h->words[i];
+    return atomic_compare_exchange_strong(&h->words[i], &free_word, claimed);
 }
 
 static uint64_t next_word(uint64_t word)
@@ -128,6 +135,7 @@ void heavy_add(struct heavy *h, int proc, int row, struct slice text, uint64_t t
     uint64_t before = drop(h, i);
     store(&h->errors[i], before);
     store(&h->counts[i], before + times);
+    FAULT(heavy_counted);
     write_label(h->labels[i], row, text);
     store(&h->ids[i], id);
     atomic_store_explicit(&h->words[i], next_word(word), memory_order_release);
