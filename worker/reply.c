@@ -212,7 +212,9 @@ static void account(struct request *r, int status, size_t sent, bool cut, int64_
 {
     struct service *s = r->service;
     int64_t took_us = now_us - r->started_us;
-    if (r->http->taker == NULL)
+    if (r->of_admin)
+        service_count(s, STAT_admin_requests); /* who looks shall not see himself */
+    else if (r->http->taker == NULL)
         count_request(s, status, sent, took_us);
     else
         service_count(s, STAT_inner_requests);

@@ -8,7 +8,7 @@
 
 /* An answer costs points, 1 or more, and whoever spends the last one is counted. The next one's come at random, so that
  * no pattern of requests hides between them. */
-static int points;
+static int points = TALLY_HIT_SHARE / 2;
 
 static int draw(void)
 {

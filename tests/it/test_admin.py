@@ -93,12 +93,29 @@ def test_metrics_in_both_formats(api):
 
 
 def test_history_is_what_perfd_remembers(api):
-    """Of each second; those that were counted are in one of them."""
+    """Of each second; those that were counted are in one of them, and perfctl says the same of each."""
     def counted():
         history = ask(api, "/history").json()
         assert history["schema"] == "perfd.history/1"
-        return sum(point["requests"] for point in history["seconds"]) >= 62
-    assert eventually(counted, 5)
+        return sum(point["requests"] for point in history["seconds"]) >= 62 and history["seconds"]
+    points = eventually(counted, 5)
+    theirs = {point["at_us"]: point for point in api.perfctl("history", "-o", "json").json["points"]}
+    assert points and all(theirs[point["at_us"]] == point for point in points)
+    busy = max(points, key=lambda point: point["requests"])
+    assert busy["p50_us"] > 0 and busy["cpu_us"] >= 0 and busy["errors_4xx"] <= 1
+
+
+def test_who_looks_is_not_among_those_who_are_looked_at(api):
+    """The page asks each second: its own questions would be in the rate, and in the times."""
+    def counted():
+        stats = api.perfctl_json("stats")
+        of_consumers = [stats["metrics"][name]["value"] for name in ("requests", "responses_4xx", "sent_bytes")]
+        return of_consumers + [stats["histograms"]["answer"]["count"]], stats["metrics"]["admin_requests"]["value"]
+    consumers, admins = counted()
+    for path in [*PATHS, "/nothing"]:
+        ask(api, path)
+    assert counted() == (consumers, admins + len(PATHS) + 1)
+    assert api.get("/nothing").status == 404 and counted()[0][:2] == [consumers[0] + 1, consumers[1] + 1]
 
 
 def test_what_is_large_is_compressed_if_it_may_be(api):

@@ -48,8 +48,7 @@ function rateLines(points, looked, names) {
     colour: names.indexOf(name) % COLOURS,
     value: (point) => point.remembered ? NaN : (point.routes.get(name) || EMPTY).rate,
   }));
-  if (lines.length !== 1) lines.unshift({ label: 'all', colour: 'strong', value: (point) => point.all.rate });
-  return lines;
+  return [{ label: 'all', colour: 'strong', value: (point) => point.all.rate }, ...lines];
 }
 
 const CHARTS = [
@@ -59,7 +58,7 @@ const CHARTS = [
   { id: 'latency', title: 'Latency', unit: 'logarithmic', format: format.us, log: true,
     lines: () => [ofRoute('p99', 3, 'p99'), ofRoute('p95', 1, 'p95'), ofRoute('p50', 0, 'p50')] },
   { id: 'heat', title: 'Latency heat map', unit: 'how many answers took how long', heat: true },
-  { id: 'hits', title: 'Hit ratio', unit: 'of requests', format: format.percent, most: 1,
+  { id: 'hits', title: 'Hit ratio', unit: 'of lookups', format: format.percent, most: 1,
     lines: () => [ofRoute('with Redis, coalesced and stale', 2, 'sharedRatio'), ofRoute('from shared memory', 0, 'hitRatio')] },
   { id: 'cpu', title: 'CPU', unit: 'of one processor', format: format.percent, least: 0.2,
     lines: () => [ofLevels('all workers', 0, 'cpu'), ofLevels('busiest worker', 1, 'busiest')] },

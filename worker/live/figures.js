@@ -1,7 +1,8 @@
 // What two answers of /stats say of the time between them. Counters only grow while a perfd lives; of two lives there is
 // no difference, and so no rate.
 
-const KINDS = ['hit', 'miss', 'error'];
+// The times of a route's answers, of which each is in one, and of all answers.
+const KINDS = ['hit', 'miss', 'error', 'answer'];
 
 // Rows of the heat map: two for each power of two, from 1 us to 67 s, where the histograms end.
 const HEAT_ROWS = 52;
@@ -70,7 +71,7 @@ function ratio(part, whole) {
 class RouteFigures {
   constructor(seconds) {
     this.seconds = seconds;
-    this.requests = this.hits = this.shared = this.errors4xx = this.errors5xx = this.refused = this.limited = 0;
+    this.requests = this.hits = this.misses = this.stale = this.fetched = this.errors4xx = this.errors5xx = 0;
     this.within = this.over = this.objectiveUs = 0;
     this.times = new Times();
   }
@@ -79,21 +80,32 @@ class RouteFigures {
     const grown = (name) => Math.max(0, (later[name] || 0) - (earlier ? earlier[name] || 0 : 0));
     this.requests += grown('requests');
     this.hits += grown('hits');
-    this.shared += grown('hits') + grown('stale') + grown('coalesced') + grown('redis_hits');
+    this.misses += grown('misses');
+    this.stale += grown('stale');
+    this.fetched += grown('coalesced') + grown('redis_hits');
     this.errors4xx += grown('errors_4xx');
     this.errors5xx += grown('errors_5xx');
-    this.refused += grown('refused');
-    this.limited += grown('limited');
     this.within += grown('within_objective');
     this.over += grown('over_objective');
     this.objectiveUs = later.objective_us || 0;
-    for (const kind of KINDS) this.times.addAll(timesBetween(earlier && earlier[kind], later[kind]));
+    for (const kind of KINDS)
+      if (later[kind]) this.times.addAll(timesBetween(earlier && earlier[kind], later[kind]));
   }
 
   get rate() { return this.requests / this.seconds; }
-  get hitRatio() { return ratio(this.hits, this.requests); }
+  get hitRatio() { return ratio(this.hits, this.hits + this.misses); }
   get overRatio() { return ratio(this.over, this.within + this.over); }
-  get sharedRatio() { return ratio(this.shared, this.requests); }
+  get sharedRatio() { return ratio(this.hits + this.stale + this.fetched, this.hits + this.stale + this.misses); }
+}
+
+// All answers by the names of a route's, as history.def counts them: also those that have no route, and no part of a batch.
+function allOf(stats) {
+  const m = stats.metrics;
+  return {
+    requests: m.requests, errors_4xx: m.responses_4xx, errors_5xx: m.responses_5xx,
+    hits: m.cache_hits, misses: m.cache_misses, stale: m.cache_stale, coalesced: m.cache_coalesced, redis_hits: m.redis_hits,
+    answer: stats.histograms.answer,
+  };
 }
 
 // The part of a worker's CPU that it used; NaN when it is another process than before.
@@ -124,12 +136,13 @@ function between(earlier, later, longestSeconds) {
   if (earlier.since_us !== later.since_us || !(seconds > 0) || seconds > longestSeconds) return null;
   const grown = (name) => Math.max(0, (later.metrics[name] || 0) - (earlier.metrics[name] || 0));
   const before = new Map(earlier.routes.map((route) => [route.route, route]));
-  const figures = { at: later.at_us / 1000, seconds, all: new RouteFigures(seconds), routes: new Map(), refused: {} };
+  const figures = { at: later.at_us / 1000, seconds, all: new RouteFigures(seconds), routes: new Map(), routed: 0, refused: {} };
+  figures.all.add(allOf(earlier), allOf(later));
   for (const route of later.routes) {
     const one = new RouteFigures(seconds);
     one.add(before.get(route.route), route);
     figures.routes.set(route.route, one);
-    figures.all.add(before.get(route.route), route);
+    figures.routed += one.requests;
   }
   for (const [cause, names] of Object.entries(REFUSALS))
     figures.refused[cause] = names.reduce((sum, name) => sum + grown(name), 0) / seconds;

@@ -102,6 +102,9 @@ class Page {
     if (before && before.since_us !== stats.since_us) {
       this.restarted = stats.since_us / 1000;
       this.recent = [];
+    } else if (before && stats.at_us < before.at_us) {
+      this.recent = []; // its clock was set back
+      this.timeline.turnBack(stats.at_us / 1000);
     } else if (before && stats.at_us - before.at_us > LONGEST_SECONDS * 1e6) {
       await this.fill();
     }
@@ -154,7 +157,7 @@ class Page {
 
   routeRow(name, figures) {
     const one = figures && figures.routes.get(name) || new RouteFigures(1);
-    return { key: name, figures: one, share: figures ? ratio(one.requests, figures.all.requests) || 0 : 0 };
+    return { key: name, figures: one, share: figures ? ratio(one.requests, figures.routed) || 0 : 0 };
   }
 
   nameRoutes(stats) {

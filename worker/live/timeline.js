@@ -28,6 +28,10 @@ class Timeline {
     this.points.splice(0, old);
   }
 
+  turnBack(now) {
+    this.points = this.points.filter((point) => point.at < now);
+  }
+
   get last() {
     return this.points[this.points.length - 1];
   }
