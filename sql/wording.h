@@ -12,7 +12,8 @@ enum { WORDING_BYTES = 512 };
 /* Whether they may be anything: they come from the database's own functions, or are translated, so that what they quote
  * cannot be told from the rest. */
 bool wording_is_free(const PGresult *error);
-/* What stands in quotes and not in the query's text is replaced by "..."; free words are left out as a whole. */
+/* What stands in quotes, and a number, is replaced by "..." where it does not stand in the query's text; free words are
+ * left out as a whole, and so are those that are not ASCII. */
 void wording_log(const char *message, bool is_free, struct slice query, char words_out[WORDING_BYTES]);
 
 #endif
