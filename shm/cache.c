@@ -231,7 +231,8 @@ static enum cache_absence absence_of(const struct cache_item *item, const struct
         return CACHE_ABSENT; /* word that there is nothing */
     if (state != CACHE_MISS)
         return CACHE_DROPPED;
-    return rules->tti_us > 0 && idle_us(item, now_us) >= rules->tti_us ? CACHE_IDLE : CACHE_EXPIRED;
+    bool idle = rules->tti_us > 0 && idle_us(item, now_us) >= rules->tti_us;
+    return idle && now_us < item->fresh_until_us ? CACHE_IDLE : CACHE_EXPIRED;
 }
 
 static void touch(struct cache *c, const struct index_look *at, const struct cache_key *key,

@@ -41,7 +41,7 @@ enum cache_state {
 enum cache_absence {
     CACHE_ABSENT,  /* nothing */
     CACHE_EXPIRED, /* an entry whose ttl is over, and all for which it was kept beyond it */
-    CACHE_IDLE,    /* one whose tti is over */
+    CACHE_IDLE,    /* one whose tti is over, and its ttl not: a longer tti would have kept it */
     CACHE_DROPPED  /* one of whose tags was raised */
 };
 

@@ -52,6 +52,9 @@ static void a_miss_tells_what_it_met_and_takes_it_away(void **state)
     assert_true(put("a", text("x")));
     now_us += 10 * US_PER_S;
     assert_int_equal(absence_of("a"), CACHE_IDLE);
+    assert_true(put("a", for_ms(text("x"), 9000))); /* nor would it be there with a longer tti */
+    now_us += 10 * US_PER_S;
+    assert_int_equal(absence_of("a"), CACHE_EXPIRED);
     assert_true(put("a", tagged(text("x"), "t")));
     invalidate("t");
     assert_int_equal(absence_of("a"), CACHE_DROPPED);
