@@ -41,6 +41,14 @@ uint64_t histogram_count(const struct histogram *h)
     return count;
 }
 
+double histogram_sum_us(const struct histogram *h)
+{
+    double sum = 0;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum += (double)h->buckets[i] * (double)histogram_upper_us(i);
+    return sum;
+}
+
 int64_t histogram_quantile_us(const struct histogram *h, double q)
 {
     uint64_t count = histogram_count(h), seen = 0;

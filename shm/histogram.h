@@ -17,6 +17,8 @@ void histogram_add(struct histogram *sum, const struct histogram *h);
 /* What came since earlier; never less than nothing, whatever is given. */
 void histogram_subtract(struct histogram *from, const struct histogram *earlier);
 uint64_t histogram_count(const struct histogram *h);
+/* What all took together, at most 1.56 % too much, as each counts as the upper edge of its bucket. */
+double histogram_sum_us(const struct histogram *h);
 /* Upper edge of the bucket that holds the q-quantile (0 < q <= 1); -1 when empty. */
 int64_t histogram_quantile_us(const struct histogram *h, double q);
 

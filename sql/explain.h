@@ -14,9 +14,9 @@ struct explain {
     bool json;                 /* EXPLAIN (FORMAT JSON) */
 };
 
-/* Prepares each of the query's statements as perfd does, and appends its plan, one behind the other. Blocks. Takes no
- * part in what perfd does: a transaction that is read only, with a statement_timeout, and rolled back. False: err has
- * PostgreSQL's words. */
+/* Prepares each of the query's statements as perfd does, and appends its plan, one behind the other; JSON is parted by
+ * commas. Blocks. Takes no part in what perfd does: a transaction that is read only, with a statement_timeout, and
+ * rolled back. False: err has PostgreSQL's words. */
 bool explain_query(const struct explain *explain, const struct query *query, struct buf *out, struct err *err) MUST_USE;
 
 #endif

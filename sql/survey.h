@@ -5,7 +5,7 @@
 #include "common/err.h"
 
 struct survey_table {
-    char name[64]; /* without its schema, as plans have it */
+    char name[64]; /* without its schema */
     int64_t rows;  /* as PostgreSQL estimates; -1: it was never analyzed */
 };
 
@@ -17,7 +17,5 @@ struct survey {
 /* Blocks, at most about timeout_us; reads only. False: err has PostgreSQL's words. */
 bool survey_take(const char *url, int64_t timeout_us, struct survey *out, struct err *err) MUST_USE;
 void survey_deinit(struct survey *survey);
-/* Of the largest table of that name; -1: there is none, or it was never analyzed. */
-int64_t survey_rows(const struct survey *survey, const char *name);
 
 #endif

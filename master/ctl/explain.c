@@ -2,13 +2,13 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "master/ctl/ctl.h"
+#include "master/ctl/route_query.h"
 #include "shm/slow.h"
-#include "sql/keyset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PARAMS_MAX = 64, PAGE_ROWS = 51 };
+enum { PARAMS_MAX = 64 };
 #define TIMEOUT_US (10 * US_PER_S)
 
 /* What is to be explained: a route's query, with or without the parameters that it once had. */
@@ -40,7 +40,8 @@ static const struct conf_route *route_of(const struct conf *conf, const char *me
 static const struct conf_route *route_that_ran(const struct conf *conf, const struct slow_query *slow)
 {
     for (int i = 0; i < conf->route_count; i++)
-        if (query_fingerprint(slice_str(conf->routes[i].sql_text)) == slow->fingerprint)
+        if (conf->routes[i].from == FROM_SQL &&
+            query_fingerprint(slice_str(conf->routes[i].sql_text)) == slow->fingerprint)
             return &conf->routes[i];
     return NULL;
 }
@@ -79,22 +80,12 @@ static int count_params(const struct query *query)
     return count;
 }
 
-/* The first one: what its consumers ask for most. */
-static void take_page(struct wanted *wanted, struct arena *arena)
-{
-    const struct keyset_shape shape = {.first = true, .limit = PAGE_ROWS};
-    struct query_statement *statement = &wanted->query->statements[0];
-    statement->text = keyset_text(&wanted->route->page, statement, &shape, arena);
-}
-
 static enum ctl_exit parse(struct wanted *wanted, struct arena *arena)
 {
     struct err err;
-    wanted->query = query_parse(slice_str(wanted->route->sql_text), arena, &err);
+    wanted->query = route_query(wanted->route, arena, &err);
     if (wanted->query == NULL)
         return fail(wanted->route->name, err.text);
-    if (wanted->route->page.key_count > 0)
-        take_page(wanted, arena);
     if (wanted->route->combine_keys > 0)
         wanted->has_values = false; /* its parameter was a list of keys */
     if (wanted->has_values && wanted->value_count != count_params(wanted->query))

@@ -1,212 +1,272 @@
-#include "common/clock.h"
 #include "common/conf.h"
 #include "master/ctl/advise/advice.h"
 #include "master/ctl/advise/condition.h"
+#include "master/ctl/advise/scan.h"
 #include "master/ctl/format.h"
+#include "master/ctl/route_query.h"
 #include "sql/what_if.h"
 
-#include <stdio.h>
+#include <string.h>
 
-#define TIMEOUT_US (10 * US_PER_S)
-#define CREATE_FORMAT "CREATE INDEX CONCURRENTLY ON %s (%s);"
 /* A smaller table is read as a whole in less time than an index takes. LEAST_GAIN: how many times cheaper the statement
  * must become, of what HypoPG says; SELECTIVE: which part of the rows is so few that an index pays, where nobody says.
- */
-enum { TABLE_BYTES = 256 << 10, LEAST_GAIN = 2, SELECTIVE = 20, COLUMNS_MAX = 4 };
-
-/* A part of a plan that reads a table and throws rows away. */
-struct scan {
-    const struct conf_route *route;
-    const struct query_statement *statement;
-    const cJSON *node;
-    const cJSON *sort_keys; /* that its rows are sorted by afterwards; NULL: they are not */
-    double cost;            /* of the statement as it is */
-};
+ * LARGE_ROWS: from when on it is told that no plain index would help. */
+enum { TABLE_BYTES = 256 << 10, LEAST_GAIN = 2, SELECTIVE = 20, PAGE_ROWS = 50, LARGE_ROWS = 10000, COLUMNS_MAX = 4 };
 
 struct search {
-    const struct ctl *ctl;
     struct what_if *what_if;
-    struct arena *arena; /* of a statement */
+    struct arena *arena; /* of a route */
     struct advices *advices;
+    const struct conf_route *route;
+    const struct query_statement *statement;
+    double cost; /* of the statement as it is */
 };
 
-static const char *text_of(const cJSON *node, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(node, name);
-    return cJSON_IsString(item) ? item->valuestring : NULL;
-}
+/* What a scan's condition compares. */
+struct pick {
+    const struct what_if_column *columns[COLUMNS_MAX];
+    int equal_count, count;
+};
 
-static double number_of(const cJSON *node, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(node, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
-/* ---- the index ---- */
+/* ---- columns ---- */
 
 /* What is compared by =, then one range, which ends what an index narrows down. */
-static int pick_columns(const struct what_if_table *table, const char *filter, const char *alias,
-                        const char *columns[COLUMNS_MAX])
+static void pick_columns(const struct what_if_table *table, const char *condition, struct pick *pick)
 {
-    int count = 0, equal;
-    for (int i = 0; i < table->column_count && count < COLUMNS_MAX; i++)
-        if (condition_compares(filter, alias, table->columns[i]) == COMPARED_EQUAL)
-            columns[count++] = table->columns[i];
-    equal = count;
-    for (int i = 0; i < table->column_count && count < COLUMNS_MAX && count == equal; i++)
-        if (condition_compares(filter, alias, table->columns[i]) == COMPARED_RANGE)
-            columns[count++] = table->columns[i];
-    return count;
-}
-
-static const char *list_columns(const char *const *columns, int count, struct arena *arena)
-{
-    const char *list = columns[0];
-    for (int i = 1; i < count; i++)
-        list = arena_printf(arena, "%s, %s", list, columns[i]);
-    return list;
-}
-
-/* `posts.created_at DESC` is one; NULL where another table's, or an expression, is among them. */
-static const char *list_sort_keys(const struct scan *scan, const char *list, struct arena *arena)
-{
-    const char *alias = text_of(scan->node, "Alias");
-    const cJSON *key;
-    size_t len = strlen(alias);
-    cJSON_ArrayForEach(key, scan->sort_keys)
-    {
-        const char *text = cJSON_IsString(key) ? key->valuestring : "";
-        if (strncmp(text, alias, len) != 0 || text[len] != '.' || strpbrk(text, "()") != NULL)
-            return NULL;
-        list = arena_printf(arena, "%s, %s", list, text + len + 1);
+    const struct what_if_column *range = NULL;
+    *pick = (struct pick){.count = 0};
+    for (int i = 0; i < table->column_count && pick->count < COLUMNS_MAX; i++) {
+        const struct what_if_column *column = &table->columns[i];
+        const struct condition_column in_condition = {table->alias, column->name, column->type};
+        enum compared how = condition_compares(condition, &in_condition);
+        if (how == COMPARED_EQUAL)
+            pick->columns[pick->count++] = column;
+        else if (how == COMPARED_RANGE && range == NULL)
+            range = column;
     }
+    pick->equal_count = pick->count;
+    if (range != NULL && pick->count < COLUMNS_MAX)
+        pick->columns[pick->count++] = range;
+}
+
+static const char *add_to_list(const char *list, const char *column, struct arena *arena)
+{
+    return arena_printf(arena, "%s%s%s", list, *list != '\0' ? ", " : "", column);
+}
+
+static const char *list_columns(const struct pick *pick, int count, struct arena *arena)
+{
+    const char *list = "";
+    for (int i = 0; i < count; i++)
+        list = add_to_list(list, pick->columns[i]->name, arena);
     return list;
 }
 
-static double cost_of(const char *plan)
+/* `created_at DESC` of `posts.created_at DESC`, where that is a column with or without a direction; else NULL. */
+static const char *column_of_key(const struct what_if_table *table, const char *key, const struct what_if_column **out)
 {
-    cJSON *document = cJSON_Parse(plan);
-    const cJSON *top = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(document, 0), "Plan");
-    double cost = number_of(top, "Total Cost");
-    cJSON_Delete(document);
-    return cost;
+    size_t len = strlen(table->alias);
+    if (strncmp(key, table->alias, len) != 0 || key[len] != '.')
+        return NULL;
+    const char *text = key + len + 1;
+    for (int i = 0; i < table->column_count; i++) {
+        size_t name_len = strlen(table->columns[i].name);
+        const char *end = text + name_len;
+        if (strncmp(text, table->columns[i].name, name_len) != 0 || (*end != '\0' && *end != ' '))
+            continue;
+        *out = &table->columns[i];
+        return strstr(end, " USING ") == NULL ? text : NULL;
+    }
+    return NULL;
+}
+
+static bool is_equal_column(const struct pick *pick, const struct what_if_column *column)
+{
+    for (int i = 0; i < pick->equal_count; i++)
+        if (pick->columns[i] == column)
+            return true;
+    return false;
+}
+
+/* What is compared by =, then the order that the rows are wanted in. NULL: that is not one of this table's columns. */
+static const char *list_with_order(const struct scan *scan, const struct what_if_table *table, const struct pick *pick,
+                                   struct arena *arena)
+{
+    const char *list = list_columns(pick, pick->equal_count, arena);
+    const struct what_if_column *column;
+    for (int i = 0; i < scan->sort_key_count; i++) {
+        const char *text = column_of_key(table, scan->sort_keys[i], &column);
+        if (text == NULL)
+            return NULL;
+        if (!is_equal_column(pick, column))
+            list = add_to_list(list, text, arena);
+    }
+    return scan->sort_key_count > 0 ? list : NULL;
+}
+
+/* ---- judging ---- */
+
+static const char *create_text(struct search *s, const struct what_if_table *table, const char *columns)
+{
+    /* PostgreSQL cannot make one on all partitions in that way. */
+    return arena_printf(s->arena, "CREATE INDEX %sON %s (%s);", table->is_partition ? "" : "CONCURRENTLY ", table->name,
+                        columns);
+}
+
+static const char *size_text(struct search *s, const struct what_if_table *table)
+{
+    return arena_printf(s->arena, "%s (%s%s, %s)", table->name,
+                        table->rows >= 0 ? format_count((int64_t)table->rows).s : "never analyzed",
+                        table->rows >= 0 ? " rows" : "", format_bytes(table->bytes).s);
+}
+
+/* That of the join, too: what is read for each of its other side's rows. */
+static const char *condition_of(struct search *s, const struct scan *scan)
+{
+    if (*scan->filter == '\0' || *scan->join == '\0')
+        return *scan->filter != '\0' ? scan->filter : scan->join;
+    return arena_printf(s->arena, "(%s AND %s)", scan->filter, scan->join);
 }
 
 /* What the statement would cost; as it is where that cannot be told. */
-static double cost_with(struct search *s, const struct scan *scan, const char *on)
+static double cost_with(struct search *s, const struct what_if_table *table, const char *columns)
 {
-    struct err err;
-    const char *plan = NULL;
-    if (what_if_index(s->what_if, arena_printf(s->arena, "CREATE INDEX ON %s", on), &err))
-        plan = what_if_plan(s->what_if, scan->statement, s->arena, &err);
+    struct err why;
+    struct scans scans;
+    double cost = s->cost;
+    if (what_if_index(s->what_if, arena_printf(s->arena, "CREATE INDEX ON %s (%s)", table->name, columns), &why)) {
+        const char *plan = what_if_plan(s->what_if, s->statement, s->arena, &why);
+        if (plan != NULL && scans_in_plan(plan, s->arena, &scans))
+            cost = scans.cost;
+    }
     what_if_drop_indexes(s->what_if);
-    return plan != NULL ? cost_of(plan) : scan->cost;
-}
-
-/* By its plan alone: it finds few rows by reading all. */
-static void judge_plan(struct search *s, const struct scan *scan, const struct what_if_table *table,
-                       const char *columns)
-{
-    double found = number_of(scan->node, "Plan Rows");
-    if (found * SELECTIVE <= table->rows)
-        advices_add(
-            s->advices, ADVICE_INDEX, scan->route->name, arena_printf(s->arena, CREATE_FORMAT, table->name, columns),
-            "reads %s (%s rows, %s) to find %.0f of them: %s", table->name, format_count((int64_t)table->rows).s,
-            format_bytes(table->bytes).s, found, text_of(scan->node, "Filter"));
+    return cost;
 }
 
 static bool judge_cost(struct search *s, const struct scan *scan, const struct what_if_table *table,
-                       const char *columns)
+                       const char *columns, double with)
 {
-    double with = cost_with(s, scan, arena_printf(s->arena, "%s (%s)", table->name, columns));
-    if (with * LEAST_GAIN > scan->cost)
+    if (with * LEAST_GAIN > s->cost)
         return false;
-    advices_add(s->advices, ADVICE_INDEX, scan->route->name,
-                arena_printf(s->arena, CREATE_FORMAT, table->name, columns),
-                "reads %s (%s rows, %s) to find those of %s; its cost falls from %.0f to %.0f, says HypoPG",
-                table->name, format_count((int64_t)table->rows).s, format_bytes(table->bytes).s,
-                text_of(scan->node, "Filter"), scan->cost, with);
+    advices_add(s->advices, ADVICE_INDEX, s->route->name, create_text(s, table, columns),
+                "reads %s to find those of %s; its cost falls from %.0f to %.0f, says HypoPG", size_text(s, table),
+                condition_of(s, scan), s->cost, with);
     return true;
 }
 
-/* The shorter index where it does. */
-static void judge(struct search *s, const struct scan *scan, const struct what_if_table *table, const char *columns)
+/* Each column of an index must be worth it: the order comes in where it makes the statement cheaper by as much again.
+ */
+static void judge_costs(struct search *s, const struct scan *scan, const struct what_if_table *table,
+                        const struct pick *pick)
 {
-    if (!what_if_has_indexes(s->what_if)) {
-        judge_plan(s, scan, table, columns);
-        return;
-    }
-    const char *sorted = scan->sort_keys != NULL ? list_sort_keys(scan, columns, s->arena) : NULL;
-    if (!judge_cost(s, scan, table, columns) && sorted != NULL)
-        (void)judge_cost(s, scan, table, sorted);
+    const char *columns = list_columns(pick, pick->count, s->arena);
+    const char *ordered = list_with_order(scan, table, pick, s->arena);
+    double with = cost_with(s, table, columns), with_order = ordered != NULL ? cost_with(s, table, ordered) : with;
+    if (with_order * LEAST_GAIN > with || !judge_cost(s, scan, table, ordered, with_order))
+        (void)judge_cost(s, scan, table, columns, with);
 }
 
-/* ---- plans ---- */
+/* Along an index a LIMIT ends the scan, but not where a page has as many rows as are there. */
+static bool finds_few(const struct scan *scan, const struct what_if_table *table)
+{
+    bool reads_most = scan->sequential || scan->rows <= PAGE_ROWS;
+    return reads_most && *scan->filter != '\0' && scan->rows * SELECTIVE <= table->rows;
+}
+
+/* By its plan alone. One that does not use an index that is there has its reasons. */
+static void judge_plan(struct search *s, const struct scan *scan, const struct what_if_table *table,
+                       const struct pick *pick)
+{
+    if (table->rows < 0)
+        advices_unknown(s->advices, s->route->name, "%s was never analyzed", table->name);
+    else if (finds_few(scan, table) && !what_if_is_indexed(s->what_if, table, pick->columns, pick->count, s->arena))
+        advices_add(s->advices, ADVICE_INDEX, s->route->name,
+                    create_text(s, table, list_columns(pick, pick->count, s->arena)),
+                    "reads %s to find %.0f of them: %s", size_text(s, table), scan->rows, scan->filter);
+}
+
+/* A filter that compares no column as an index has it. */
+static void judge_rest(struct search *s, const struct scan *scan, const struct what_if_table *table)
+{
+    const char *expression = condition_expression(scan->filter, table->alias, s->arena);
+    if (expression != NULL && what_if_has_indexes(s->what_if) && !table->is_partition) {
+        const char *columns = arena_printf(s->arena, "(%s)", expression);
+        if (judge_cost(s, scan, table, columns, cost_with(s, table, columns)))
+            return;
+    }
+    if (finds_few(scan, table) && table->rows >= LARGE_ROWS)
+        advices_add(s->advices, ADVICE_SCAN, s->route->name,
+                    arena_printf(s->arena,
+                                 "another condition, or an index on an expression or of another kind (pg_trgm,"
+                                 " GIN): perfctl explain %s",
+                                 s->route->name),
+                    "reads %s to find %.0f of them: %s", size_text(s, table), scan->rows, scan->filter);
+}
 
 static void look_at_scan(struct search *s, const struct scan *scan)
 {
     struct err err;
+    struct pick pick;
     struct what_if_table table;
-    const char *columns[COLUMNS_MAX];
-    const char *name = text_of(scan->node, "Relation Name"), *schema = text_of(scan->node, "Schema");
-    const char *filter = text_of(scan->node, "Filter"), *alias = text_of(scan->node, "Alias");
-    if (name == NULL || schema == NULL || alias == NULL || filter == NULL ||
-        text_of(scan->node, "Index Cond") != NULL || !what_if_table(s->what_if, schema, name, &table, s->arena, &err) ||
-        table.bytes < TABLE_BYTES)
-        return;
-    int count = pick_columns(&table, filter, alias, columns);
-    if (count > 0)
-        judge(s, scan, &table, list_columns(columns, count, s->arena));
-}
-
-static void walk(struct search *s, const struct scan *of, const cJSON *node)
-{
-    struct scan scan = *of;
-    const cJSON *child, *keys = cJSON_GetObjectItemCaseSensitive(node, "Sort Key");
-    scan.node = node;
-    scan.sort_keys = keys != NULL ? keys : scan.sort_keys;
-    look_at_scan(s, &scan);
-    cJSON_ArrayForEach(child, cJSON_GetObjectItemCaseSensitive(node, "Plans")) walk(s, &scan, child);
-}
-
-static void look_at_statement(struct search *s, const struct conf_route *route, const struct query_statement *statement)
-{
-    struct err err;
-    const char *plan = what_if_plan(s->what_if, statement, s->arena, &err);
-    if (plan == NULL) {
-        fprintf(stderr, "perfctl: advise: %s: %s\n", route->name, err.text);
+    if (!what_if_table(s->what_if, scan->schema, scan->table, scan->alias, &table, s->arena, &err)) {
+        advices_unknown(s->advices, s->route->name, "%s", err.text);
         return;
     }
-    cJSON *document = cJSON_Parse(plan);
-    const cJSON *top = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(document, 0), "Plan");
-    const struct scan whole = {.route = route, .statement = statement, .cost = number_of(top, "Total Cost")};
-    if (top != NULL)
-        walk(s, &whole, top);
-    cJSON_Delete(document);
+    if (table.column_count == 0 || table.bytes < TABLE_BYTES)
+        return;
+    bool costs = what_if_has_indexes(s->what_if) && !table.is_partition;
+    pick_columns(&table, costs ? condition_of(s, scan) : scan->filter, &pick);
+    if (pick.count == 0)
+        judge_rest(s, scan, &table);
+    else if (costs)
+        judge_costs(s, scan, &table, &pick);
+    else
+        judge_plan(s, scan, &table, &pick);
 }
 
-static void look_at_route(struct search *s, const struct conf_route *route)
+/* ---- routes ---- */
+
+static void look_at_statement(struct search *s)
 {
     struct err err;
-    const struct query *query = query_parse(slice_str(route->sql_text), s->arena, &err);
-    for (int i = 0; query != NULL && i < query->statement_count; i++)
-        look_at_statement(s, route, &query->statements[i]);
+    struct scans scans;
+    const char *plan = what_if_plan(s->what_if, s->statement, s->arena, &err);
+    if (plan == NULL) {
+        advices_unknown(s->advices, s->route->name, "%s", err.text);
+        return;
+    }
+    if (!scans_in_plan(plan, s->arena, &scans))
+        return;
+    s->cost = scans.cost;
+    for (int i = 0; i < scans.count; i++)
+        look_at_scan(s, &scans.list[i]);
+}
+
+static void look_at_route(struct search *s)
+{
+    struct err err;
+    const struct query *query = route_query(s->route, s->arena, &err);
+    if (query == NULL)
+        advices_unknown(s->advices, s->route->name, "%s", err.text);
+    for (int i = 0; query != NULL && i < query->statement_count; i++) {
+        s->statement = &query->statements[i];
+        look_at_statement(s);
+    }
     arena_reset(s->arena);
 }
 
-bool advise_indexes(const struct ctl *ctl, const struct conf *conf, struct advices *advices)
+bool advise_indexes(const struct conf *conf, const char *url, int64_t timeout_us, struct advices *advices,
+                    struct err *err)
 {
-    struct err err;
-    const char *url = ctl_value(ctl, OPTION_url) != NULL ? ctl_value(ctl, OPTION_url) : conf->database.url;
-    struct search s = {.ctl = ctl, .what_if = what_if_open(url, TIMEOUT_US, &err), .advices = advices};
-    if (s.what_if == NULL) {
-        (void)ctl_fail(ctl, err.text, "");
+    struct search s = {.what_if = what_if_open(url, timeout_us, err), .advices = advices};
+    if (s.what_if == NULL)
         return false;
-    }
     s.arena = arena_create();
-    for (int i = 0; i < conf->route_count; i++)
-        if (conf->routes[i].from == FROM_SQL)
-            look_at_route(&s, &conf->routes[i]);
+    for (int i = 0; i < conf->route_count; i++) {
+        s.route = &conf->routes[i];
+        if (s.route->from == FROM_SQL)
+            look_at_route(&s);
+    }
     arena_destroy(&s.arena);
     what_if_close(&s.what_if);
     return true;

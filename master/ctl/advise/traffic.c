@@ -10,68 +10,104 @@
 /* ---- N+1 ---- */
 
 /* The load of the example asks for its favourite route with two requests in five; whoever asks for a list and then for
- * each of its rows, with nine in ten and more. */
-enum { N_PLUS_1_REQUESTS = 200, N_PLUS_1_PERCENT = 75 };
+ * each of its rows, with nine in ten and more. One key that is half of what is asked for is polled. */
+enum { N_PLUS_1_REQUESTS = 200, N_PLUS_1_PERCENT = 75, POLLED_PERCENT = 50 };
 
-static int64_t all_requests(const struct snapshot *s)
+static double surely(const struct heavy_item *item)
 {
-    int64_t sum = 0;
-    for (int row = 0; row < s->routes; row++)
-        sum += snapshot_route(s, row, ROUTE_STAT_requests);
-    return sum;
+    return (double)item->count - (double)item->error;
+}
+
+/* How often the key of a route came that came most often; the list begins with those. */
+static double most_of_one_key(const struct heavy_list *keys, int row)
+{
+    for (int i = 0; keys != NULL && i < keys->count; i++)
+        if (keys->items[i].row == row)
+            return surely(&keys->items[i]);
+    return 0;
+}
+
+static void judge_consumer(const struct snapshot *s, const struct heavy_list *keys, const struct heavy_item *item,
+                           struct advices *advices)
+{
+    int64_t all = snapshot_sum(s, STAT_requests);
+    double count = MIN(surely(item), (double)all);
+    if (item->row >= s->routes || count < N_PLUS_1_REQUESTS || count * 100 < (double)all * N_PLUS_1_PERCENT ||
+        most_of_one_key(keys, item->row) * 100 > count * POLLED_PERCENT)
+        return;
+    advices_add(advices, ADVICE_N_PLUS_1, s->names[item->row],
+                "ask for them at once: by a query that joins, a fan or a batch",
+                "%s asks for it one key after the other: about %s of all %s requests (%s)", item->text,
+                format_count((int64_t)count).s, format_count(all).s, format_percent((int64_t)count, all).s);
 }
 
 void advise_n_plus_1(const struct snapshot *s, struct advices *advices)
 {
-    struct heavy_list *list = snapshot_heavy(s, SLOT_SECTION_consumers);
-    int64_t all = all_requests(s);
-    for (int i = 0; i < list->count; i++) {
-        const struct heavy_item *item = &list->items[i];
-        int64_t surely = MIN((int64_t)(item->count - MIN(item->error, item->count)), all);
-        if (item->row < 0 || item->row >= s->routes || surely < N_PLUS_1_REQUESTS ||
-            surely * 100 < all * N_PLUS_1_PERCENT)
-            continue;
-        advices_add(advices, ADVICE_N_PLUS_1, s->names[item->row],
-                    "ask for them at once: by a query that joins, a fan or a batch",
-                    "%s asks for it one key after the other: about %s of all %s requests (%s)", item->text,
-                    format_count(surely).s, format_count(all).s, format_percent(surely, all).s);
-    }
-    free(list);
+    struct heavy_list *consumers = snapshot_heavy(s, SLOT_SECTION_consumers);
+    struct heavy_list *keys = snapshot_heavy(s, SLOT_SECTION_keys);
+    if (consumers == NULL)
+        advices_unknown(advices, "n+1", "the file of perfd %s does not tell who asks; use the perfctl of that perfd",
+                        s->version);
+    for (int i = 0; consumers != NULL && i < consumers->count; i++)
+        judge_consumer(s, keys, &consumers->items[i], advices);
+    free(consumers);
+    free(keys);
 }
 
 /* ---- the pool ---- */
 
-enum { POOL_QUERIES = 50, BUSY_PERCENT = 70 };
+/* Of the waits a twentieth is p95; so many that were given up weigh as much. Waiting grows without end where too much
+ * comes, so that what waits says that it is too little, and not how much is enough: at most twice as much at a time. */
+enum { POOL_QUERIES = 50, BUSY_PERCENT = 70, LOST_SHARE = 20, MOST_GROWTH = 2 };
 #define WAIT_US US_PER_MS
 
-static double mean_us(const struct histogram *h)
+struct pool_use {
+    double queries, run_us, wait_us, lost, max; /* the times are of all of them together */
+    int64_t wait_p95_us;
+    int workers;
+};
+
+/* The primary's connections and the replicas', as the histograms have both. */
+static void read_use(const struct snapshot *s, struct pool_use *u)
 {
-    double sum = 0, count = (double)histogram_count(h);
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
-        sum += (double)h->buckets[i] * (double)histogram_upper_us(i);
-    return count > 0 ? sum / count : 0;
+    struct histogram run, wait;
+    snapshot_hist(s, HIST_database, &run);
+    snapshot_hist(s, HIST_pool_wait, &wait);
+    *u = (struct pool_use){.queries = (double)histogram_count(&run),
+                           .run_us = histogram_sum_us(&run),
+                           .wait_us = histogram_sum_us(&wait),
+                           .wait_p95_us = histogram_quantile_us(&wait, 0.95)};
+    u->lost = (double)snapshot_sum(s, STAT_pool_timeouts) + (double)snapshot_sum(s, STAT_replica_timeouts);
+    u->max = (double)snapshot_sum(s, STAT_pool_max) + (double)snapshot_sum(s, STAT_replica_max);
+    for (int slot = 0; slot < s->slots; slot++)
+        u->workers += snapshot_get(s, slot, STAT_pool_max) > 0;
+}
+
+static bool must_wait(const struct pool_use *u)
+{
+    return u->wait_p95_us >= WAIT_US || u->lost * LOST_SHARE > u->queries;
 }
 
 /* Those that run and those that wait are as many as come in the time that one of them takes (Little 1961). */
 void advise_pool(const struct snapshot *s, struct advices *advices)
 {
-    struct histogram run, wait;
-    char todo[160];
-    snapshot_hist(s, HIST_database, &run);
-    snapshot_hist(s, HIST_pool_wait, &wait);
-    double count = (double)histogram_count(&run), span_us = (double)MAX(s->span_us, INT64_C(1));
-    double busy = count * mean_us(&run) / span_us, there = busy + count * mean_us(&wait) / span_us;
-    int64_t max = snapshot_sum(s, STAT_pool_max), p95_us = histogram_quantile_us(&wait, 0.95);
-    if (max == 0 || count < POOL_QUERIES || p95_us < WAIT_US || there * 100 < (double)max * BUSY_PERCENT)
+    struct pool_use u;
+    char todo[192];
+    read_use(s, &u);
+    double span_us = (double)MAX(s->span_us, INT64_C(1));
+    double run = u.run_us / span_us, wait = u.wait_us / span_us;
+    if (u.workers == 0 || u.queries < POOL_QUERIES || !must_wait(&u) || (run + wait) * 100 < u.max * BUSY_PERCENT)
         return;
-    int64_t enough = (int64_t)ceil(MAX(there, (double)max) * 100 / BUSY_PERCENT);
-    int64_t each = (enough + s->slots - 1) / MAX(s->slots, 1);
+    double enough = MIN(MAX(run + wait, u.max) * 100 / BUSY_PERCENT, u.max * MOST_GROWTH);
+    double each = ceil((double)snapshot_sum(s, STAT_pool_max) * enough / u.max / u.workers);
     snprintf(todo, sizeof todo,
-             "database { pool max=%lld; }, of each of %d workers, if the database has the CPUs for it", (long long)each,
-             s->slots);
+             "database { pool max=%.0f; }, of each of %d workers%s; if the database has the CPUs for it, and then look "
+             "again",
+             each, u.workers, snapshot_sum(s, STAT_replica_max) > 0 ? ", and as much more of replica_pool" : "");
     advices_add(advices, ADVICE_POOL, "database connections", todo,
-                "%.1f queries run or wait on average (%.0f a second, %s each, and %s of waiting) for %lld connections; "
-                "p95 of the waiting is %s, %s timed out",
-                there, count * 1e6 / span_us, format_us((int64_t)mean_us(&run)).s, format_us((int64_t)mean_us(&wait)).s,
-                (long long)max, format_us(p95_us).s, format_count(snapshot_sum(s, STAT_pool_timeouts)).s);
+                "%.1f queries run and %.1f wait on average (%.0f a second, %s each, and %s of waiting) for %.0f "
+                "connections; p95 of the waiting is %s, %.0f timed out",
+                run, wait, u.queries * 1e6 / span_us, format_us((int64_t)(u.run_us / u.queries)).s,
+                format_us((int64_t)(u.wait_us / u.queries)).s, u.max, format_us(MAX(u.wait_p95_us, INT64_C(0))).s,
+                u.lost);
 }

@@ -169,12 +169,12 @@ static void find_indexes(const struct facts *f, struct finding *out)
 {
     if (no_survey(f, out) || no_conf(f, out))
         return;
-    if (f->scans.found > 0)
-        set(out, FINDING_BAD, "perfctl advise tells the index that its filter needs",
-            "missing for the queries of %d routes: %s", f->scans.found, f->scans.first);
-    else if (f->scans.not_planned > 0)
-        set(out, FINDING_LOOK, "perfctl explain METHOD PATH tells why",
-            "PostgreSQL did not plan the queries of %d routes", f->scans.not_planned);
+    if (advices_count(f->indexes) > 0)
+        set(out, FINDING_BAD, "perfctl advise tells what would mend it", "%s %s%s", advices_at(f->indexes, 0)->about,
+            advices_at(f->indexes, 0)->found, advices_count(f->indexes) > 1 ? "; and others" : "");
+    else if (advices_unknown_count(f->indexes) > 0)
+        set(out, FINDING_LOOK, "perfctl advise tells why", "PostgreSQL did not plan %d queries",
+            advices_unknown_count(f->indexes));
     else
         set(out, FINDING_OK, "", "no query reads all of a large table for few rows");
 }
@@ -184,11 +184,8 @@ static void find_indexes(const struct facts *f, struct finding *out)
 static double busy_connections(const struct snapshot *s)
 {
     struct histogram h;
-    double busy_us = 0;
     snapshot_hist(s, HIST_database, &h);
-    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
-        busy_us += (double)h.buckets[i] * (double)histogram_upper_us(i);
-    return s->span_us > 0 ? busy_us / (double)s->span_us : 0;
+    return s->span_us > 0 ? histogram_sum_us(&h) / (double)s->span_us : 0;
 }
 
 static double busiest_cpu(const struct facts *f)
@@ -206,7 +203,7 @@ static double busiest_cpu(const struct facts *f)
 
 static void find_headroom(const struct facts *f, struct finding *out)
 {
-    int64_t max = snapshot_sum(f->s, STAT_pool_max);
+    int64_t max = snapshot_sum(f->s, STAT_pool_max) + snapshot_sum(f->s, STAT_replica_max);
     double busy = busy_connections(f->s), cpu = busiest_cpu(f), pool = max > 0 ? busy / (double)max : 0;
     if (f->point_count == 0)
         set(out, FINDING_LOOK, "look again under load", "there is no history yet");

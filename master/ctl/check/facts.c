@@ -46,8 +46,10 @@ static void ask_database(struct facts *f, const struct ctl *ctl)
         return;
     }
     f->has_survey = survey_take(url, TIMEOUT_US, &f->survey, &f->database_err);
-    if (f->has_survey && f->conf != NULL)
-        scans_find(f->conf, url, &f->survey, TIMEOUT_US, &f->scans);
+    if (!f->has_survey || f->conf == NULL)
+        return;
+    f->indexes = advices_create();
+    f->has_survey = advise_indexes(f->conf, url, TIMEOUT_US, f->indexes, &f->database_err);
 }
 
 void facts_init(struct facts *f, const struct ctl *ctl)
@@ -62,5 +64,7 @@ void facts_init(struct facts *f, const struct ctl *ctl)
 void facts_deinit(struct facts *f)
 {
     survey_deinit(&f->survey);
+    if (f->indexes != NULL)
+        advices_destroy(&f->indexes);
     conf_destroy(&f->conf);
 }

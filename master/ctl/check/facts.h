@@ -3,9 +3,10 @@
 #define MASTER_CTL_CHECK_FACTS_H
 
 #include "common/conf.h"
-#include "master/ctl/check/scans.h"
+#include "master/ctl/advise/advice.h"
 #include "master/ctl/ctl.h"
 #include "shm/history.h"
+#include "sql/survey.h"
 
 struct facts {
     const struct snapshot *s; /* since the start */
@@ -20,7 +21,8 @@ struct facts {
     bool has_database; /* or it is not known whether there is one */
     bool has_survey;   /* else the database cannot be asked, as database_err says */
     struct survey survey;
-    struct scans scans;
+    struct advices
+        *indexes; /* of that database, for the queries of conf; NULL: it cannot be asked, or there is no conf */
     struct err database_err;
 };
 
