@@ -124,6 +124,7 @@ struct pool *pool_create_replica(struct event_base *base, const struct conf *con
     pool->observe = observe;
     pool->observe_arg = observe_arg;
     pool->budget = BUDGET_KNOWN; /* the primary's alone is looked at */
+    pool->is_replica = true;
     return pool;
 }
 

@@ -89,9 +89,10 @@ typedef void pool_done(void *arg, const struct pool_outcome *outcome);
 struct pool_metrics {
     int max, active, idle, connecting, waiting;
     int64_t max_wait_us;
-    uint64_t queries, errors, timeouts, rejected, cancelled, opened, closed;
-    uint64_t pipelined; /* sent on a connection that was at work with others */
-    uint64_t repeated;  /* run again because another one's error or delay stood in their way */
+    uint64_t queries, errors, cancelled, opened, closed;
+    uint64_t timeouts, rejected; /* of work with an owner; not what the primary does because a replica is down */
+    uint64_t pipelined;          /* sent on a connection that was at work with others */
+    uint64_t repeated;           /* run again because another one's error or delay stood in their way */
 };
 
 /* Told of everything that ran, before its done. gone: its consumer was, so it was cancelled. work->values is NULL where

@@ -64,6 +64,7 @@ struct pool {
     int64_t found_us;   /* when a connect last succeeded */
     int64_t left_us;    /* when a server was last left because it was a standby */
     char last_error[512];
+    bool is_replica; /* what it fails to do because it is down goes to the primary */
     struct pool_metrics metrics;
 };
 

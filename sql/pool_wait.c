@@ -13,13 +13,21 @@ void wait_tell(struct job *job, const struct pool_outcome *outcome)
     job_free(job);
 }
 
-void wait_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message)
+/* Only what refuses a request: the process asks for itself, too, of a replica that is down each second. */
+static void count_failure(struct pool *pool, const struct job *job, enum pool_fail why)
 {
-    struct pool_outcome outcome = {.fail = why, .message = message, .wait_us = clock_mono_us() - job->queued_us};
+    if (job->work.owner == NULL || job->work.describe || (pool->is_replica && why == POOL_DOWN))
+        return;
     if (why == POOL_TIMEOUT)
         pool->metrics.timeouts++;
     else
         pool->metrics.rejected++;
+}
+
+void wait_fail(struct pool *pool, struct job *job, enum pool_fail why, const char *message)
+{
+    struct pool_outcome outcome = {.fail = why, .message = message, .wait_us = clock_mono_us() - job->queued_us};
+    count_failure(pool, job, why);
     wait_tell(job, &outcome);
 }
 

@@ -168,6 +168,7 @@ def test_a_replica_that_is_down_is_not_missed(start, pair, end):
         standby.start()
         assert eventually(lambda: in_a_row(api, True), 8)
     assert not load.wrong and not load.failed, (load.wrong[:3], load.failed[:3])
+    assert api.stat("replica_fallbacks") > 0 and api.stat("replica_rejected") == 0 == api.stat("pool_rejected")
 
 
 def test_a_replica_that_hangs_costs_a_time_out_at_most(start, pair):

@@ -27,7 +27,7 @@ const format = {
   count: (value) => isNone(value) ? NONE : Math.abs(value) < 10000 ? String(Math.round(value)) : scaled(value, 1000, ['', 'k', 'M', 'G']),
   rate: (value) => isNone(value) ? NONE : value === 0 ? '0' : scaled(value, 1000, ['', 'k', 'M', 'G']),
   us: (value) => isNone(value) ? NONE
-    : value >= 999500 ? digits(value / 1e6) + NARROW + 's' : scaled(value, 1000, ['\u00b5s', 'ms']),
+    : value >= 999500 ? digits(value / 1e6) + NARROW + 's' : value < 1000 ? Math.round(value) + NARROW + '\u00b5s' : digits(value / 1000) + NARROW + 'ms',
   bytes: (value) => isNone(value) ? NONE : scaled(value, 1024, ['B', 'KB', 'MB', 'GB', 'TB']),
   percent: (value) => isNone(value) ? NONE : (value > 0 && value < 0.0995 ? (100 * value).toFixed(1) : Math.round(100 * value)) + NARROW + '%',
   time: (ms) => new Date(ms).toLocaleTimeString([], { hour12: false }),
