@@ -117,6 +117,15 @@ def test_watching_goes_on_when_perfd_is_started_again(make_perfd, db, tmp_path):
     assert err.read_text().count("two lives") == 1, err.read_text()
 
 
+def test_watching_goes_on_whatever_is_found(api):
+    """advise ends with 1 where it finds something, and so does this."""
+    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "hist", "GET /none", "--watch", "20ms"], stderr=subprocess.PIPE,
+                             text=True)
+    assert all("no such route" in watch.stderr.readline() for _ in range(3)) and watch.poll() is None
+    watch.terminate()
+    watch.communicate(timeout=5)
+
+
 def test_workers(api):
     workers = api.perfctl_json("workers")["workers"]
     assert sorted(w["pid"] for w in workers) == api.worker_pids()

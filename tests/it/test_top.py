@@ -1,10 +1,12 @@
 """perfctl top on a real terminal, and as text; perfctl hist."""
+import itertools
 import os
 import re
 import shutil
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -33,7 +35,7 @@ def api(make_module_perfd, db):
 @pytest.fixture
 def asked(api):
     """Requests come all the time: of /one four times as many as of /n/7, and some of these are wrong."""
-    done = threading.Event()
+    done, rounds = threading.Event(), itertools.count()
 
     def ask():
         with api.connect() as connection:
@@ -41,9 +43,10 @@ def asked(api):
                 for target in ["/one"] * 4 + ["/n/7"]:
                     connection.request("GET", target)
                 connection.request("GET", "/n/x")
+                next(rounds)
     thread = threading.Thread(target=ask)
     thread.start()
-    yield
+    yield lambda: 6 * next(rounds)
     done.set()
     thread.join()
 
@@ -88,8 +91,11 @@ def test_a_small_terminal(api, asked):
         terminal.press("B", "a")
         terminal.shows("since start")
         terminal.press("p")
-        terminal.shows("PAUSED")
-        terminal.press("p", "+")
+        still = terminal.shows("PAUSED")
+        assert not eventually(lambda: terminal.text() != still, 0.4), "figures move though they are to stand still"
+        terminal.press("p")
+        assert eventually(lambda: terminal.text() != still)
+        terminal.press("+")
         terminal.shows("every 0.2 s")
 
         terminal.resize(160, 50)
@@ -176,8 +182,13 @@ def test_the_terminal_is_given_back(api, tmp_path, sig):
 
 
 def test_text(api, asked):
-    done = api.perfctl("top", "--once", "--interval", "200ms")
+    assert eventually(asked)
+    sent, began = asked(), time.monotonic()
+    done = api.perfctl("top", "--once", "--interval", "300ms")
+    sent = (asked() - sent) / (time.monotonic() - began)
     assert done.code == 0 and not done.err, done
+    told = float(re.search(r"^ rate +([\d.,]+) /s", done.out, re.M)[1].replace(",", ""))
+    assert sent / 3 < told < 3 * sent, (told, sent)
     assert re.search(r"^ rate +[1-9]", done.out, re.M) and "\x1b" not in done.out
     assert set(routes(done.out)) == {"/one", "/n/{n}", "/never"}
     watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "top", "pool", "--interval", "100ms"], stdout=subprocess.PIPE,

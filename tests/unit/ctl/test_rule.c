@@ -238,6 +238,24 @@ static void metrics_by_their_name(void **state)
     assert_true(m.value > 0.299 && m.value < 0.301);
 }
 
+/* Whatever they are by the end. */
+static void the_worst_look_at_a_gauge_counts(void **state)
+{
+    (void)state;
+    const int64_t waiting[] = {3, 9, 0};
+    struct measure most = {.row = -1}, least = {.row = -1};
+    struct rule at_most = rule_of("pool_waiting<5"), at_least = rule_of("pool_waiting>5");
+    for (size_t i = 0; i < ARRAY_LEN(waiting); i++) {
+        stats_set(stats, 0, STAT_pool_waiting, waiting[i]);
+        struct snapshot *s = snapshot_take(view, US_PER_S);
+        measure_look(&at_most, s, &most);
+        measure_look(&at_least, s, &least);
+        snapshot_destroy(&s);
+    }
+    assert_int_equal(most.value, 9);
+    assert_int_equal(least.value, 0);
+}
+
 /* A worker that was started again begins at nothing. */
 static void cpu_is_that_of_the_workers_that_live(void **state)
 {
@@ -279,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(routes_are_taken_together_or_each, setup, teardown),
         cmocka_unit_test_setup_teardown(what_did_not_come_is_not_measured, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_by_their_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_worst_look_at_a_gauge_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(cpu_is_that_of_the_workers_that_live, setup, teardown),
         cmocka_unit_test_setup_teardown(what_there_is_not_is_refused, setup, teardown),
     };
