@@ -167,6 +167,7 @@ def test_fans_and_batches_are_compressed_too(each):
     assert etag.endswith('-gz"') and api.get("/pair?rows=1500", {**GZIP, "If-None-Match": etag}).status == 304
 
 
+@pytest.mark.once
 def test_who_does_not_want_it(start):
     api = start()
     for headers in ({}, {"Accept-Encoding": "br"}, {"Accept-Encoding": "gzip;q=0"}, {"Accept-Encoding": "gzip;q=0.1, identity"}):

@@ -103,6 +103,7 @@ def test_a_bug_of_ours_tells_what_and_where(make_perfd, db, action, sig, words):
     assert eventually(lambda: api.get("/fetched").status == 200)
 
 
+@pytest.mark.once
 def test_killed_workers_are_back_within_a_second_and_take_only_what_they_had(make_perfd, db):
     """Each slot a few times, as one that dies again and again is given more and more time."""
     threads, each = 4, 3

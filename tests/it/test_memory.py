@@ -137,6 +137,7 @@ def memfd(api, name):
     return next(f"{folder}/{fd}" for fd in os.listdir(folder) if name in os.readlink(f"{folder}/{fd}"))
 
 
+@pytest.mark.once
 def test_the_cache_shrinks_first_and_grows_again(start, machine):
     """The machine gets back what the cache gives, so that no miss is refused."""
     machine.total_mb = 100

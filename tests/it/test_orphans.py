@@ -32,6 +32,7 @@ def children_of(api):
     return api.worker_pids() + [api.keeper_pid()]
 
 
+@pytest.mark.once
 def test_a_killed_master_leaves_no_orphans_and_the_next_one_starts_at_once(make_perfd, db):
     api = make_perfd(CONF, db, workers=3, pool="pool acquire_timeout=10s;").start()
     longest, lingering = 0.0, 0.0

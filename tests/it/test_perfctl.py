@@ -72,7 +72,8 @@ def test_a_window_has_what_came_in_it(api):
         window = json.loads(api.perfctl("routes", "-o", "json", "--window", "500ms").out)
     found = next(r for r in window["routes"] if r["route"] == "GET /n/{n}")
     assert 0 < found["requests"] < route(api, "GET /n/{n}")["requests"] - 20
-    assert found["requests"] == found["count"] and 400_000 < window["span_us"] < 2_000_000
+    assert abs(found["requests"] - found["count"]) <= 2, "each of two may be between its counter and its histogram"
+    assert 400_000 < window["span_us"] < 2_000_000
     idle = json.loads(api.perfctl("routes", "-o", "json", "--window", "50ms").out)["total"]
     assert idle["requests"] == 0 and idle["p99_us"] is None
 

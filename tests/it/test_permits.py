@@ -233,6 +233,7 @@ route GET /items/{{id}} {{ query "SELECT id, name, held(5, 0.02) AS s FROM items
 WHO_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
+@pytest.mark.once
 def test_short_ones_that_meet_a_lock_run_once_at_a_time(start, db):
     """Sent together on one connection, where one waits for a lock: they run again, each by itself, when that was ended
     there, and what met no lock has its answer before the lock is gone."""
