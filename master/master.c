@@ -102,6 +102,7 @@ static int64_t keep_workers(struct master *m, int64_t now_us)
 {
     if (!roll_is_busy(m->roll))
         shared_sweep(&m->shared, is_cache_used, m->workers);
+    stats_set(m->shared.stats, STATS_KEEPER, STAT_workers, m->generation->conf->workers);
     int64_t next_us = workers_kill_stuck(m->workers, now_us);
     next_us = MIN(next_us, workers_keep(m->workers, KEEPER_SLOT, m->generation, now_us));
     for (int slot = 0; slot < WORKERS_MAX; slot++) {

@@ -2,9 +2,12 @@
 import csv
 import io
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +15,7 @@ import pytest
 from prometheus_client.openmetrics import parser
 
 from lib.load import Load
-from lib.perfd import PERFCTL, ROOT
+from lib.perfd import PERFCTL, ROOT, run
 from lib.process import eventually, tell
 
 CONF = """
@@ -143,6 +146,20 @@ def test_wrong_usage_and_no_perfd(api, perfctl, tmp_path):
     assert perfctl("--dir", str(tmp_path), "ping").code == 3
 
 
+def test_what_may_not_be_read_is_not_called_absent(api):
+    """The folder is ours alone: another user's perfctl, or ours while nobody may enter it."""
+    if os.geteuid() == 0:
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            os.chmod(folder, 0o755)
+            program = shutil.copy(PERFCTL, folder)
+            refused = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "--dir", api.run_dir, "stats")
+    else:
+        os.chmod(api.run_dir, 0)
+        refused = api.perfctl("stats")
+        os.chmod(api.run_dir, 0o755)
+    assert refused.code == 1 and not refused.out and "perfd.stats: " in refused.err and "not running" not in refused.err, refused
+
+
 def test_a_damaged_file_is_refused(perfctl, tmp_path):
     (tmp_path / "perfd.stats").write_bytes(b"x" * 100_000)
     result = perfctl("--dir", str(tmp_path), "stats")
@@ -233,10 +250,10 @@ def readers():
     return found
 
 
-def all_readers(run):
+def all_readers(ask):
     """What each of them answers, all at once."""
     with ThreadPoolExecutor(4) as threads:
-        done = {command: threads.submit(run, command, *ARGS.get(command, []), *([] if command in NO_JSON else ["-o", "json"]))
+        done = {command: threads.submit(ask, command, *ARGS.get(command, []), *([] if command in NO_JSON else ["-o", "json"]))
                 for command in readers()}
         return {command: future.result() for command, future in done.items()}
 
@@ -287,11 +304,11 @@ def test_every_command_refuses_what_it_cannot_read(other, change, what):
 
 def test_every_command_reads_a_file_with_other_metrics(other):
     """A newer perfd has some that this perfctl does not know, and has lost others."""
-    run = other(lambda good: good.replace(b"pool_repeated\0", b"brand_new_one\0").replace(b"flight_wait\0", b"another_new\0"))
-    answers = all_readers(run)
+    ask = other(lambda good: good.replace(b"pool_repeated\0", b"brand_new_one\0").replace(b"flight_wait\0", b"another_new\0"))
+    answers = all_readers(ask)
     for command, answer in answers.items():
         assert answer.code == 0 and answer.out or command in ("advise", "flame") and answer.code == 1, (command, answer)
     stats = answers["stats"].json
     assert "brand_new_one" in stats["metrics"] and "pool_repeated" not in stats["metrics"]
     assert "another_new" in stats["histograms"] and "flight_wait" not in stats["histograms"]
-    assert "brand_new_one" in run("stats").out
+    assert "brand_new_one" in ask("stats").out

@@ -86,13 +86,17 @@ def test_a_small_terminal(api, asked):
                           ("?", "Page Up")]:
             terminal.press(key)
             terminal.shows(word)
-        terminal.press("q", "1", "b")
+        terminal.press("4")
+        assert eventually(lambda: re.search(r"^GET /one +(?:100|9\d)\.\d % +[\d.,]+ /s", terminal.text(), re.M)), terminal.text()
+        assert routes(terminal.text()) == ["/one"], "the others are not cached"
+        terminal.press("1", "b")
         terminal.shows("since baseline")
         terminal.press("B", "a")
         terminal.shows("since start")
         terminal.press("p")
         still = terminal.shows("PAUSED")
-        assert not eventually(lambda: terminal.text() != still, 0.4), "figures move though they are to stand still"
+        terminal.press("j", "k", "j", "k")
+        assert not eventually(lambda: terminal.text() != still, 0.3), "figures move though they are to stand still"
         terminal.press("p")
         assert eventually(lambda: terminal.text() != still)
         terminal.press("+")
@@ -150,6 +154,12 @@ def test_what_is_wrong_is_told_and_a_restart_survived(make_perfd, db):
         terminal.shows("the master is stopped", "since baseline")
         api.resume_master()
         assert eventually(lambda: "stopped" not in terminal.text())
+        api.head = api.head.replace("workers 2;", "workers 1;")
+        assert api.reload(CONF).code == 0
+        terminal.press("2")
+        assert eventually(lambda: re.findall(r"^ +(\d) +\d+ +ready", terminal.text(), re.M) == ["0"]), terminal.text()
+        assert "none" not in terminal.text()
+        terminal.press("1")
         api.kill_master()
         terminal.shows("perfd is not running: these are its last figures", "GET /one", within=6)
         api.start()

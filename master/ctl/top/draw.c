@@ -71,7 +71,7 @@ static bool describe_workers(const struct model *m, char *text, size_t bytes)
     char first[TOP_NOTE_BYTES] = "", other[TOP_NOTE_BYTES];
     int wrong = 0;
     for (int slot = 0; slot < m->now->slots; slot++)
-        wrong += describe_worker(m, slot, wrong == 0 ? first : other, sizeof first);
+        wrong += model_has_slot(m, slot) && describe_worker(m, slot, wrong == 0 ? first : other, sizeof first);
     if (wrong > 1)
         snprintf(text, bytes, "%.150s, and %d more", first, wrong - 1);
     else

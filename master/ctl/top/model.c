@@ -43,6 +43,12 @@ double model_cpu(const struct model *m, int slot)
     return m->cpu[slot - STATS_KEEPER];
 }
 
+bool model_has_slot(const struct model *m, int slot)
+{
+    int64_t workers = snapshot_sum(m->now, STAT_workers); /* 0: the file does not tell */
+    return workers == 0 || slot < workers || snapshot_get(m->now, slot, STAT_pid) != 0;
+}
+
 /* By SIGSTOP or a debugger: nobody but the kernel can tell. */
 static bool is_stopped(int pid)
 {

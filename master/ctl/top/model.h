@@ -37,6 +37,8 @@ void model_deinit(struct model *model);                      /* the source is th
 void model_take(struct model *model);
 void model_set_base(struct model *model);              /* the baseline is now */
 double model_cpu(const struct model *model, int slot); /* cpu of the model */
+/* Whether the slot is to have a worker, or has one: not what a configuration with more workers has left. */
+bool model_has_slot(const struct model *model, int slot);
 /* The figures that are wanted, and of which time they are. */
 const struct snapshot *model_shown(const struct model *model, enum span *span_out);
 int route_track(int row, enum route_track track); /* its number in the series */

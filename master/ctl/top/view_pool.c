@@ -94,7 +94,8 @@ static void fill(const struct model *m, struct grid *grid)
     enum span span;
     const struct snapshot *s = model_shown(m, &span);
     for (int slot = 0; slot < s->slots; slot++)
-        put_row(grid, s, slot);
+        if (model_has_slot(m, slot))
+            put_row(grid, s, slot);
     put_row(grid, s, TOTAL);
 }
 

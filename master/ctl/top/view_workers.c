@@ -72,7 +72,8 @@ static void fill(const struct model *m, struct grid *grid)
     enum span span;
     const struct snapshot *s = model_shown(m, &span);
     for (int slot = 0; slot < s->slots; slot++)
-        put_row(grid, m, s, slot);
+        if (model_has_slot(m, slot))
+            put_row(grid, m, s, slot);
 }
 
 const struct view view_workers = {columns, ARRAY_LEN(columns), 0, false, fill};
