@@ -131,7 +131,8 @@ static double sum_of(const struct histogram *h)
 {
     double sum = 0;
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
-        sum += (double)h->buckets[i] * (double)histogram_upper_us(i);
+        if (h->buckets[i] > 0)
+            sum += (double)h->buckets[i] * (double)histogram_upper_us(i);
     return sum;
 }
 

@@ -29,34 +29,37 @@ static void find_all(struct snapshot *s)
             indices[scope][i] = find(&s->lists[scope], stat_lists[scope].infos[i].name, i);
 }
 
-/* With texts of their own. */
+static size_t text_bytes(const struct stat_info *info)
+{
+    return strlen(info->name) + strlen(info->unit) + strlen(info->help) + 3;
+}
+
+static const char *copy_text(char **at, const char *text)
+{
+    char *copy = *at;
+    *at = stpcpy(copy, text) + 1;
+    return copy;
+}
+
+/* With texts of their own, which stand behind the infos. */
 static void copy_lists(struct snapshot *s, const struct stat_list lists[STATS_SCOPES])
 {
-    int total = 0;
+    size_t count = 0, bytes = 0;
     for (int scope = 0; scope < STATS_SCOPES; scope++)
-        total += lists[scope].count;
-    struct stat_info *to = s->infos = xcalloc((size_t)total + 1, sizeof *to);
+        for (int i = 0; i < lists[scope].count; i++, count++)
+            bytes += text_bytes(&lists[scope].infos[i]);
+    struct stat_info *to = s->infos = xcalloc(1, (count + 1) * sizeof *to + bytes);
+    char *at = (char *)(to + count);
     for (int scope = 0; scope < STATS_SCOPES; scope++) {
         s->lists[scope] = (struct stat_list){to, lists[scope].count};
         for (int i = 0; i < lists[scope].count; i++, to++) {
-            const struct stat_info *from = &lists[scope].infos[i];
-            *to = (struct stat_info){xstrdup(from->name), from->counter, from->sum, xstrdup(from->unit),
-                                     xstrdup(from->help)};
+            *to = lists[scope].infos[i];
+            to->name = copy_text(&at, to->name);
+            to->unit = copy_text(&at, to->unit);
+            to->help = copy_text(&at, to->help);
         }
     }
     find_all(s);
-}
-
-static void free_lists(struct snapshot *s)
-{
-    for (int scope = 0; scope < STATS_SCOPES; scope++)
-        for (int i = 0; i < s->lists[scope].count; i++) {
-            const struct stat_info *info = &s->lists[scope].infos[i];
-            free((void *)(uintptr_t)info->name);
-            free((void *)(uintptr_t)info->unit);
-            free((void *)(uintptr_t)info->help);
-        }
-    free(s->infos);
 }
 
 /* ---- memory ---- */
@@ -117,7 +120,7 @@ void snapshot_destroy(struct snapshot **doomed)
     free(s->values);
     free(s->route_values);
     free(s->names);
-    free_lists(s);
+    free(s->infos);
     free(s);
 }
 
@@ -371,8 +374,11 @@ const struct histogram *snapshot_route_hist(const struct snapshot *s, int row, e
 void snapshot_hist_at(const struct snapshot *s, int index, struct histogram *sum_out)
 {
     *sum_out = empty;
-    for (int slot = STATS_KEEPER; slot < s->slots; slot++)
-        histogram_add(sum_out, slot_hist_at(s, slot, index));
+    for (int slot = STATS_KEEPER; slot < s->slots; slot++) {
+        const struct histogram *h = slot_hist_at(s, slot, index);
+        if (h != &empty)
+            histogram_add(sum_out, h);
+    }
 }
 
 void snapshot_hist(const struct snapshot *s, enum stat_hist hist, struct histogram *sum_out)

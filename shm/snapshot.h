@@ -15,7 +15,7 @@ struct snapshot {
     char version[16];
     int slots, routes;
     struct stat_list lists[STATS_SCOPES]; /* its metrics: those of the file */
-    struct stat_info *infos;              /* what they are in */
+    struct stat_info *infos;              /* what they are in, and behind them their texts */
     route_name *names;
     int64_t *values;                                 /* by slot, the keeper's first */
     int64_t *route_values;                           /* by row, over slots */
