@@ -122,6 +122,23 @@ def test_time_outs_hold(start):
     assert [row["current_setting"] for row in api.get(f"/settings?names={names}").json()] == ["2s", "on", "UTC"]
 
 
+def test_perfctl_asks_through_it(start, pooler):
+    """It needs no options, and what others have prepared and set in the server's sessions stays."""
+    api = start()
+    on_all_sessions(pooler, "PREPARE theirs AS SELECT 1")
+    try:
+        plan, broken = api.perfctl("explain", "GET /item"), api.perfctl("explain", "GET /pid", "--url", pooler.url("none"))
+        assert plan.code == 0 and "items_pkey" in plan.out and broken.code == 1, (plan, broken)
+        advice = api.perfctl("advise")
+        assert advice.code == 0 and advice.out == "nothing to advise\n", advice
+        assert "rows in 2 tables" in api.perfctl("check", "--checklist").out
+        on_all_sessions(pooler, "DO $$ BEGIN ASSERT (SELECT array_agg(name) FROM pg_prepared_statements) = '{theirs}';"
+                                "ASSERT current_setting('plan_cache_mode') = 'auto' AND current_setting('statement_timeout') = '0'"
+                                "; END $$")
+    finally:
+        on_all_sessions(pooler, "DEALLOCATE ALL")
+
+
 def test_nothing_of_one_request_is_seen_by_the_next(start, pooler):
     """Other users of the pooler get the sessions as they would without perfd."""
     api = start()

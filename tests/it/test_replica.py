@@ -83,6 +83,15 @@ def test_reads_go_to_the_replica_and_all_else_to_the_primary(start):
     assert "0 replicas" in api.perfctl("pool").out
 
 
+def test_perfctl_may_ask_the_replica(start, pair):
+    url = pair[1].url("replica")
+    api = start()
+    advice, plan = api.perfctl("advise", "-o", "json", "--url", url), api.perfctl("explain", "GET /value/{id}", "--url", url)
+    assert [u["about"] for u in advice.json["unknown"]] in ([], ["GET /fresh"]), "another test makes its table"
+    assert advice.json["advice"] == [], advice
+    assert plan.code == 0 and "items" in plan.out, plan
+
+
 def test_a_quiet_primary_is_no_lag(start):
     api = start()
     seen = [standby_says(api) for _ in range(60) if time.sleep(0.05) is None]  # three times max_lag
