@@ -5,18 +5,16 @@ import time
 
 import pytest
 
+from lib.items import CACHE, ROUTE, SCHEMA, get
 from lib.process import eventually
 
-SCHEMA = """
-CREATE TABLE items (id bigint PRIMARY KEY, version int NOT NULL DEFAULT 0);
-INSERT INTO items SELECT g FROM generate_series(1, 1000) g;
+CHECKED = """
 CREATE FUNCTION checked(version int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
     IF version = 0 THEN RAISE EXCEPTION 'out of order' USING ERRCODE = 'XX000'; END IF;
     RETURN version;
 END $$;
 """
-CONF = """
-route GET /items/{id} { query "SELECT version FROM items WHERE id = :id"; result value; cache ttl=300s tags=item:{id}; }
+CONF = ROUTE + """
 route PATCH /items/{id} { query "UPDATE items SET version = version + 1 WHERE id = :id RETURNING version"; result value;
     invalidates item:{id}; }
 route GET /short { query "SELECT 1"; result value; cache ttl=100ms; }
@@ -25,13 +23,11 @@ route GET /kept { query "SELECT checked(version) FROM items WHERE id = 999"; res
 route GET /idle { query "SELECT 1"; result value; cache ttl=60s tti=100ms; }
 route GET /other/{id} { query "SELECT repeat('x', 100) || :id::text"; result value; cache ttl=300s; }
 """
-# So few entries that the whole index is counted with each of the keeper's turns.
-CACHE = "size 4MB; entries 200; tti 0;"
 
 
 @pytest.fixture(scope="module")
 def db(pg):
-    return pg.create_database("cache_figures", SCHEMA)
+    return pg.create_database("cache_figures", SCHEMA + CHECKED)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +40,7 @@ def figures(api, name):
     return next((route for route in routes if route["route"] == name), None)
 
 
-def change(api, name, ask, **wanted):
+def adds(api, name, ask, **wanted):
     """What ask() adds to a route's counters."""
     before = figures(api, name) or {}
     ask()
@@ -53,26 +49,21 @@ def change(api, name, ask, **wanted):
     assert found == wanted, (name, before, after)
 
 
-def get(api, target, times=1):
-    for _ in range(times):
-        assert api.get(target).status == 200
-
-
 def test_hits_and_misses(api):
-    change(api, "GET /items/{id}", lambda: get(api, "/items/1", 5), misses=1, hits=4, expired=0, idle=0, dropped=0)
+    adds(api, "GET /items/{id}", lambda: get(api, "/items/1", 5), misses=1, hits=4, expired=0, idle=0, dropped=0)
     assert figures(api, "GET /items/{id}")["hit_ratio"] == pytest.approx(0.8)
 
 
 def test_what_a_write_dropped(api):
     get(api, "/items/2")
     assert api.request("PATCH", "/items/2", {}).status == 200
-    change(api, "GET /items/{id}", lambda: get(api, "/items/2", 3), misses=1, dropped=1, hits=2, expired=0, idle=0)
+    adds(api, "GET /items/{id}", lambda: get(api, "/items/2", 3), misses=1, dropped=1, hits=2, expired=0, idle=0)
 
 
 def test_what_was_too_old(api):
     get(api, "/short")
     time.sleep(0.15)
-    change(api, "GET /short", lambda: get(api, "/short"), misses=1, expired=1, idle=0, dropped=0)
+    adds(api, "GET /short", lambda: get(api, "/short"), misses=1, expired=1, idle=0, dropped=0)
 
 
 def test_what_was_too_old_but_is_kept_for_a_failing_source(api, db):
@@ -81,13 +72,13 @@ def test_what_was_too_old_but_is_kept_for_a_failing_source(api, db):
     get(api, "/kept")
     db.run("UPDATE items SET version = 0 WHERE id = 999")
     time.sleep(0.15)
-    change(api, "GET /kept", lambda: get(api, "/kept", 3), misses=3, expired=3)
+    adds(api, "GET /kept", lambda: get(api, "/kept", 3), misses=3, expired=3)
 
 
 def test_what_nobody_asked_for(api):
     get(api, "/idle")
     time.sleep(0.2)
-    change(api, "GET /idle", lambda: get(api, "/idle"), misses=1, idle=1, expired=0)
+    adds(api, "GET /idle", lambda: get(api, "/idle"), misses=1, idle=1, expired=0)
 
 
 def test_entries_and_bytes(api):

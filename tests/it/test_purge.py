@@ -4,19 +4,14 @@ import threading
 
 import pytest
 
+from lib.items import CACHE, ROUTE, SCHEMA, change, get
 from lib.process import eventually, tell
 
-SCHEMA = """
-CREATE TABLE items (id bigint PRIMARY KEY, version int NOT NULL DEFAULT 0);
-INSERT INTO items SELECT g FROM generate_series(1, 100) g;
-"""
-CONF = """
-route GET /items/{id} { query "SELECT version FROM items WHERE id = :id"; result value; cache ttl=300s tags=item:{id}; }
+CONF = ROUTE + """
 route GET /sum { query "SELECT sum(version) FROM items"; result value; cache ttl=300s; }
 route GET /slow/{id} { query "SELECT version FROM items, pg_sleep(0.3) WHERE id = :id"; result value; cache ttl=300s; }
 route GET /plain/{id} { query "SELECT version FROM items WHERE id = :id"; result value; }
 """
-CACHE = "size 16MB; entries 1000; tti 0;"
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +39,13 @@ def sharing(make_perfd, db, redis, well):
 
 def cached(api, *targets):
     for target in targets:
-        assert api.get(target).status == 200
+        get(api, target)
         assert eventually(lambda target=target: {api.get(target).cache for _ in range(4)} == {"HIT"})
 
 
 def values(api, target):
     """As both workers answer: each request has a connection of its own."""
     return {api.get(target).json() for _ in range(8)}
-
-
-def change(db, item):
-    db.run(f"UPDATE items SET version = version + 1 WHERE id = {item}")
-    return db.value(f"SELECT version FROM items WHERE id = {item}")
 
 
 def purge(api, *words):
