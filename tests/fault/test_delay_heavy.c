@@ -71,6 +71,10 @@ static void who_dies_over_an_entry_leaves_the_bounds_right(void **state)
     (void)state;
     for (int row = 10; row < 10 + HEAVY_ENTRIES; row++)
         come(&scene, row, OFTEN);
+    struct actor early = actor_paused_at(&scene, FAULT_heavy_free, 1, TWO, come, 1);
+    actor_is_killed(&scene, &early);
+    heavy_read(heavy, &found);
+    assert_int_equal(found.count, HEAVY_ENTRIES);
     struct actor dead = actor_paused_at(&scene, FAULT_heavy_counted, 1, ONE, come, 1);
     actor_is_killed(&scene, &dead);
     heavy_read(heavy, &found);

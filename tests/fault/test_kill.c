@@ -230,9 +230,11 @@ static void assert_memory(struct before *b)
 
 /* ---- each point ---- */
 
-static bool is_of_the_worker(enum fault_point point)
+/* By the worker's tests from outside, and by test_delay_heavy. */
+static bool is_tried_elsewhere(enum fault_point point)
 {
-    return strncmp(fault_names[point], "write_", 6) == 0 || strncmp(fault_names[point], "fetch_", 6) == 0;
+    const char *name = fault_names[point];
+    return strncmp(name, "write_", 6) == 0 || strncmp(name, "fetch_", 6) == 0 || strncmp(name, "heavy_", 6) == 0;
 }
 
 /* False: the nth time never came. */
@@ -268,7 +270,7 @@ static void killed_anywhere_it_wedges_nobody_and_loses_nothing(void **state)
     const int later[] = {2, 9, 100};
     measure_fresh();
     for (int point = 0; point < FAULT_COUNT; point++) {
-        if (is_of_the_worker((enum fault_point)point))
+        if (is_tried_elsewhere((enum fault_point)point))
             continue;
         play_hurry();
         if (!die_at((enum fault_point)point, 1))
