@@ -64,6 +64,24 @@ static void an_entry_has_one_writer_at_a_time(void **state)
     assert_int_equal(at_most(&found, ONE), 1);
 }
 
+/* It has come least often, so whatever is new wants its place. */
+static void who_finds_an_entry_taken_leaves_it(void **state)
+{
+    struct heavy_summary found;
+    (void)state;
+    for (int row = 10; row < 10 + HEAVY_ENTRIES; row++)
+        come(&scene, row, row == 10 ? 1 : 10 * OFTEN);
+    struct actor writer = actor_paused_at(&scene, FAULT_heavy_counted, 1, ONE, come, OFTEN);
+    come(&scene, TWO, 1);
+    heavy_read(heavy, &found);
+    assert_int_equal(found.count, HEAVY_ENTRIES - 1);
+    actor_goes_on(&scene, &writer);
+    heavy_read(heavy, &found);
+    assert_int_equal(found.count, HEAVY_ENTRIES);
+    assert_int_equal(at_most(&found, ONE), 1 + OFTEN);
+    assert_int_equal(at_most(&found, TWO), found.floor);
+}
+
 /* What it had counted for the text that it threw out is still below the floor. */
 static void who_dies_over_an_entry_leaves_the_bounds_right(void **state)
 {
@@ -87,6 +105,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_entry_has_one_writer_at_a_time, set, strike),
+        cmocka_unit_test_setup_teardown(who_finds_an_entry_taken_leaves_it, set, strike),
         cmocka_unit_test_setup_teardown(who_dies_over_an_entry_leaves_the_bounds_right, set, strike),
     };
     play_choose(argc, argv);

@@ -88,7 +88,7 @@ static int key_of(const struct heavy_item *item)
     return key;
 }
 
-/* Each is bounded by its count and error, and what is not there by floor. */
+/* Each is bounded by its count and error, and what is not there by floor, which is also the most that an error is. */
 static void assert_bounds(const struct heavy_item *items, int count, uint64_t floor, const uint64_t *before)
 {
     bool there[KEYS] = {false};
@@ -97,6 +97,7 @@ static void assert_bounds(const struct heavy_item *items, int count, uint64_t fl
         uint64_t true_count = came[key] - before[key];
         assert_true(true_count <= items[i].count);
         assert_true(true_count >= items[i].count - items[i].error);
+        assert_true(items[i].error <= floor);
         assert_false(there[key]);
         there[key] = true;
     }
