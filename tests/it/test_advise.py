@@ -55,6 +55,8 @@ QUERIES = {
     "cast": (f"SELECT id FROM {ORDERS} WHERE token::text = :v", "((token)::text)", None),
     "joined": (f"SELECT o.id FROM buyers b JOIN {ORDERS} o ON o.buyer_id = b.id WHERE b.name = :v", "buyer_id", []),
     "pages": (f"SELECT id, at FROM {ORDERS} WHERE state = :v::state", "state, at DESC, id DESC", []),
+    "newest": (f"SELECT o.id, b.name FROM {ORDERS} o JOIN buyers b ON b.id = o.buyer_id ORDER BY o.at DESC LIMIT :v",
+               "at DESC", []),
     "box": (f"SELECT id FROM {ORDERS} WHERE area = :v::box", None, None),
     "pattern": (f"SELECT id FROM {ORDERS} WHERE code LIKE :v", None, None),
     "row": (f"SELECT id FROM {ORDERS} WHERE id > token + :v::int", [], []),

@@ -128,12 +128,14 @@ static const char *condition_of(struct search *s, const struct scan *scan)
     return arena_printf(s->arena, "(%s AND %s)", scan->filter, scan->join);
 }
 
-/* What the statement would cost; as it is where that cannot be told. */
+/* What the statement would cost; as it is where that cannot be told, or columns are NULL. */
 static double cost_with(struct search *s, const struct what_if_table *table, const char *columns)
 {
     struct err why;
     struct scans scans;
     double cost = s->cost;
+    if (columns == NULL)
+        return cost;
     if (what_if_index(s->what_if, arena_printf(s->arena, "CREATE INDEX ON %s (%s)", table->name, columns), &why)) {
         const char *plan = what_if_plan(s->what_if, s->statement, s->arena, &why);
         if (plan != NULL && scans_in_plan(plan, s->arena, &scans))
@@ -143,27 +145,39 @@ static double cost_with(struct search *s, const struct what_if_table *table, con
     return cost;
 }
 
-static bool judge_cost(struct search *s, const struct scan *scan, const struct what_if_table *table,
-                       const char *columns, double with)
+/* purpose: why the table is read. */
+static bool judge_cost(struct search *s, const struct what_if_table *table, const char *columns, double with,
+                       const char *purpose)
 {
-    if (with * LEAST_GAIN > s->cost)
+    if (columns == NULL || with * LEAST_GAIN > s->cost)
         return false;
     advices_add(s->advices, ADVICE_INDEX, s->route->name, create_text(s, table, columns),
-                "reads %s to find those of %s; its cost falls from %.0f to %.0f, says HypoPG", size_text(s, table),
-                condition_of(s, scan), s->cost, with);
+                "reads %s to %s; its cost falls from %.0f to %.0f, says HypoPG", size_text(s, table), purpose, s->cost,
+                with);
     return true;
 }
 
-/* Each column of an index must be worth it: the order comes in where it makes the statement cheaper by as much again.
- */
-static void judge_costs(struct search *s, const struct scan *scan, const struct what_if_table *table,
-                        const struct pick *pick)
+static const char *expression_of(struct search *s, const struct scan *scan, const struct what_if_table *table)
 {
-    const char *columns = list_columns(pick, pick->count, s->arena);
-    const char *ordered = list_with_order(scan, table, pick, s->arena);
-    double with = cost_with(s, table, columns), with_order = ordered != NULL ? cost_with(s, table, ordered) : with;
-    if (with_order * LEAST_GAIN > with || !judge_cost(s, scan, table, ordered, with_order))
-        (void)judge_cost(s, scan, table, columns, with);
+    const char *expression = condition_expression(scan->filter, table->alias, s->arena);
+    return expression != NULL ? arena_printf(s->arena, "(%s)", expression) : NULL;
+}
+
+/* Each column must be worth it: the order comes in where it makes the statement cheaper by as much again. What a join
+ * looks up, row by row, has no order. */
+static bool judge_costs(struct search *s, const struct scan *scan, const struct what_if_table *table,
+                        const struct pick *of_filter)
+{
+    struct pick all;
+    pick_columns(table, condition_of(s, scan), &all);
+    const char *columns = all.count > 0 ? list_columns(&all, all.count, s->arena) : expression_of(s, scan, table);
+    const char *ordered = list_with_order(scan, table, of_filter, s->arena);
+    double with = cost_with(s, table, columns), with_order = cost_with(s, table, ordered);
+    const char *find = arena_printf(s->arena, "find those of %s", condition_of(s, scan));
+    const char *sort =
+        of_filter->count > 0 ? arena_printf(s->arena, "find and sort those of %s", scan->filter) : "sort them";
+    return (with_order * LEAST_GAIN <= with && judge_cost(s, table, ordered, with_order, sort)) ||
+           judge_cost(s, table, columns, with, find);
 }
 
 /* Along an index a LIMIT ends the scan, but not where a page has as many rows as are there. */
@@ -186,14 +200,8 @@ static void judge_plan(struct search *s, const struct scan *scan, const struct w
 }
 
 /* A filter that compares no column as an index has it. */
-static void judge_rest(struct search *s, const struct scan *scan, const struct what_if_table *table)
+static void judge_filter(struct search *s, const struct scan *scan, const struct what_if_table *table)
 {
-    const char *expression = condition_expression(scan->filter, table->alias, s->arena);
-    if (expression != NULL && what_if_has_indexes(s->what_if) && !table->is_partition) {
-        const char *columns = arena_printf(s->arena, "(%s)", expression);
-        if (judge_cost(s, scan, table, columns, cost_with(s, table, columns)))
-            return;
-    }
     if (finds_few(scan, table) && table->rows >= LARGE_ROWS)
         advices_add(s->advices, ADVICE_SCAN, s->route->name,
                     arena_printf(s->arena,
@@ -215,12 +223,11 @@ static void look_at_scan(struct search *s, const struct scan *scan)
     if (table.column_count == 0 || table.bytes < TABLE_BYTES)
         return;
     bool costs = what_if_has_indexes(s->what_if) && !table.is_partition;
-    pick_columns(&table, costs ? condition_of(s, scan) : scan->filter, &pick);
-    if (pick.count == 0)
-        judge_rest(s, scan, &table);
-    else if (costs)
-        judge_costs(s, scan, &table, &pick);
-    else
+    pick_columns(&table, scan->filter, &pick);
+    bool told = costs && judge_costs(s, scan, &table, &pick);
+    if (pick.count == 0 && !told)
+        judge_filter(s, scan, &table);
+    else if (pick.count > 0 && !costs)
         judge_plan(s, scan, &table, &pick);
 }
 

@@ -84,8 +84,8 @@ static struct purpose purpose_of(const cJSON *node, const struct purpose *above)
 static void walk(struct reader *r, const cJSON *node, const struct purpose *above)
 {
     const cJSON *child;
-    bool chooses = *text_of(node, "Filter") != '\0' || *above->join != '\0';
-    if (reads_all(node) && *text_of(node, "Schema") != '\0' && chooses && r->out->count < SCANS_MAX)
+    bool for_some = *text_of(node, "Filter") != '\0' || *above->join != '\0' || above->sort_keys != NULL;
+    if (reads_all(node) && *text_of(node, "Schema") != '\0' && for_some && r->out->count < SCANS_MAX)
         take(r, node, above);
     struct purpose purpose = purpose_of(node, above);
     cJSON_ArrayForEach(child, cJSON_GetObjectItemCaseSensitive(node, "Plans")) walk(r, child, &purpose);

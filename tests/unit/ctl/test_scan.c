@@ -89,6 +89,15 @@ static void one_side_of_a_join(void **state)
     assert_string_equal(scans.list[0].join, "");
 }
 
+static void all_rows_to_sort_them(void **state)
+{
+    (void)state;
+    struct scans scans = read_plan("{'Node Type':'Sort','Sort Key':['p.at'],'Plans':[" ALL_OF_POSTS "]}");
+    assert_int_equal(scans.count, 1);
+    assert_string_equal(scans.list[0].filter, "");
+    assert_int_equal(scans.list[0].sort_key_count, 1);
+}
+
 /* What a bitmap has found is few already. */
 static void what_reads_not_all_of_a_table(void **state)
 {
@@ -124,9 +133,13 @@ static void more_scans_than_anybody_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_arena(a_scan_of_all_that_throws_rows_away), with_arena(scans_of_several_tables_in_their_order),
-        with_arena(along_an_index_for_its_order_alone),  with_arena(one_side_of_a_join),
-        with_arena(what_reads_not_all_of_a_table),       with_arena(what_is_no_plan),
+        with_arena(a_scan_of_all_that_throws_rows_away),
+        with_arena(scans_of_several_tables_in_their_order),
+        with_arena(along_an_index_for_its_order_alone),
+        with_arena(one_side_of_a_join),
+        with_arena(all_rows_to_sort_them),
+        with_arena(what_reads_not_all_of_a_table),
+        with_arena(what_is_no_plan),
         with_arena(more_scans_than_anybody_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
