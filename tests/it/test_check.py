@@ -71,6 +71,7 @@ def test_wrong_rules_and_no_perfd(api, perfctl, tmp_path):
         wrong = check(api, rule)
         assert wrong.code == 64 and f"  {rule}\n  {' ' * place}^\n" in wrong.err and not wrong.out, wrong
     assert api.perfctl("check").code == api.perfctl("check", "--for", "0s", "--rule", "mem<1").code == 64
+    assert api.perfctl("check", "--checklist", "--rule", "mem<1").code == 64
     assert perfctl("--dir", str(tmp_path), "check", "--rule", "mem<1").code == 3
 
 

@@ -185,6 +185,7 @@ def test_the_pool_by_slot_and_in_total(api):
     pool = api.perfctl_json("pool")
     assert [slot["slot"] for slot in pool["slots"]] == [0, 1]
     assert pool["total"]["max"] == sum(slot["max"] for slot in pool["slots"]) > 0
+    assert pool["total"]["saturation"] == pytest.approx(pool["total"]["active"] / pool["total"]["max"], abs=1e-6)
     assert pool["total"]["wait"]["count"] == sum(slot["wait"]["count"] for slot in pool["slots"]) > 0
 
 

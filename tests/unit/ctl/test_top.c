@@ -208,7 +208,11 @@ static void a_detail_wraps_and_ends(void **state)
     assert_row(page, 1, L"       89\u00e9???");
     assert_row(page, 2, L" N     12");
     assert_row(page, 3, L"");
+    page_destroy(&page);
+    page = page_create(4, 15);
     grid_draw_chosen(grid, &chosen, page, 0, 1);
+    assert_row(page, 0, L" NAME  01234567");
+    assert_row(page, 1, L"");
     page_destroy(&page);
     grid_destroy(&grid);
 }
