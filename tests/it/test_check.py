@@ -52,8 +52,11 @@ def test_rules_hold_and_break(api):
 
 
 def test_what_nobody_asked_for_breaks_nothing(api):
-    quiet = check(api, "p95(GET /n/*) < 1us", "each hit(GET /n/*) > 90%", span="50ms")
-    assert quiet.code == 0 and quiet.out.count("no data") == 2, quiet
+    """What came before the check is none of its figures."""
+    assert api.get("/one").status == 200
+    quiet = check(api, "p95(GET /n/*) < 1us", "each hit(GET /n/*) > 90%", "p95(GET /one) < 1us", "rate(*) <= 0", "requests < 1",
+                  span="50ms")
+    assert quiet.code == 0 and quiet.out.count("no data") == 3, quiet
 
 
 def test_rules_of_a_file(api, tmp_path):
@@ -85,16 +88,25 @@ def test_what_stands_still_is_told(make_perfd, db):
     api.resume_master()
 
 
-def test_another_life_and_none(make_perfd, db):
-    api = make_perfd(CONF, db).start()
-    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "check", "--rule", "rate(*)>=0", "--for", "30s"],
+def begin_check(api, span):
+    """One that has looked once."""
+    watch = subprocess.Popen([PERFCTL, "--dir", api.run_dir, "check", "--rule", "rate(*)>=0", "--for", span],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert eventually(lambda: any("perfd.stats" in line for line in open(f"/proc/{watch.pid}/maps", encoding="utf-8")))
+    return watch
+
+
+def test_another_life_and_none(make_perfd, db):
+    api = make_perfd(CONF, db).start()
+    watch = begin_check(api, "30s")
     api.term()
     api.start()
     out, err = watch.communicate(timeout=20)
     assert watch.returncode == 1 and "two lives" in err and not out, (watch.returncode, out, err)
+    watch = begin_check(api, "500ms")
     api.kill_master()
+    out, err = watch.communicate(timeout=20)
+    assert watch.returncode == 3 and "has ended while it was being checked" in err and not out, (watch.returncode, out, err)
     gone = check(api, "rate(*)>=0", span="50ms")
     assert gone.code == 3 and "not running" in gone.err and not gone.out, gone
 

@@ -53,6 +53,26 @@ static void names_of_metrics_may_have_dots(void **state)
     }
     assert_int_equal(rule_of("pool_max>1").subject, RULE_value);
     assert_string_equal(rule_of("pool_max>1").name, "pool_max");
+    assert_int_equal(rule_of("some.rate>1").subject, RULE_value);
+    assert_string_equal(rule_of("some.rate>1").name, "some_rate");
+}
+
+static void a_limit_is_met_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool below, equal, above;
+    } cases[] = {{"in_flight<5", true, false, false},
+                 {"in_flight<=5", true, true, false},
+                 {"in_flight>5", false, false, true},
+                 {"in_flight>=5", false, true, true}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct rule rule = rule_of(cases[i].text);
+        assert_int_equal(rule_holds(&rule, 4.999), cases[i].below);
+        assert_int_equal(rule_holds(&rule, 5), cases[i].equal);
+        assert_int_equal(rule_holds(&rule, 5.001), cases[i].above);
+    }
 }
 
 static void what_is_wrong_is_told_with_its_place(void **state)
@@ -293,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rule_has_its_parts),
         cmocka_unit_test(names_of_metrics_may_have_dots),
+        cmocka_unit_test(a_limit_is_met_or_not),
         cmocka_unit_test(what_is_wrong_is_told_with_its_place),
         cmocka_unit_test_setup_teardown(routes_are_taken_together_or_each, setup, teardown),
         cmocka_unit_test_setup_teardown(what_did_not_come_is_not_measured, setup, teardown),
