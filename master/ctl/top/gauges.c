@@ -148,10 +148,8 @@ void gauges_read(const struct snapshot *s, int64_t cpu_us, struct reading out[st
     struct input *in = xcalloc(1, sizeof *in);
     in->s = s;
     in->cpu_us = cpu_us;
+    snapshot_hist(s, HIST_answer, &in->answers); /* as the history has them, and its rate */
     snapshot_hist(s, HIST_pool_wait, &in->pool_wait);
-    for (int row = 0; row < s->routes; row++)
-        for (int kind = 0; kind < ROUTE_HIST_COUNT; kind++)
-            histogram_add(&in->answers, snapshot_route_hist(s, row, (enum route_hist)kind));
 #define GAUGE(name, label, join) out[GAUGE_##name] = read_##name(in);
 #include "master/ctl/top/gauges.def"
 #undef GAUGE

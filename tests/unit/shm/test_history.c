@@ -80,8 +80,9 @@ static void a_minute_has_the_peaks_of_its_seconds(void **state)
 {
     struct stats *stats = *state;
     struct history_writer *w = history_writer_create(stats, 0);
+    static const int64_t peaks[] = {9, 7, 1}; /* within the first, at the end of the second, none in the third */
     for (int second = 0; second <= 180; second++) {
-        stats_set(stats, 0, STAT_pool_waiting, second == 60 ? 9 : 1);
+        stats_set(stats, 0, STAT_pool_waiting, second == 30 ? peaks[0] : second == 120 ? peaks[1] : 1);
         answer(stats, 1, second < 60 ? 30 : 50, 2);
         step(w, second);
     }
@@ -90,7 +91,7 @@ static void a_minute_has_the_peaks_of_its_seconds(void **state)
         assert_int_equal(points[i].at_us, START_US + 60 * (i + 1) * US_PER_S);
         assert_int_equal(points[i].span_us, 60 * US_PER_S);
         assert_int_equal(points[i].requests, 120);
-        assert_int_equal(points[i].pool_waiting, i == 0 ? 9 : 1);
+        assert_int_equal(points[i].pool_waiting, peaks[i]);
         assert_int_equal(points[i].p50_us, i == 0 ? 30 : 50);
     }
     history_writer_destroy(&w);
@@ -125,15 +126,19 @@ static void another_writer_goes_on_where_one_ended(void **state)
     struct stats *stats = *state;
     struct history_writer *first = history_writer_create(stats, 0), *second;
     step(first, 0);
+    stats_set(stats, 0, STAT_cpu_us, 4000);
     step(first, 1);
     history_writer_destroy(&first);
     answer(stats, 0, 30, 7);
     second = history_writer_create(stats, 5);
+    stats_set(stats, 0, STAT_cpu_us, 5000);
     step(second, 4);
     assert_int_equal(read_points(HISTORY_SECONDS), 2);
     assert_int_equal(points[1].span_us, 3 * US_PER_S);
     assert_int_equal(points[1].requests, 7);
     assert_int_equal(points[1].p50_us, 30);
+    assert_int_equal(points[0].cpu_us, 4000);
+    assert_int_equal(points[1].cpu_us, 1000);
     history_writer_destroy(&second);
 }
 

@@ -82,6 +82,9 @@ static void what_goes_back_has_come_not_at_all(void **state)
     struct stats *stats = *state;
     struct err err = {""};
     int row = stats_route_row(stats, "GET /a");
+    stats_observe(stats, 0, HIST_database, 100);
+    stats_route_add(stats, 0, row, ROUTE_STAT_requests, 1);
+    stats_route_observe(stats, 0, row, ROUTE_HIST_hit, 100);
     struct snapshot *less = snapshot_take(view, 2000);
     stats_add(stats, 0, STAT_requests, 10);
     stats_observe(stats, 0, HIST_database, 100);
