@@ -3,6 +3,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import subprocess
 
 import pytest
@@ -55,6 +56,45 @@ def test_how_many_and_how_long(api):
     assert n["sent_bytes"] == sum(line["bytes"] for line in api.access_lines() if line.get("route") == "GET /n/{n}")
 
 
+def test_a_summary_tells_each_kind_of_line_apart(perfctl, tmp_path):
+    lines = [(200, "HIT"), (200, "HIT"), (304, "HIT"), (200, "MISS"), (404, "MISS"), (499, None), (500, "MISS"), (503, None), (599, None)]
+    (tmp_path / "log").write_text("".join(
+        json.dumps({"status": status, "bytes": 10, "duration_us": 7, "route": "GET /a", **({"cache": cache} if cache else {})}) + "\n"
+        for status, cache in lines) + '{"status":400}\n')
+    routes = {r["route"]: r for r in perfctl("log", "--summary", "-o", "json", str(tmp_path / "log")).json["routes"]}
+    a = routes["GET /a"]
+    assert (a["requests"], a["hits"], a["errors_4xx"], a["errors_5xx"], a["sent_bytes"]) == (9, 3, 2, 3, 90)
+    assert (routes["-"]["requests"], routes["-"]["errors_4xx"]) == (1, 1)
+
+
+def test_a_value_does_not_steer_the_terminal(perfctl, tmp_path):
+    (tmp_path / "log").write_text('{"method":"GET","target":"/\\u001b[2J\\u009b2J\\u007f\\u00e9"}\n')
+    shown = perfctl("log", str(tmp_path / "log")).out
+    assert shown.endswith("GET /?[2J??2J?\u00e9\n"), repr(shown)
+
+
+def peak_kb(*argv):
+    """Not below that of the test's own process."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        out = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return out, usage.ru_maxrss
+
+
+@pytest.mark.once
+def test_a_line_without_end_takes_no_memory(tmp_path):
+    """150 MB in one line, beside one of 1.3 MB, whose end looks good by itself."""
+    long, short = tmp_path / "long.gz", tmp_path / "short"
+    long.write_bytes(gzip.compress(b"x" * (1 << 20)) * 150 + gzip.compress(b'\n{"status":1}\n'))
+    short.write_text("x" * (20 << 16) + '{"status":1}\n{"status":2}\n')
+    told, most = peak_kb(PERFCTL, "log", "--count", str(long))
+    assert "1 of 2 lines are damaged" in told and told.endswith("1\n"), told
+    told, least = peak_kb(PERFCTL, "log", "--count", str(short))
+    assert "1 of 2 lines are damaged" in told and told.endswith("1\n"), told
+    assert most < least + 20_000, (least, most)
+
+
 def test_other_files_packed_and_damaged(perfctl, tmp_path):
     lines = [json.dumps({"status": 200 + i, "duration_us": i}) for i in range(100)]
     packed, damaged, cut = tmp_path / "a.gz", tmp_path / "b", tmp_path / "c.gz"
@@ -75,6 +115,7 @@ def test_mistakes(perfctl, api):
     wrong = perfctl("log", "-q", "status=500 nad ms>1", "/dev/null")
     assert wrong.code == 64 and wrong.err.splitlines()[1:] == ["  status=500 nad ms>1", " " * 13 + "^"], wrong
     assert perfctl("log", "--count", "--follow", "/dev/null").code == 64
+    assert perfctl("log", "--follow", "-").code == 64
     for setting, words in (("off", "access_log off"), ("stderr", "stderr")):
         api.write("other.conf", f"access_log {setting};")
         refused = perfctl("log", "--conf", f"{api.folder}/other.conf")
@@ -101,9 +142,15 @@ def test_following_through_a_rotation(tmp_path):
     try:
         assert eventually(lambda: writes_until_seen('{"status":2}'))
         write('{"status":3}\n{"sta')
+        (tmp_path / "next").write_text('{"status":4,"bytes":' + "1" * 100 + "}\n")  # longer than the one before
+        (tmp_path / "next").rename(log)
+        assert eventually(lambda: seen('{"status":4,')) and not seen('{"status":1}') and not seen('{"status":3}')
+        log.write_text('{"status":5}\n')  # the same file, cut
+        assert eventually(lambda: seen('{"status":5}'))
+        write("x" * 1_100_000)  # a line that is too long, and has no end
         log.rename(tmp_path / "access.log.1")
-        write('{"status":4}\n')
-        assert eventually(lambda: seen('{"status":4}')) and not seen('{"status":1}') and not seen('{"status":3}')
+        write('{"status":6}\n')
+        assert eventually(lambda: seen('{"status":6}'))
     finally:
         process.terminate()
         process.wait(5)

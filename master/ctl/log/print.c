@@ -8,15 +8,12 @@
 /* Wide enough for most: lines are printed as they come. */
 #define ROW "%-27s %6s %9s %9s %9s  %-9s %-5s %-15s %s %s\n"
 
-/* A value must not steer the terminal. */
 static const char *shown(const struct line *line, enum line_field field, struct arena *arena)
 {
     if (!line->values[field].known)
         return "-";
     char *text = arena_str(arena, line->values[field].text);
-    for (char *at = text; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    format_printable(text, "");
     return text;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "common/buf.h"
 #include "master/ctl/log/query.h"
 #include "tests/unit/arena_fixture.h"
 
@@ -40,19 +41,35 @@ static void lines_are_found(void **state)
                                         "status=503 or status=1 and status=2",
                                         "not(status=1 or status=2)",
                                         "not not status=503",
+                                        "not status=503 or status=503",
+                                        "cache<MISSED and cache<=MISS and cache>MIS and cache>=MISS",
                                         "sqlstate!=22012",
                                         "((status>502))",
                                         "route!=\"GET \\\"x\\\\\""};
-    static const char *const not_found[] = {"status!=503",  "status<503",     "status>503",         "sqlstate=22012",
-                                            "sqlstate~*",   "not status=503", "route=\"GET /X/*\"", "cache=MIS",
-                                            "cache=MISSED", "cache~MIS",      "cache~?MISS",        "cache<MISS",
-                                            "cache>MISS",   "wait_us<=0",     "target=*c"};
+    static const char *const not_found[] = {"status!=503",    "status<503",         "status>503",
+                                            "sqlstate=22012", "sqlstate~*",         "not status=503 and status=1",
+                                            "not status=503", "route=\"GET /X/*\"", "cache=MIS",
+                                            "cache=MISSED",   "cache~MIS",          "cache~?MISS",
+                                            "cache<MISS",     "cache>MISS",         "wait_us<=0",
+                                            "target=*c"};
     for (size_t i = 0; i < ARRAY_LEN(found); i++)
         if (!matches(found[i]))
             fail_msg("not found: %s", found[i]);
     for (size_t i = 0; i < ARRAY_LEN(not_found); i++)
         if (matches(not_found[i]))
             fail_msg("found: %s", not_found[i]);
+}
+
+/* What stands side by side does not nest. */
+static void a_query_may_be_long(void **state)
+{
+    struct buf text = {0};
+    (void)state;
+    for (int i = 0; i < 2 * QUERY_DEPTH_MAX; i++)
+        buf_adds(&text, "(status=1) or ");
+    buf_adds(&text, "status=503");
+    assert_true(matches(arena_str(arena, buf_slice(&text))));
+    buf_deinit(&text);
 }
 
 static void is_refused(const char *query, size_t offset, const char *word)
@@ -121,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_are_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_query_may_be_long, setup, teardown),
         cmocka_unit_test_setup_teardown(mistakes_are_told_at_their_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_that_are_damaged_are_seen, setup, teardown),
         cmocka_unit_test(patterns_take_no_longer_than_they_must),
