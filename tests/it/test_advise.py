@@ -29,7 +29,7 @@ CREATE TABLE {ORDERS} AS SELECT id, id % 1000 AS "Customer Id", id % 500 AS buye
     ('mail' || id || '@example.com')::varchar(80) AS email, (ARRAY['open', 'paid', 'sent'])[1 + id % 3]::state AS state,
     timestamptz '2024-01-01 UTC' + id * interval '1 hour' AS at, box(point(id, 0), point(0, id)) AS area,
     jsonb_build_object('name', 'n' || id) AS doc, id % 100 AS store, id % 3000 AS token, repeat('x', 60) AS pad
-FROM generate_series(1::bigint, 12000) id;
+FROM generate_series(1::bigint, 10000) id;
 ALTER TABLE {ORDERS} ADD PRIMARY KEY (id);
 CREATE INDEX ON {ORDERS} (store);
 CREATE TABLE public."Orders" AS SELECT 1 AS "Customer Id";
@@ -38,7 +38,7 @@ ALTER TABLE buyers ADD PRIMARY KEY (id);
 CREATE TABLE events (id bigint, kind int, device bigint, pad text) PARTITION BY LIST (kind);
 CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1);
 CREATE TABLE events_2 PARTITION OF events FOR VALUES IN (2);
-INSERT INTO events SELECT id, 1 + id % 2, id % 1500, repeat('x', 60) FROM generate_series(1, 9000) id;
+INSERT INTO events SELECT id, 1 + id % 2, id % 1500, repeat('x', 60) FROM generate_series(1, 8000) id;
 CREATE ROLE nobody LOGIN;
 ANALYZE;
 """

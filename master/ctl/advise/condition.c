@@ -87,11 +87,12 @@ static enum compared served_by(struct slice op, struct slice right)
     return COMPARED_NOT;
 }
 
-/* `left operator right`: each side that has operators of its own stands in parentheses. */
+/* `left operator right`: each side that has operators of its own stands in parentheses, and so do those of OR and NOT.
+ */
 static struct comparison read_comparison(struct slice s)
 {
     struct comparison none = {COMPARED_NOT, {NULL, 0}, {NULL, 0}};
-    if (begins(s, "NOT ") || begins(s, "ROW(") || find_word(s, " OR ", 0) < s.len)
+    if (begins(s, "ROW(")) /* of columns in an order of their own */
         return none;
     for (size_t at = find_word(s, " ", 0); at < s.len; at = find_word(s, " ", at + 1)) {
         size_t end = find_word(s, " ", at + 1);

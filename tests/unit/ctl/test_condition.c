@@ -125,6 +125,8 @@ static void what_is_no_expression_of_a_row(void **state)
     is_expression("(lower(users.email) <> $1)", NULL);
     is_expression("(lower(users.email) = users.name)", NULL);
     is_expression("(lower(other.email) = $1)", NULL);
+    is_expression("(ROW(users.age, users.id) < ROW($1, $2))", NULL);
+    is_expression("(NOT (lower(users.email) = $1))", NULL);
     is_expression("((lower(users.email) = $1) OR (users.age = $2))", NULL);
 }
 
