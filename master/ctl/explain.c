@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "master/ctl/ctl.h"
+#include "master/ctl/format.h"
 #include "master/ctl/route_query.h"
 #include "shm/slow.h"
 
@@ -69,7 +70,9 @@ static enum ctl_exit find(const struct ctl *ctl, const struct conf *conf, struct
     if (ctl->arg_count == 1 && strspn(ctl->args[0], "0123456789") == strlen(ctl->args[0]))
         return find_slow(ctl, conf, arena, out);
     out->route = route_of(conf, ctl->args[0], ctl->arg_count > 1 ? ctl->args[1] : NULL);
-    return out->route ? CTL_OK : fail("the configuration has no such route, as in GET /users/{id}", ctl->args[0]);
+    return out->route
+               ? CTL_OK
+               : fail("the configuration has no such route, as in GET /users/{id}", ctl->args[ctl->arg_count - 1]);
 }
 
 static int count_params(const struct query *query)
@@ -94,10 +97,12 @@ static enum ctl_exit parse(struct wanted *wanted, struct arena *arena)
     return CTL_OK;
 }
 
-static void print(const struct ctl *ctl, const struct wanted *wanted, const struct buf *plan)
+/* Plans have values of consumers in them. */
+static void print(const struct ctl *ctl, const struct wanted *wanted, struct buf *plan)
 {
     const char *kind = wanted->has_values ? "custom" : "generic";
     if (ctl->output == OUTPUT_TABLE) {
+        format_printable(plan->at, "\n");
         printf("%s, %s plan\n\n" SLICE_FMT, wanted->route->name, kind, SLICE_ARG(buf_slice(plan)));
         return;
     }

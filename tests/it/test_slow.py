@@ -14,6 +14,8 @@ route GET /items/{id} { query "SELECT id, name FROM items WHERE id = :id"; resul
 route GET /pages { query "SELECT id, name FROM items"; result rows; page keyset id; slow_query 1ms; }
 route GET /combined/{id} { query "SELECT id FROM items WHERE id = :id AND pg_sleep(0.15) IS NOT NULL"; result row;
                            combine on; }
+route GET /named/{name} { query "SELECT (SELECT count(*) FROM items WHERE name = :name) AS n, pg_sleep(0.11)::text AS s";
+                         result row; }
 route GET /items { query "SELECT id FROM items, pg_sleep(0.11)"; result rows; }
 route POST /items/{id} { query "UPDATE items SET name = name WHERE id = :id; SELECT pg_sleep(0.15)::text AS s"; result row; }
 """
@@ -154,6 +156,15 @@ def test_the_plan_of_a_slow_query_with_its_parameters(start, db):
     assert api.request("POST", "/items/7").status == 200
     write = api.perfctl("explain", str(the_slow(api, "POST /items/{id}")["number"]), "--analyze")
     assert write.code == 1 and "read-only transaction" in write.err, write
+
+
+def test_a_consumer_does_not_steer_the_terminal(start):
+    """U+009B begins a control sequence as ESC [ does."""
+    api = start(pool="slow_query_params on; pool max=2 min=1;")
+    assert api.get("/named/%1B%5B2J%C2%9B2Jx").status == 200
+    number = the_slow(api, "GET /named/{name}")["number"]
+    for shown in (api.perfctl("slow"), api.perfctl("explain", str(number))):
+        assert shown.code == 0 and "?[2J??2Jx" in shown.out and not set("\x1b\x9b") & set(shown.out), shown
 
 
 def test_pages_and_combined_lookups(start):

@@ -42,8 +42,9 @@ static void a_loop_turns_unless_it_is_told_or_silent(void **state)
     assert_int_equal(strncmp(text, "stuck for 1.50 s: ", 18), 0);
     assert_non_null(strstr(text, ", GET /x"));
     set(s, STAT_loop_stuck_at, DOING_hit | 2 << DOING_ROUTE_SHIFT); /* a row that there is not */
+    size_t whole = strlen(text);
     assert_false(words_loop(s, 0, text));
-    assert_null(strstr(text, "GET"));
+    assert_int_equal(strlen(text), whole - strlen(", GET /x"));
     snapshot_destroy(&s);
 }
 
