@@ -85,7 +85,7 @@ def test_counters_are_what_clients_counted_across_kills_and_reloads(start):
         trouble(api)
         load.wait_for(100)
     unanswered = collections.Counter(seen.route(target) for target, _ in load.failed)
-    assert not load.wrong and len(load.failed) <= THREADS * KILLS, (load.wrong[:3], load.failed, api.log())
+    assert not load.wrong and len(load.failed) <= THREADS * KILLS, (load.wrong[:3], load.failed, print(api.log()))
     counted = routes(api)
     for name in ("GET /hit/{n}", "GET /n/{n}"):
         row, lost = counted[name], unanswered[name]
