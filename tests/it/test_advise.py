@@ -28,7 +28,7 @@ CREATE TYPE state AS ENUM ('open', 'paid', 'sent');
 CREATE TABLE {ORDERS} AS SELECT id, id % 1000 AS "Customer Id", id % 500 AS buyer_id, 'a' || id % 2000 AS code,
     ('mail' || id || '@example.com')::varchar(80) AS email, (ARRAY['open', 'paid', 'sent'])[1 + id % 3]::state AS state,
     timestamptz '2024-01-01 UTC' + id * interval '1 hour' AS at, box(point(id, 0), point(0, id)) AS area,
-    jsonb_build_object('name', 'n' || id) AS doc, id % 100 AS store, id % 3000 AS token, repeat('x', 60) AS pad
+    jsonb_build_object('name', 'n' || id) AS doc, id % 100 AS store, id % 3000 AS token, id % 10 AS tenth, repeat('x', 60) AS pad
 FROM generate_series(1::bigint, 10000) id;
 ALTER TABLE {ORDERS} ADD PRIMARY KEY (id);
 CREATE INDEX ON {ORDERS} (store);
@@ -39,7 +39,10 @@ CREATE TABLE events (id bigint, kind int, device bigint, pad text) PARTITION BY 
 CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1);
 CREATE TABLE events_2 PARTITION OF events FOR VALUES IN (2);
 INSERT INTO events SELECT id, 1 + id % 2, id % 1500, repeat('x', 60) FROM generate_series(1, 8000) id;
-CREATE ROLE nobody LOGIN;
+CREATE ROLE outsider LOGIN;
+ALTER DATABASE hard SET min_parallel_table_scan_size = 0;
+ALTER DATABASE hard SET parallel_setup_cost = 0;
+ALTER DATABASE hard SET parallel_tuple_cost = 0;
 ANALYZE;
 """
 INDEX = f"CREATE INDEX CONCURRENTLY ON {ORDERS} (%s);"
@@ -61,6 +64,7 @@ QUERIES = {
     "pattern": (f"SELECT id FROM {ORDERS} WHERE code LIKE :v", None, None),
     "row": (f"SELECT id FROM {ORDERS} WHERE id > token + :v::int", [], []),
     "bitmap": (f"SELECT id FROM {ORDERS} WHERE store = :v::bigint AND at = :w::timestamptz", [], []),
+    "tenth": (f"SELECT id FROM {ORDERS} WHERE tenth = :v::bigint", [], []),
     "catalog": ("SELECT attname::text FROM pg_attribute WHERE attname::text = :v", [], []),
     "small": ("SELECT id FROM buyers WHERE name = :v", [], []),
 }
@@ -198,11 +202,11 @@ def hard_api(make_perfd, hard):
 
 def test_what_cannot_be_looked_at_is_told(hard_api, hard):
     """A role without rights, a database that is not there, a file that is broken: none of them is all well."""
-    poor = hard_api.perfctl("advise", "--url", hard.url.replace(f"//{hard.server.user}@", "//nobody@"), "-o", "json")
+    poor = hard_api.perfctl("advise", "--url", hard.url.replace(f"//{hard.server.user}@", "//outsider@"), "-o", "json")
     assert poor.code == 1 and 'GET /quoted: ERROR:  permission denied for schema App Data' in poor.err, poor
     assert {u["about"] for u in poor.json["unknown"]} >= {"GET /quoted", "GET /small", "GET /device", "POST /email"}
     assert poor.json["advice"] == [] and "GET /catalog" not in poor.err, "what fails hides nothing behind it"
-    text = hard_api.perfctl("advise", "--url", hard.url.replace(f"//{hard.server.user}@", "//nobody@"))
+    text = hard_api.perfctl("advise", "--url", hard.url.replace(f"//{hard.server.user}@", "//outsider@"))
     assert text.code == 1 and text.out == "nothing to advise about what could be looked at\n", text
     lost = hard_api.perfctl("advise", "--url", f"postgresql:///hard?host={hard_api.folder}", "-o", "json")
     assert lost.code == 1 and [u["about"] for u in lost.json["unknown"]] == ["indexes"] and hard_api.folder in lost.err, lost

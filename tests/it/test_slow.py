@@ -6,6 +6,7 @@ import pytest
 from lib.process import eventually, tell
 
 CONF = """
+route GET /both { fan { one /items/1; other /items/2; } }
 route GET /sleep/{s} { query "SELECT pg_sleep(:s::float8)::text AS s, :mark::text AS mark"; result row; timeout 1s; }
 route GET /quick { query "SELECT pg_sleep(0.15)::text AS s"; result row; slow_query 1s; }
 route GET /never { query "SELECT pg_sleep(0.15)::text AS s"; result row; slow_query 0; }
@@ -193,6 +194,8 @@ def test_what_cannot_be_explained(start, db):
     api.configure(CONF.replace("pg_sleep(:s::float8)", "pg_sleep(2 * :s::float8)"))
     changed = api.perfctl("explain", number)
     assert changed.code == 1 and "no more" in changed.err, changed
+    none = api.perfctl("explain", "GET /both")
+    assert none.code == 1 and "GET /both: it has no query" in none.err, none
     lost = api.perfctl("explain", "GET /items", "--url", f"postgresql:///slow?host={api.folder}")
     assert lost.code == 1 and api.folder in lost.err, lost
     api.write("perfd.conf", "nonsense;")
