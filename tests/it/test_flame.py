@@ -1,4 +1,5 @@
 """perfctl flame: with a perf that prints what was recorded before, and with the real one where it may sample."""
+import json
 import os
 import stat
 import subprocess
@@ -6,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from lib.load import Load
+from lib.perfd import PERFCTL
 
 SVG = "{http://www.w3.org/2000/svg}"
 RECORDED = "".join(f"perfd \n{frames}\n" * times for times, frames in [
@@ -24,8 +25,8 @@ def api(make_module_perfd, pg):
 @pytest.fixture
 def with_perf(api, tmp_path, monkeypatch):
     """perfctl flame where perf is a script of these commands; what it was called with stands in called()."""
-    def flame(script, *args):
-        (tmp_path / "recorded").write_text(RECORDED)
+    def flame(script, *args, recorded=RECORDED):
+        (tmp_path / "recorded").write_text(recorded)
         perf = tmp_path / "perf"
         perf.write_text(f'#!/bin/sh\ncd {tmp_path}\necho "$@" >>called\n{script}\n')
         perf.chmod(perf.stat().st_mode | stat.S_IXUSR)
@@ -52,6 +53,7 @@ def frames(path):
 def check_widths(found):
     """Frames are as wide as their samples; those above one lie on it, and no two of a level overlap."""
     (_, total, left, whole, _), *others = found
+    assert (left, whole) == (10, 1180), "the picture is 1200 wide"
     for _, samples, x, width, _ in found:
         assert abs(width - whole * samples / total) < 0.02 and left - 0.01 <= x and x + width <= left + whole + 0.02
     for level in {y for *_, y in others}:
@@ -74,6 +76,22 @@ def test_a_picture_of_what_perf_recorded(with_perf, api):
         "all: 10": 10, "main (perfd): 10": 10, "epoll_wait (libc.so.6): 5": 5, "answer (perfd): 5": 5, "do_sys<a&b> (kernel): 3": 3}
     text = open(with_perf.file, encoding="utf-8").read()
     assert "href" not in text and "src=" not in text and "kernel 30.0 %" in text and "perfd 20.0 %" in text
+
+
+def test_what_is_too_thin_to_be_seen_is_left_out(with_perf):
+    """A sample of 30,000 is a twenty-fifth of a pixel wide, two are drawn."""
+    stack = "perfd \n\t 9d1e {} (/usr/sbin/perfd)\n\t 9c1e main (/usr/sbin/perfd)\n\n"
+    recorded = stack.format("often") * 29_997 + stack.format("once") + stack.format("twice") * 2
+    done = with_perf(PLAYS, "--output-file", with_perf.file, recorded=recorded)
+    found = frames(with_perf.file)
+    check_widths(found)
+    assert done.code == 0 and [name.split(" ")[0] for name, *_ in found] == ["all:", "main", "often", "twice"], found
+
+
+def test_an_interrupt_ends_the_sampling_and_not_the_command(with_perf):
+    """As a terminal sends it, to both. perf dies of it once it has written what it has."""
+    done = with_perf('[ "$1" != record ] || { kill -INT $PPID; kill -INT $$; }; cat recorded', "--folded")
+    assert done.code == 0 and done.out.startswith("main;answer 2\n"), done
 
 
 def test_folded_stacks(with_perf):
@@ -120,13 +138,18 @@ def may_sample():
 
 @pytest.mark.once
 def test_the_real_perf(api, tmp_path):
-    """Workers that answer were seen at it."""
+    """Workers that answer as fast as they can were seen at it."""
     if not may_sample():
         pytest.skip("the kernel lets nobody sample here (perf_event_paranoid, or a container without perf_event_open)")
-    path = str(tmp_path / "real.svg")
-    with Load(api.port, "/one", threads=3) as load:
-        load.wait_for(1)
-        done = api.perfctl("flame", "--duration", "1s", "--output-file", path)
+    path, scenario = str(tmp_path / "real.svg"), tmp_path / "scenario.json"
+    scenario.write_text(json.dumps({"base_url": f"http://127.0.0.1:{api.port}", "users": [{"duration": "1s", "target": 1}],
+                                    "requests": [{"name": "one", "path": "/one"}]}))
+    with subprocess.Popen([PERFCTL, "load", str(scenario), "--vus", "8", "--duration", "60s"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as load:
+        try:
+            done = api.perfctl("flame", "--duration", "500ms", "--output-file", path)
+        finally:
+            load.terminate()
     assert done.code == 0, done
     found = frames(path)
     check_widths(found)

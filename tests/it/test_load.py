@@ -80,8 +80,12 @@ def test_users_come_and_go_by_the_stages(server, scenario):
     server.on("/", after(0.03, answer()))
     path = scenario("/", users=[{"duration": "300ms", "target": 6}, {"duration": "50ms", "target": 6},
                                 {"duration": "0s", "target": 2}, {"duration": "250ms", "target": 2}], think_time=["20ms", "20ms"])
-    report = load(path)
-    assert report["connections"] == 6 == server.opened
+    for _ in range(3):  # a busy machine may miss the 50 ms of six users
+        opened = server.opened
+        report = load(path)
+        if report["connections"] == 6:
+            break
+    assert report["connections"] == 6 == server.opened - opened
     assert 600_000 <= report["span_us"]
     # 1.7 user seconds at 50 ms; a busy machine makes them fewer, an empty one hardly more.
     assert 8 <= report["total"]["requests"] <= 40
@@ -174,9 +178,13 @@ def test_a_connection_is_kept_behind_each_way_in_which_an_answer_ends(server, sc
 
 
 def test_a_body_goes_out_in_parts(server, scenario):
-    """The server begins to read late."""
+    """The server begins to read when no more of it goes into the sockets."""
+    def take():
+        assert eventually(lambda: server.opened, 10)
+        time.sleep(0.1)
+        server.takes_bodies.set()
     server.takes_bodies.clear()
-    threading.Timer(0.1, server.takes_bodies.set).start()
+    threading.Thread(target=take, daemon=True).start()
     path = scenario({"name": "w", "path": "/", "method": "PUT", "body": LONG_BODY}, variables=LONG, timeout="5s")
     report = load(path, "--rate", "10", "--duration", "100ms")
     assert failures(report["total"]) == {} and [asked.body for asked in server.asked] == [b"%d" % 10**15 * 320_000]
