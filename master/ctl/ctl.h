@@ -78,6 +78,9 @@ void document_csv_field(const char *text);
 /* A new object at the end of a list. */
 cJSON *document_row(cJSON *list);
 void document_text(cJSON *object, const char *name, const char *text); /* null when text is NULL */
+/* The slot's figure, or that over all slots; nothing where the file does not have it. */
+enum { DOCUMENT_ALL_SLOTS = STATS_KEEPER - 1 };
+void document_metric(cJSON *object, const char *name, const struct snapshot *s, int slot, enum metric stat);
 /* An exact integer: cJSON's numbers are doubles and print large ones as 1.7e+15. */
 void document_int(cJSON *object, const char *name, int64_t value);
 void document_ratio(cJSON *object, const char *name, int64_t part, int64_t whole); /* null when whole is 0 */

@@ -40,6 +40,12 @@ void document_int(cJSON *object, const char *name, int64_t value)
     cJSON_AddRawToObject(object, name, text);
 }
 
+void document_metric(cJSON *object, const char *name, const struct snapshot *s, int slot, enum metric stat)
+{
+    if (snapshot_has(s, stat))
+        document_int(object, name, slot == DOCUMENT_ALL_SLOTS ? snapshot_sum(s, stat) : snapshot_get(s, slot, stat));
+}
+
 void document_ratio(cJSON *object, const char *name, int64_t part, int64_t whole)
 {
     char text[32];

@@ -2,7 +2,7 @@
 #include "master/ctl/format.h"
 #include "master/ctl/table.h"
 
-enum { TOTAL = -1 };
+enum { TOTAL = DOCUMENT_ALL_SLOTS };
 
 /* The primary's pool, and those of the replicas together: the same columns. Combined lookups go to the primary. */
 enum { COLUMNS = 15, MAXIMUM = 0, ACTIVE = 1 }; /* of these columns */
@@ -40,7 +40,7 @@ static void put_metrics(cJSON *object, const struct snapshot *s, int slot, const
 {
     for (int i = 0; i < COLUMNS; i++)
         if (metrics[i] != NOT_COUNTED)
-            document_int(object, stat_infos[metrics[i]].name + prefix, value_of(s, slot, metrics[i]));
+            document_metric(object, stat_infos[metrics[i]].name + prefix, s, slot, metrics[i]);
 }
 
 static void put_replicas(cJSON *object, const struct snapshot *s, int slot)

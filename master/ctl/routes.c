@@ -38,11 +38,12 @@ static int64_t judged(const struct figures *f)
     return f->counts[ROUTE_STAT_within_objective] + f->counts[ROUTE_STAT_over_objective];
 }
 
-static void put_figures(cJSON *object, const struct figures *f)
+static void put_figures(cJSON *object, const struct snapshot *s, const struct figures *f)
 {
     cJSON_AddStringToObject(object, "route", f->name);
     for (int i = 0; i < ROUTE_STAT_COUNT; i++)
-        document_int(object, route_stat_infos[i].name, f->counts[i]);
+        if (s->index_of_route_stat[i] >= 0) /* else the file does not have it */
+            document_int(object, route_stat_infos[i].name, f->counts[i]);
     document_ratio(object, "hit_ratio", f->counts[ROUTE_STAT_hits], f->counts[ROUTE_STAT_requests]);
     document_ratio(object, "over_ratio", f->counts[ROUTE_STAT_over_objective], judged(f));
     document_histogram(object, &f->all);
@@ -97,8 +98,8 @@ void routes_put(cJSON *document, const struct snapshot *s)
     struct figures *all = read_all(s, &count);
     cJSON *routes = cJSON_AddArrayToObject(document, "routes");
     for (int i = 0; i < count - 1; i++)
-        put_figures(document_row(routes), &all[i]);
-    put_figures(cJSON_AddObjectToObject(document, "total"), &all[count - 1]);
+        put_figures(document_row(routes), s, &all[i]);
+    put_figures(cJSON_AddObjectToObject(document, "total"), s, &all[count - 1]);
     free(all);
 }
 

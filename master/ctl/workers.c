@@ -20,7 +20,7 @@ static void put_worker(cJSON *worker, const struct ctl *ctl, int slot)
     document_int(worker, "slot", slot);
     cJSON_AddStringToObject(worker, "state", words_state(snapshot_get(ctl->figures, slot, STAT_state)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(worker, stat_infos[metrics[i]].name, snapshot_get(ctl->figures, slot, metrics[i]));
+        document_metric(worker, stat_infos[metrics[i]].name, ctl->figures, slot, metrics[i]);
     char loop[WORDS_LOOP_BYTES];
     (void)words_loop(ctl->figures, slot, loop);
     cJSON_AddStringToObject(worker, "loop", loop);
@@ -59,7 +59,7 @@ static void put_memory(cJSON *document, const struct ctl *ctl)
     cJSON *memory = cJSON_AddObjectToObject(document, "memory");
     cJSON_AddStringToObject(memory, "level", words_memory_level(snapshot_sum(ctl->figures, STAT_memory_level)));
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        document_int(memory, stat_infos[metrics[i]].name, snapshot_sum(ctl->figures, metrics[i]));
+        document_metric(memory, stat_infos[metrics[i]].name, ctl->figures, DOCUMENT_ALL_SLOTS, metrics[i]);
 }
 
 static void print_memory(const struct snapshot *s)
