@@ -79,7 +79,7 @@ static void answers_are_understood_however_they_are_cut(void **state)
             read_pieces(&a, cases[i].bytes, piece);
             enum end end = end_of(&a);
             if (end != cases[i].end || (end != BAD && a.status != cases[i].status) ||
-                (end == WHOLE && a.keep_alive != cases[i].keep_alive))
+                ((end == WHOLE || end == UNTIL_CLOSE) && a.keep_alive != cases[i].keep_alive))
                 fail_msg("case %zu in pieces of %zu: end %d, status %d", i, piece, (int)end, a.status);
         }
 }
@@ -112,6 +112,18 @@ static void a_head_without_end_is_malformed(void **state)
     assert_int_equal(a.state, ANSWER_MALFORMED);
 }
 
+static void a_body_may_have_many_chunks(void **state)
+{
+    static struct answer a;
+    (void)state;
+    answer_reset(&a, false);
+    read_pieces(&a, OK "Transfer-Encoding: chunked\r\n\r\n", 1000);
+    for (int i = 0; i < 2 * ANSWER_LINES_MAX; i++)
+        read_pieces(&a, "2\r\n{}\r\n", 1000);
+    read_pieces(&a, "0\r\n\r\n", 1000);
+    assert_int_equal(a.state, ANSWER_WHOLE);
+}
+
 static void an_answer_that_stops_is_not_whole(void **state)
 {
     static struct answer a;
@@ -129,6 +141,7 @@ int main(void)
         cmocka_unit_test(answers_are_understood_however_they_are_cut),
         cmocka_unit_test(nothing_is_taken_beyond_the_end),
         cmocka_unit_test(a_head_without_end_is_malformed),
+        cmocka_unit_test(a_body_may_have_many_chunks),
         cmocka_unit_test(an_answer_that_stops_is_not_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,16 @@ static void a_request_is_written_as_it_goes_out(void **state)
                         "{\"id\": 11, \"t\": \"at 7\", \"o\": {}, \"q\": \"\\\"11\"}");
 }
 
+/* A text is no JSON, whose strings become numbers. */
+static void a_text_keeps_its_quotes(void **state)
+{
+    (void)state;
+    struct scenario s = parse("{" GOOD_URL GOOD_USERS "\"variables\": {\"n\": {\"kind\": \"counter\", \"from\": 5}},"
+                              "\"requests\": [{\"name\": \"r\", \"path\": \"/\", \"body\": \"\\\"{n}\\\"\"}]}",
+                              &plain);
+    assert_non_null(strstr(written(&s, 0), "\r\nContent-Length: 3\r\n\r\n\"5\""));
+}
+
 static void a_request_depends_on_the_seed_and_its_number_alone(void **state)
 {
     (void)state;
@@ -148,33 +158,40 @@ static void requests_come_as_often_as_they_weigh(void **state)
     (void)state;
     struct scenario s =
         parse("{" GOOD_URL GOOD_USERS "\"requests\": [{\"name\": \"a\", \"path\": \"/\", \"weight\": 1},"
-              "{\"name\": \"b\", \"path\": \"/\", \"weight\": 0}, {\"name\": \"c\", \"path\": \"/\", \"weight\": 3}]}",
+              "{\"name\": \"b\", \"path\": \"/\", \"weight\": 0}, {\"name\": \"c\", \"path\": \"/\", \"weight\": 3},"
+              "{\"name\": \"d\", \"path\": \"/\", \"weight\": 4}]}",
               &plain);
-    int counts[3] = {0};
+    int counts[4] = {0}, same = 0;
     for (uint64_t i = 0; i < 40000; i++)
         counts[scenario_choose(&s, 9, i)]++;
-    assert_in_range(counts[0], 9600, 10400);
+    assert_in_range(counts[0], 4700, 5300);
     assert_int_equal(counts[1], 0);
-    assert_in_range(counts[2], 29600, 30400);
+    assert_in_range(counts[2], 14600, 15400);
+    assert_in_range(counts[3], 19600, 20400);
+    for (uint64_t i = 0; i < 1000; i++)
+        same += scenario_choose(&s, 9, i) == scenario_choose(&s, 10, i);
+    assert_in_range(same, 300, 500); /* as often as by chance: (1 + 9 + 16) / 64 */
 }
 
 static void draws_are_where_they_should_be(void **state)
 {
     const struct variable uniform = {"", VARIABLE_uniform, 10, 31, 10};
-    const struct variable people = {"", VARIABLE_log_uniform, 1, 10000, 1};
-    int few = 0, seen[3] = {0}, one = 0;
+    const struct variable people = {"", VARIABLE_log_uniform, 1, 10000, 1}, two = {"", VARIABLE_log_uniform, 1, 2, 1};
+    int second = 0, few = 0, seen[3] = {0}, one = 0;
     (void)state;
     for (uint64_t i = 0; i < 40000; i++) {
         struct dice dice = dice_of(3, i);
         int64_t user = variable_draw(&people, &dice, i, 0), step = variable_draw(&uniform, &dice, i, 0);
+        second += variable_draw(&two, &dice, i, 0) == 2;
         assert_in_range(user, 1, 10000);
         few += user < 100;
         one += user == 1;
         assert_true(step == 10 || step == 20 || step == 30);
         seen[step / 10 - 1]++;
     }
-    assert_in_range(few, 19500, 20500); /* half of them: log(100) is half of log(10000) */
-    assert_in_range(one, 2700, 3300);   /* log(2) of log(10001) */
+    assert_in_range(few, 19500, 20500);    /* half of them: log(100) is half of log(10000) */
+    assert_in_range(one, 2700, 3300);      /* log(2) of log(10001) */
+    assert_in_range(second, 14200, 15300); /* log(3/2) of log(3) */
     for (int i = 0; i < 3; i++)
         assert_in_range(seen[i], 12800, 13900);
 }
@@ -200,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_told_with_their_place),
         cmocka_unit_test(a_request_is_written_as_it_goes_out),
+        cmocka_unit_test(a_text_keeps_its_quotes),
         cmocka_unit_test(a_request_depends_on_the_seed_and_its_number_alone),
         cmocka_unit_test(requests_come_as_often_as_they_weigh),
         cmocka_unit_test(draws_are_where_they_should_be),

@@ -9,14 +9,14 @@
 #include "master/ctl/load/meter.h"
 #include "master/ctl/load/threshold.h"
 
-/* 100 requests of 1 to 100 ms in 10 s; five without an answer, five with 500, ten with a status that is not expected.
- */
+/* 100 requests of 1 to 100 ms in 10 s; five whose answer broke off behind a good head, five with 500, ten with a status
+ * that is not expected. */
 static struct tally hundred(void)
 {
     struct tally t = {0};
     for (int i = 1; i <= 100; i++) {
         enum outcome outcome = i <= 5 ? OUTCOME_lost : OUTCOME_answered;
-        tally_add(&t, outcome, i <= 10 ? 500 : 200, i > 20, i * US_PER_MS, 7);
+        tally_add(&t, outcome, i > 5 && i <= 10 ? 500 : 200, i <= 5 || i > 20, i * US_PER_MS, 7);
     }
     return t;
 }
@@ -163,6 +163,18 @@ static void quantiles_beyond_the_histogram_are_the_maximum(void **state)
     assert_int_equal(tally_quantile_us(&nothing, 0.5), -1);
 }
 
+static void a_late_timer_is_of_its_second_alone(void **state)
+{
+    struct meter m;
+    (void)state;
+    meter_begin(&m, 0, 0);
+    meter_late(&m, 25 * US_PER_MS);
+    meter_look(&m, US_PER_S, US_PER_MS, false);
+    meter_look(&m, 2 * US_PER_S, US_PER_MS, false);
+    assert_int_equal(m.seconds, 2);
+    assert_int_equal(m.saturated, 1);
+}
+
 /* All of what is left of the last second went into ending. */
 static void a_short_rest_is_no_second(void **state)
 {
@@ -213,6 +225,7 @@ int main(void)
         cmocka_unit_test(of_no_requests_shares_hold_and_all_else_is_nothing),
         cmocka_unit_test(tallies_add_up),
         cmocka_unit_test(quantiles_beyond_the_histogram_are_the_maximum),
+        cmocka_unit_test(a_late_timer_is_of_its_second_alone),
         cmocka_unit_test(a_short_rest_is_no_second),
         cmocka_unit_test(the_meter_knows_when_the_generator_is_the_limit),
     };
