@@ -94,8 +94,8 @@ static const char table_question[] =
     " JOIN pg_namespace tn ON tn.oid = t.relnamespace"
     " JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type y ON y.oid = a.atttypid"
     " JOIN pg_type b ON b.oid = CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.oid END"
-    " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'm') AND a.attnum > 0 AND NOT a.attisdropped"
-    " AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'"
+    " WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped"
+    " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
     " ORDER BY a.attnum";
 
 enum {

@@ -23,7 +23,7 @@ struct what_if_table {
     int64_t bytes;
     bool is_partition;
     struct what_if_column *columns;
-    int column_count; /* 0: it is none that an index can be made on: a system's, another server's */
+    int column_count; /* 0: it is the system's, which gets no index */
 };
 
 /* timeout_us: to connect, and the statement_timeout. NULL: err has PostgreSQL's words. */
