@@ -163,7 +163,7 @@ def test_what_is_wrong_is_told_and_a_restart_survived(make_perfd, db):
         api.kill_master()
         terminal.shows("perfd is not running: these are its last figures", "GET /one", within=6)
         api.start()
-        screen = terminal.shows("perfd was started again at")
+        screen = terminal.shows("perfd was started again at", "the baseline is gone")
         assert "since baseline" not in screen and not re.search(r"-\d", re.sub(r"\d-\d", "", screen)), screen
         api.get("/n/1")
         terminal.press("a")

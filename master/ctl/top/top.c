@@ -30,13 +30,13 @@ static void take(struct top *top)
 {
     char stamp[CLOCK_STAMP_BYTES];
     int lives = top->model.lives;
+    bool had_base = top->model.base != NULL;
     model_take(&top->model);
     if (top->model.lives == lives)
         return;
     clock_stamp(top->model.now->started_us, stamp);
-    snprintf(top->note, sizeof top->note,
-             "perfd was started again at %sZ: its figures begin anew, the baseline is gone",
-             stamp + strlen("2026-11-29T"));
+    snprintf(top->note, sizeof top->note, "perfd was started again at %sZ: its figures begin anew%s",
+             stamp + strlen("2026-11-29T"), had_base ? ", the baseline is gone" : "");
     top->note_until_us = top->model.seen_us + NOTE_US;
 }
 
