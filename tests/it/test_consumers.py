@@ -12,7 +12,7 @@ CONF = """
 trusted_proxies 127.0.0.1;
 route GET /kept/{id} { query "SELECT :id::int AS id"; result row; cache ttl=300s; }
 route GET /plain/{id} { query "SELECT :id::int AS id"; result row; }
-route GET /list { query "SELECT 1 AS one"; result row; cache ttl=300s; }
+route GET /list { query "SELECT :n::int AS n"; result row; cache ttl=300s; }
 """
 OFTEN = "10.9.8.7"
 CROWD = [f"192.0.2.{i}" for i in range(200)]  # more than there are entries to count them in
@@ -53,16 +53,17 @@ def test_who_asks_most_is_told_beside_a_crowd(make_perfd, db):
     random.Random(1).shuffle(mixed)
     ask(api, mixed)
     (consumer, route, count, total), = told(api)
-    assert (consumer, route) == (OFTEN, "GET /kept/{id}") and total == 5 * len(CROWD) + 5000
+    assert (consumer, route) == (OFTEN, "GET /kept/{id}") and total == api.stat("requests") >= 5 * len(CROWD) + 5000
     assert 3750 < count < 6250
     for pid in api.worker_pids():
         os.kill(pid, signal.SIGKILL)
     assert eventually(api.is_whole, 10)
-    assert told(api) == [(OFTEN, route, count, total)]
+    (consumer, route, after, _), = told(api)
+    assert (consumer, route, after) == (OFTEN, "GET /kept/{id}", count)
 
 
 def test_who_asks_for_no_key_asks_for_no_row(make_perfd, db):
     api = make_perfd(CONF, db, workers=1).start()
-    ask(api, [(OFTEN, "/list")] * 1500)
+    ask(api, [(OFTEN, f"/list?n={i % 20}") for i in range(1500)])
     assert told(api) == []
-    assert next(iter(api.perfctl("cache", "--keys", "-o", "json").json["keys"]))["key"] == "/list"
+    assert {key["route"] for key in api.perfctl("cache", "--keys", "-o", "json").json["keys"]} == {"GET /list"}
