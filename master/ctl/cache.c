@@ -144,9 +144,9 @@ static enum ctl_exit print_keys_document(const struct ctl *ctl, const struct hea
 static enum ctl_exit show_keys(const struct ctl *ctl)
 {
     int count = 0;
-    double top;
+    int64_t top;
     enum ctl_exit code = CTL_OK;
-    if (!ctl_number(ctl, OPTION_top, 1, INT_MAX, KEYS_SHOWN, &top))
+    if (!ctl_whole(ctl, OPTION_top, 1, INT_MAX, KEYS_SHOWN, &top))
         return CTL_USAGE;
     struct heavy_list *list = snapshot_heavy(ctl->figures, SLOT_SECTION_keys);
     if (list == NULL)

@@ -51,6 +51,8 @@ bool ctl_duration(const struct ctl *ctl, enum ctl_option option, int64_t otherwi
 /* Its number, from least to most, or otherwise. False: it is none, as was said on stderr. */
 bool ctl_number(const struct ctl *ctl, enum ctl_option option, double least, double most, double otherwise,
                 double *number_out) MUST_USE;
+bool ctl_whole(const struct ctl *ctl, enum ctl_option option, int64_t least, int64_t most, int64_t otherwise,
+               int64_t *number_out) MUST_USE; /* likewise, without a fraction */
 /* The configuration that --conf names, else the one that perfd was started with, as it is now; view NULL: there is
  * none. NULL: it cannot be read, as was said on stderr. */
 struct conf *ctl_conf(const struct ctl *ctl, const struct stats_view *view) MUST_USE;

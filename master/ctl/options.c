@@ -2,6 +2,7 @@
 #include "common/units.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +145,20 @@ bool ctl_number(const struct ctl *ctl, enum ctl_option option, double least, dou
         return true;
     fprintf(stderr, "perfctl: --%s: \"%s\" is no number from %.12g to %.12g\n", word_of(&infos[option]).s, text, least,
             most);
+    return false;
+}
+
+bool ctl_whole(const struct ctl *ctl, enum ctl_option option, int64_t least, int64_t most, int64_t otherwise,
+               int64_t *number_out)
+{
+    const char *text = ctl_value(ctl, option);
+    *number_out = otherwise;
+    if (text == NULL)
+        return true;
+    if (unit_parse_int(text, number_out) == NULL && *number_out >= least && *number_out <= most)
+        return true;
+    fprintf(stderr, "perfctl: --%s: \"%s\" is no whole number from %" PRId64 " to %" PRId64 "\n",
+            word_of(&infos[option]).s, text, least, most);
     return false;
 }
 

@@ -269,7 +269,8 @@ def test_mistakes(scenario, tmp_path):
     assert run(PERFCTL, "load", f"{tmp_path}/absent").code == 64
     path = scenario("/")
     for args, words in [(["--vus", "1", "--rate", "1"], "--vus and --rate"), (["--duration", "1s"], "--duration"),
-                        (["--rate", "x"], '--rate: "x" is no number'), (["--url", "ftp://x"], "http://")]:
+                        (["--rate", "x"], '--rate: "x" is no number'),
+                        (["--vus", "1.5"], '--vus: "1.5" is no whole number from 1 to 100000'), (["--url", "ftp://x"], "http://")]:
         done = run(PERFCTL, "load", path, *args)
         assert done.code == 64 and words in done.err, done
 

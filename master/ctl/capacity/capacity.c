@@ -215,13 +215,14 @@ static enum ctl_exit print(const struct ctl *ctl, const struct capacity *c)
 static enum ctl_exit read_options(const struct ctl *ctl, struct steps *steps, struct scenario_choice *choice)
 {
     struct err err;
-    double seed, scale;
+    int64_t seed, scale;
     const char *list = ctl_value(ctl, OPTION_steps);
     if (!ctl_duration(ctl, OPTION_duration, STEP_US, &steps->step_us) ||
-        !ctl_number(ctl, OPTION_seed, 0, 0x1p53, 1, &seed) || !ctl_number(ctl, OPTION_scale, 1, 1e6, 1, &scale))
+        !ctl_whole(ctl, OPTION_seed, 0, SCENARIO_SEED_MAX, 1, &seed) ||
+        !ctl_whole(ctl, OPTION_scale, 1, SCENARIO_SCALE_MAX, 1, &scale))
         return CTL_USAGE;
     steps->seed = (uint64_t)seed;
-    *choice = (struct scenario_choice){ctl_value(ctl, OPTION_url), 1, (int64_t)scale};
+    *choice = (struct scenario_choice){ctl_value(ctl, OPTION_url), 1, scale};
     steps_usual(steps);
     return list == NULL || steps_parse(list, steps, &err) ? CTL_OK : ctl_wrong_usage("--steps", err.text);
 }

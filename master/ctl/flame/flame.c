@@ -33,11 +33,11 @@ static bool add_worker(struct flame *f, const struct snapshot *s, int slot)
 
 static enum ctl_exit choose_workers(const struct ctl *ctl, struct flame *f)
 {
-    double slot;
+    int64_t slot;
     const struct snapshot *s = ctl->figures;
     if (!ctl->running)
         return CTL_NOT_RUNNING;
-    if (!ctl_number(ctl, OPTION_slot, 0, PERF_PIDS_MAX, -1, &slot))
+    if (!ctl_whole(ctl, OPTION_slot, 0, PERF_PIDS_MAX, -1, &slot))
         return CTL_USAGE;
     if (slot >= 0)
         return slot < s->slots && add_worker(f, s, (int)slot)

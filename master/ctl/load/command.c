@@ -10,24 +10,21 @@ enum { CONNECTIONS = 1000, CONNECTIONS_MAX = 100000, LEVEL_MAX = 1000000 };
 /* What the command line says beside the scenario. */
 struct words {
     struct scenario_choice choice;
-    double users, rate, connections, seed; /* users, rate: 0 where the scenario's stages count */
-    int64_t duration_us;                   /* 0: as long as the stages */
+    double rate; /* rate, users: 0 where the scenario's stages count */
+    int64_t users, connections, seed;
+    int64_t duration_us; /* 0: as long as the stages */
 };
 
 static bool read_numbers(const struct ctl *ctl, struct words *w)
 {
-    double scale;
-    if (!ctl_number(ctl, OPTION_vus, 1, CONNECTIONS_MAX, 0, &w->users) ||
-        !ctl_number(ctl, OPTION_rate, 0.001, LEVEL_MAX, 0, &w->rate) ||
-        !ctl_number(ctl, OPTION_connections, 1, CONNECTIONS_MAX, CONNECTIONS, &w->connections) ||
-        !ctl_number(ctl, OPTION_seed, 0, 0x1p53, -1, &w->seed) || !ctl_number(ctl, OPTION_scale, 1, 1e6, 1, &scale) ||
-        !ctl_number(ctl, OPTION_duration_scale, 0.0001, 1000, 1, &w->choice.duration_scale) ||
-        !ctl_duration(ctl, OPTION_duration, 0, &w->duration_us))
-        return false;
-    w->choice.scale = (int64_t)scale;
-    w->users = (double)(int64_t)w->users;
     w->choice.url = ctl_value(ctl, OPTION_url);
-    return true;
+    return ctl_whole(ctl, OPTION_vus, 1, CONNECTIONS_MAX, 0, &w->users) &&
+           ctl_number(ctl, OPTION_rate, 0.001, LEVEL_MAX, 0, &w->rate) &&
+           ctl_whole(ctl, OPTION_connections, 1, CONNECTIONS_MAX, CONNECTIONS, &w->connections) &&
+           ctl_whole(ctl, OPTION_seed, 0, SCENARIO_SEED_MAX, -1, &w->seed) &&
+           ctl_whole(ctl, OPTION_scale, 1, SCENARIO_SCALE_MAX, 1, &w->choice.scale) &&
+           ctl_number(ctl, OPTION_duration_scale, 0.0001, 1000, 1, &w->choice.duration_scale) &&
+           ctl_duration(ctl, OPTION_duration, 0, &w->duration_us);
 }
 
 static enum ctl_exit read_words(const struct ctl *ctl, struct words *w)
@@ -45,7 +42,7 @@ static void replace_plan(struct scenario *s, const struct words *w, struct arena
 {
     int64_t duration_us = w->duration_us > 0 ? w->duration_us : plan_length_us(&s->plan);
     if (w->users > 0)
-        s->plan = plan_constant(PLAN_USERS, w->users, duration_us, arena);
+        s->plan = plan_constant(PLAN_USERS, (double)w->users, duration_us, arena);
     else if (w->rate > 0)
         s->plan = plan_constant(PLAN_RATE, w->rate, duration_us, arena);
 }

@@ -7,7 +7,8 @@
 #include "master/ctl/load/plan.h"
 #include "master/ctl/load/threshold.h"
 
-enum { STATUSES_MAX = 8 };
+enum { STATUSES_MAX = 8, SCENARIO_SCALE_MAX = 1000000 };
+#define SCENARIO_SEED_MAX (INT64_C(1) << 53) /* so that a reader of JSON can give it back */
 
 struct request {
     const char *name;   /* of its row in the report */
