@@ -154,3 +154,10 @@ def test_an_objective_is_counted_answer_by_answer(api):
     assert api.reload("\n".join(line for line in CONF.splitlines() if "objective" not in line)).code == 0
     row = routes(api)["GET /judged/{s}"]
     assert (row["objective_us"], row["within_objective"]) == (0, 3) and "OBJECTIVE" not in api.perfctl("routes").out
+
+
+def test_who_is_refused_is_counted_and_nobody_else(make_perfd):
+    """What perfd asks for itself of a database that is away, such as what a query's columns are, is no request."""
+    api = make_perfd(CONF, "postgresql://127.0.0.1:9/none", workers=1).start("/healthz")
+    assert [api.get("/n/1").status for _ in range(3)] == [503] * 3
+    assert api.stat("responses_5xx") == 3 and api.stat("pool_rejected") == 0 == api.stat("pool_timeouts")
