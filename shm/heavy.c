@@ -213,9 +213,9 @@ void heavy_subtract(struct heavy_summary *later, const struct heavy_summary *ear
     for (int i = 0; i < later->count; i++) {
         struct heavy_item *item = &later->items[i];
         const struct heavy_item *old = item_of(earlier, item->id);
-        uint64_t base = MIN(old != NULL ? old->count : earlier->floor, item->count);
+        uint64_t base = MIN(old != NULL ? old->count : earlier->floor, item->count), settled = MIN(item->error, base);
         item->count -= base;
-        item->error = MIN(item->error - MIN(item->error, base), item->count);
+        item->error = MIN(item->error - settled, item->count);
     }
     later->total -= MIN(later->total, earlier->total);
     later->floor -= MIN(later->floor, earlier->floor);
