@@ -225,8 +225,8 @@ bool route_await(struct route *route, int64_t now_us, void (*described)(void *ar
     if (route->state == ROUTE_READY || route->state == ROUTE_BAD)
         return true;
     if (route->state == ROUTE_UNKNOWN) {
-        if (now_us < route->retry_us)
-            return true;
+        if (route->problem.text[0] != '\0' && now_us < route->retry_us)
+            return true; /* refused a moment ago; what only came too late is asked for again at once */
         describe(route);
     }
     struct route_waiter *waiter = xcalloc(1, sizeof *waiter);

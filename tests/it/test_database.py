@@ -1,10 +1,11 @@
 """The pool and what happens when the database does not do its part."""
+import signal
 import time
 
 import pytest
 
 from lib.load import Load, at_once
-from lib.process import eventually
+from lib.process import eventually, tell
 
 CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; }
@@ -196,6 +197,19 @@ def test_a_paused_server_costs_its_timeout(start, pg):
         assert api.status("/healthz") == 200
     pg.resume()
     assert eventually(lambda: api.get("/one").status == 200, 5)
+
+
+def test_a_worker_that_asked_in_vain_asks_again_at_once(start, pg):
+    """One that starts beside a database that stands still learns nothing of its queries until that goes on."""
+    api = start("pool max=2 min=1 acquire_timeout=300ms;", workers=1)
+    pg.pause()
+    (old,) = api.worker_pids()
+    tell(old, signal.SIGKILL)
+    assert eventually(lambda: api.worker_pids() not in ([], [old]) and api.status("/healthz") == 200, 10)
+    assert api.get("/one").status in (503, 504)
+    pg.resume()
+    answer, seconds = api.timed("/one")
+    assert answer.status == 200, (answer, seconds)
 
 
 def test_out_of_connections(start, db, pg):
