@@ -43,6 +43,7 @@ def told(api):
     return [(w[1], advice["about"], *(int(n.replace(",", "")) for n in w.groups()[1:])) for w, advice in zip(words, found)]
 
 
+@pytest.mark.once
 def test_who_asks_most_is_told_beside_a_crowd(make_perfd, db):
     """The crowd comes first and fills the summary, whoever comes later has an error in his count. One hit in 16 and one of other
     answers in 4 is counted, at random: of 5000 that is right by a fourth beyond six sigma."""
