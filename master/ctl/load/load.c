@@ -260,7 +260,8 @@ struct load_pace load_pace(const struct load *l, int64_t now_us)
                              .length_us = l->length_us,
                              .since = &l->since,
                              .since_us = now_us - l->progress_us,
-                             .users = l->users,
+                             .kind = l->scenario->plan.kind,
+                             .senders = l->scenario->plan.kind == PLAN_USERS ? l->users : l->made,
                              .under_way = l->under_way};
     for (int i = 0; i < l->scenario->request_count; i++)
         pace.requests += l->result->requests[i].requests;

@@ -36,13 +36,15 @@ struct load_result {
 bool load_run(const struct load_options *options, struct load_result *out, struct err *err) MUST_USE;
 void load_result_deinit(struct load_result *result);
 
-/* For progress: what was since the last one, and how many are under way or users. */
+/* For progress: what was since the last one, and how many there are of what sends: users, or connections for arrivals.
+ */
 struct load_pace {
     int64_t at_us, length_us;
     int64_t requests; /* since the start */
     const struct tally *since;
     int64_t since_us; /* that `since` took */
-    int users, under_way;
+    enum plan_kind kind;
+    int senders, under_way;
 };
 struct load_pace load_pace(const struct load *load, int64_t now_us);
 

@@ -235,9 +235,10 @@ void report_progress(void *terminal, const struct load *load, int64_t now_us)
 {
     struct load_pace pace = load_pace(load, now_us);
     const bool *over = terminal;
-    fprintf(stderr, "%s%.0f of %.0f s: %d users, %d under way, %s requests, %.1f/s, %s failed, p95 %s%s",
-            *over ? "\r\033[K" : "", seconds(pace.at_us), seconds(pace.length_us), pace.users, pace.under_way,
-            format_count(pace.requests).s, rate(pace.since->requests, pace.since_us),
-            format_count(pace.since->failed).s, format_quantile(&pace.since->latency, 0.95).s, *over ? "" : "\n");
+    fprintf(stderr, "%s%.0f of %.0f s: %d %s, %d under way, %s requests, %.1f/s, %s failed, p95 %s%s",
+            *over ? "\r\033[K" : "", seconds(pace.at_us), seconds(pace.length_us), pace.senders,
+            pace.kind == PLAN_USERS ? "users" : "connections", pace.under_way, format_count(pace.requests).s,
+            rate(pace.since->requests, pace.since_us), format_count(pace.since->failed).s,
+            format_quantile(&pace.since->latency, 0.95).s, *over ? "" : "\n");
     fflush(stderr);
 }
