@@ -125,16 +125,17 @@ static bool is_away(const struct pool_outcome *outcome)
 static void on_primary(void *arg, const struct pool_outcome *outcome)
 {
     struct replicas *r = arg;
+    int64_t asked_us = r->asked_us;
     bool unasked = outcome->fail == POOL_REJECTED || (outcome->fail == POOL_TIMEOUT && outcome->run_us == 0);
+    r->asked_us = 0;
     if (unasked) /* for want of room: what was known of it ages by itself */
         return;
     if (outcome->fail == POOL_OK) {
         struct lag_place place = answer(outcome);
-        lag_note_primary(&r->lag, &place, r->seq, r->asked_us);
+        lag_note_primary(&r->lag, &place, r->seq, asked_us);
     } else if (is_away(outcome)) {
         lag_note_primary_away(&r->lag);
     }
-    r->asked_us = 0;
     ask_replicas(r);
 }
 

@@ -4,12 +4,13 @@ import time
 
 import pytest
 
-from lib.load import Load
+from lib.load import Load, at_once
 from lib.postgres import Database, primary_and_standby
 from lib.process import eventually
 
 CONF = """
 route GET /where { query "SELECT pg_is_in_recovery() AS standby"; result row; target replica; }
+route GET /busy { query "SELECT pg_sleep(0.8)::text AS s"; result row; }
 route GET /primary { query "SELECT pg_is_in_recovery() AS standby"; result row; }
 route GET /fresh { query "SELECT count(*) FROM fresh"; result value; target replica; }
 route GET /value/{id} {
@@ -53,9 +54,10 @@ def well(pair):
 def start(make_perfd, pair, well):
     primary, standby = pair
 
-    def started(max_lag="1s", statement_timeout="1s", **kwargs):
+    def started(max_lag="1s", statement_timeout="1s", acquire_timeout="3s", **kwargs):
         pool = f"replica_url {standby.url('replica')}; max_lag {max_lag}; connect_timeout 1s;" \
-               f"statement_timeout {statement_timeout}; pool max=4 min=2; replica_pool max=3 min=1;"
+               f"statement_timeout {statement_timeout}; pool max=4 min=2 acquire_timeout={acquire_timeout}; " \
+               "replica_pool max=3 min=1;"
         api = make_perfd(CONF, primary.url("replica"), pool=pool, **kwargs).start()
         assert eventually(lambda: in_a_row(api, True)), api.log()
         return api
@@ -192,6 +194,15 @@ def test_a_replica_that_hangs_costs_a_time_out_at_most(start, pair):
     assert eventually(lambda: in_a_row(api, True), 8)
 
 
+def test_a_primary_that_was_too_busy_to_be_asked_is_asked_again(start):
+    """Where it is, which a replica is compared with; max_lag later the replica would be left alone for good."""
+    api = start("1s", acquire_timeout="100ms")
+    statuses = {a.status for a in at_once(32, lambda i: api.get("/busy"))}
+    assert statuses & {503, 504}, statuses
+    time.sleep(1.2)
+    assert eventually(lambda: in_a_row(api, True)), api.log()
+
+
 def test_what_the_replica_does_not_know_yet_is_asked_of_the_primary(start, pair):
     primary, standby = pair
     db = Database(primary, "replica")
@@ -255,7 +266,7 @@ def test_the_replica_becomes_the_primary(make_perfd, pair):
     both = f"'host={primary.folder},{standby.folder} user=postgres dbname=replica'"
     pool = f"replica_url {standby.url('replica')}; max_lag 5s; statement_timeout 1s; pool max=4 min=2;"
     api = make_perfd(CONF, both, pool=pool).start()
-    assert eventually(lambda: in_a_row(api, True))
+    assert eventually(lambda: api.stat("replicas_usable") == 2 and in_a_row(api, True))
     with Load(api.port, "/where", threads=3) as load:
         load.wait_for(50)
         primary.stop()
