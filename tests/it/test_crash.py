@@ -20,7 +20,6 @@ route GET /fetched { query "SELECT 1 AS one"; result row; cache ttl=60s; }
 KILLS = int(os.environ.get("CRASH_KILLS", "8"))
 TGKILL = 234  # the system call's number on x86-64
 libc = ctypes.CDLL(None, use_errno=True)
-with_fault_points = pytest.mark.skipif("/test/" not in PERFD, reason="needs the build with fault points, which scripts/check tries in a step of its own")
 caught = pytest.mark.skipif(SANITIZED, reason="AddressSanitizer has handlers of its own for it")
 
 
@@ -85,7 +84,7 @@ def test_a_thread_that_crashes_is_named(api):
     assert "begin perfd+0x" in " ".join(events_of(api, "backtrace", pid))
 
 
-@with_fault_points
+@pytest.mark.fault_points
 @pytest.mark.parametrize("action, sig, words", [
     ("check", "SIGABRT", r"left the words: shm/fault\.c:\d+: this must hold and does not: "),
     ("fault", "SIGSEGV", r"had SIGSEGV at address 0$")])

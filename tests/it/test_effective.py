@@ -90,6 +90,7 @@ class Asker:
         return b"".join(parts)
 
 
+@pytest.mark.once
 def test_a_large_one_waits_for_its_reader_and_the_master_for_nobody(make_perfd, db):
     """3 MB are more than a socket's buffer; more askers than the master has places for."""
     many = "".join(f'route GET /r{i} {{ query "SELECT {i} AS n -- {"x" * 3000}"; result row; }}\n' for i in range(1000))

@@ -5,10 +5,9 @@ import time
 
 import pytest
 
-from lib.perfd import PERFD
 from lib.process import eventually
 
-pytestmark = pytest.mark.skipif("/test/" not in PERFD, reason="needs the build with fault points, which scripts/check tries in a step of its own")
+pytestmark = pytest.mark.fault_points
 
 SCHEMA = """
 CREATE TABLE items (id bigint PRIMARY KEY, version bigint NOT NULL DEFAULT 0);

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from lib.load import Load
-from lib.perfd import PERFD
 from lib.process import alive, eventually, tell
 from lib.usage import cpu_seconds
 from lib.workers import connect_to
@@ -20,7 +19,6 @@ route GET /fetched { query "SELECT 1 AS one"; result row; cache ttl=60s; }
 """
 HANGS = int(os.environ.get("HANGS", "1"))
 TIMEOUT = 2
-with_fault_points = pytest.mark.skipif("/test/" not in PERFD, reason="needs the build with fault points, which scripts/check tries in a step of its own")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +114,7 @@ def test_who_is_debugged_is_left_alone(start):
     assert api.worker_pids() == [pid]
 
 
-@with_fault_points
+@pytest.mark.fault_points
 def test_an_endless_loop_is_named_with_its_route(make_perfd, db):
     api = make_perfd(CONF, db, settings="hang_timeout 2s;", env={"PERFD_FAULT": "fetch_read=spin@1"}).start()
     with pytest.raises(OSError):

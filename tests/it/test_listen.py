@@ -453,6 +453,7 @@ def test_a_reload_turns_it_on_and_off(make, db):
     assert "keeper (pid" not in "".join(line for line in api.log().splitlines() if " error " in line)
 
 
+@pytest.mark.once
 def test_a_standby_is_no_place_to_listen(make, db):
     standby = Postgres()
     try:

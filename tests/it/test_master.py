@@ -18,6 +18,7 @@ def db(pg):
     return pg.create_database("master2")
 
 
+@pytest.mark.once
 def test_a_worker_that_hangs_while_it_drains_is_killed(make_perfd, db):
     api = make_perfd(CONF, db, settings="shutdown_timeout 1s;").start()
     stuck = api.worker_pids()[1]

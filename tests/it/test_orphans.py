@@ -6,7 +6,6 @@ import time
 import pytest
 
 from lib.load import Load
-from lib.perfd import PERFD
 from lib.ports import is_free
 from lib.process import alive, eventually
 
@@ -20,7 +19,6 @@ route GET /kept { query "SELECT n FROM kept"; result value; cache ttl=60s tags=k
 route POST /kept { query "UPDATE kept SET n = n + 1"; result none; invalidates kept; }
 """
 KILLS = int(os.environ.get("MASTER_KILLS", "2"))
-with_fault_points = pytest.mark.skipif("/test/" not in PERFD, reason="needs the build with fault points, which scripts/check tries in a step of its own")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +81,7 @@ def test_what_is_read_while_an_orphan_writes_is_dropped(make_perfd, db):
     assert eventually(lambda: api.get("/kept").json() == 2, 8)
 
 
-@with_fault_points
+@pytest.mark.fault_points
 def test_an_orphan_that_hangs_ends_too(make_perfd, db):
     api = make_perfd(CONF, db, settings="hang_timeout 0; shutdown_timeout 60s;", env={"PERFD_FAULT": "fetch_read=spin@1"}).start()
     orphans = children_of(api)

@@ -12,7 +12,7 @@ CONF = """
 route GET /work { query "SELECT pg_sleep(0.01)"; result value; }
 route GET /cached { query "SELECT 1"; result value; cache ttl=1h tti=1h; }
 """
-SECONDS, SETTLED = 5, 2
+SECONDS, SETTLED = 4, 1.5
 
 
 @pytest.fixture(scope="module")

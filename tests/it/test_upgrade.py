@@ -435,6 +435,7 @@ def test_with_another_layout_it_starts_cold_and_nothing_old_is_answered(make, ot
     assert api.upgrade().code == 0
 
 
+@pytest.mark.once
 def test_a_cold_one_that_dies_leaves_the_old_one_warm_again(make, other_layout):
     api = make()
     api.get("/items/1")

@@ -106,7 +106,7 @@ static void many_are_resolved_by_a_few_threads(void **state)
     most_before_it = 0;
     pthread_mutex_lock(&door);
     for (int i = 0; i < MANY; i++) {
-        all[i] = resolve_start("localhost,no-such-host.invalid", &fds[i]);
+        all[i] = resolve_start("localhost", &fds[i]);
         assert_non_null(all[i]);
     }
     for (int tries = 0; before_it < 4 && tries < 10000; tries++)

@@ -74,8 +74,9 @@ static void no_byte_of_the_head_makes_a_reader_crash(void **state)
     (void)state;
     struct err err;
     int fd = open(path, O_RDWR), refused = 0;
-    off_t end = (off_t)(sizeof(struct header) + METRICS_TOTAL * sizeof(struct description));
-    for (off_t at = 0; at < end; at++) {
+    const off_t head = sizeof(struct header), end = head + (off_t)(METRICS_TOTAL * sizeof(struct description));
+    /* All of the header; of descriptions one in seven, so that each place in them comes in one or another. */
+    for (off_t at = 0; at < end; at += at < head ? 1 : 7) {
         unsigned char byte, other;
         assert_int_equal(pread(fd, &byte, 1, at), 1);
         other = byte ^ 0xff;
