@@ -15,7 +15,7 @@ route GET /items/{id} { query "SELECT id, n FROM items WHERE id = :id::int"; res
                         cache ttl=1h tti=1h tags=item:{id}; }
 route POST /items/{id} { query "UPDATE items SET n = n + 1 WHERE id = :id::int RETURNING n"; result row; status 200;
                          invalidates item:{id}; }
-route POST /later/{id} { query "UPDATE items SET n = n + 1 WHERE id = :id::int AND pg_sleep(1) IS NOT NULL RETURNING n";
+route POST /later/{id} { query "UPDATE items SET n = n + 1 WHERE id = :id::int AND pg_sleep(2.5) IS NOT NULL RETURNING n";
                          result row; status 200; invalidates item:{id}; }
 route GET /one { query "SELECT 1 AS one"; result row; }
 """

@@ -93,7 +93,7 @@ class Leavers:
                 time.sleep(0.01)
 
 
-def assert_none_is_lost(api, db, count, target="/sleep/0.25"):
+def assert_none_is_lost(api, db, count, target="/sleep/0.15"):
     """So many run at a time again."""
     assert eventually(lambda: api.stat("permits_held") == 0, 8)
     with Sampler(db, 1) as again:
