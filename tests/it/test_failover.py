@@ -14,6 +14,8 @@ from lib.far import Far
 from lib.postgres import Database, primary_and_standby
 from lib.process import eventually
 
+pytestmark = pytest.mark.rare
+
 CONF = """
 route GET /primary { query "SELECT NOT pg_is_in_recovery() AS primary"; result row; }
 route GET /count { query "SELECT count(*) AS n FROM asked"; result value; }

@@ -15,6 +15,8 @@ from lib.postgres import Postgres
 from lib.process import alive, eventually, tell
 from lib.workers import connect_to
 
+pytestmark = pytest.mark.rare
+
 with open(f"{ROOT}/sql/invalidate.sql", encoding="utf-8") as text:
     INSTALL = text.read()
 TABLES = """

@@ -9,6 +9,8 @@ from lib.perfd import ROOT
 from lib.process import alive, eventually, tell
 from lib.redis_fake import FakeRedis
 
+pytestmark = pytest.mark.rare
+
 with open(f"{ROOT}/sql/invalidate.sql", encoding="utf-8") as text:
     INSTALL = text.read()
 SCHEMA = """

@@ -12,6 +12,8 @@ from lib.machine import MB, Machine
 from lib.perfd import PERFD, SANITIZED, run
 from lib.process import eventually
 
+pytestmark = pytest.mark.rare
+
 CONF = """
 max_body 32MB;
 route GET /one {{ query "SELECT 1 AS one"; result row; }}

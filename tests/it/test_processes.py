@@ -12,6 +12,8 @@ from lib.perfd import PERFD, run
 from lib.ports import is_free
 from lib.process import alive, eventually, tell
 
+pytestmark = pytest.mark.rare
+
 CONF = """
 route GET /one { query "SELECT 1 AS one"; result row; }
 route GET /cached { query "SELECT 1 AS one"; result row; cache ttl=60s; }

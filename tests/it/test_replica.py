@@ -8,6 +8,8 @@ from lib.load import Load, at_once
 from lib.postgres import Database, primary_and_standby
 from lib.process import eventually
 
+pytestmark = pytest.mark.rare
+
 CONF = """
 route GET /where { query "SELECT pg_is_in_recovery() AS standby"; result row; target replica; }
 route GET /busy { query "SELECT pg_sleep(0.8)::text AS s"; result row; }

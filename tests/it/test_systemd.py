@@ -12,6 +12,8 @@ from lib.ports import free_ports
 from lib.process import eventually, tell
 from lib.workers import sockets_of
 
+pytestmark = pytest.mark.rare
+
 CONF = 'route GET /one { query "SELECT 1 AS one"; result row; }\n'
 
 

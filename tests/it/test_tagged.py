@@ -79,8 +79,9 @@ class Trouble:
         assert not self.thread.is_alive()
 
     def _run(self):
+        first = list(self.counts)
         while not self.enough.wait(random.uniform(0.02, 0.2)):
-            what = random.choices(["terminate", "cancel", "cut"], [4, 4, 1])[0]
+            what = first.pop() if first else random.choices(["terminate", "cancel", "cut"], [4, 4, 1])[0]
             if what == "cut":
                 self.passage.close()
                 self.passage.open()

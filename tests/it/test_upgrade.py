@@ -19,6 +19,8 @@ from lib.upgrade import OTHER_LAYOUT, Adopted, Upgradable
 from lib.workers import connect_to
 from test_systemd import listening, passing
 
+pytestmark = pytest.mark.rare
+
 SCHEMA = """
 CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL);
 INSERT INTO items SELECT i, 0 FROM generate_series(1, 9) i;
