@@ -58,9 +58,9 @@ def backend():
 def well(pg, redis):
     """Servers as the next test expects them, whatever this one did."""
     yield
-    pg.resume()
     if pg.pid is None:
         pg.start()
+    pg.resume()
     if redis.process is None:
         redis.start()
     redis.resume()

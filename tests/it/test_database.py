@@ -153,6 +153,7 @@ def test_a_database_that_is_down_at_start(make_perfd, pg, db, well):
 
 def test_stopped_and_back(start, pg):
     api = start()
+    assert eventually(api.is_whole, 10), "a worker that has not heard of a route's query yet has no hit either"
     assert api.get("/one").status == 200 and api.get("/cached").status == 200
     pg.stop()
     assert eventually(lambda: api.status("/readyz") == 503, 3)
