@@ -36,7 +36,7 @@ struct route {
     int answer;      /* the statement whose rows are the answer; -1: none has any */
     struct encode_plan *plan;
     uint32_t always, credentials; /* of the header fields that an upstream is passed (variant.h) */
-    int64_t retry_us;             /* ROUTE_UNKNOWN after a failed attempt: not before */
+    int64_t retry_us;             /* ROUTE_UNKNOWN after PostgreSQL refused the query: not before */
     struct err problem;           /* why it is not ready */
     struct route_waiter *waiters;
     struct log_limit faults_log; /* each of its requests could cause a line */
